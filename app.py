@@ -1,0 +1,62 @@
+"""The Space's entry: composes the page and launches it.
+
+`python app.py` serves it on http://127.0.0.1:7860; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise, and
+MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on the Hub to run in place of the bundled.
+"""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from modelcraft.catalogue import Catalogue
+from modelcraft.ui import look
+from modelcraft.ui.api import add_api, add_api_help
+from modelcraft.ui.chat import Chat
+from modelcraft.ui.gate import Gate
+from modelcraft.ui.requests import Desk
+
+TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
+
+
+def build(catalogue: Catalogue) -> gr.Blocks:
+    """Compose the page and the API around the models of `catalogue`."""
+    desk = Desk(catalogue)
+    demo: gr.Blocks = gr.Blocks(title="ModelCraft")
+    with demo:
+        gr.HTML(TITLE, apply_default_css=False)
+        chat = Chat(desk)
+        add_api_help()
+        add_api(desk)
+        demo.load(chat.describe, chat.model, chat.status, api_visibility="private", show_progress="hidden")
+    demo.queue(default_concurrency_limit=None, api_open=False)
+    return demo
+
+
+def launch(demo: gr.Blocks) -> None:
+    """Serve the page; Gradio's environment variables give the address."""
+    gate = Middleware(
+        Gate,
+        endpoints=lambda: demo.get_api_info()["named_endpoints"],
+        functions=lambda: {number: len(fn.inputs) for number, fn in demo.fns.items()},
+    )
+    demo.launch(
+        theme=look.theme(),
+        css=look.CSS,
+        footer_links=["api"],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        max_threads=256,
+        app_kwargs={"middleware": [gate]},
+    )
+
+
+if __name__ == "__main__":
+    models = Catalogue()
+    models.pull([repo.strip() for repo in os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",") if repo.strip()])
+    models.get()  # the default one, before the first visitor asks
+    launch(build(models))

@@ -1,0 +1,135 @@
+"""Which models the app has: the bundled ones at once, those from the Hub when they have arrived and are valid."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder
+from modelcraft.device import pick_device
+from modelcraft.errors import ConfigError, HubError, ModelCraftError
+from modelcraft.ladder import DEFAULT_RUNG, RUNGS
+from modelcraft.model import LanguageModel
+from modelcraft.tokenizer import CharTokenizer
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that is ready to write, and where its weights are from."""
+
+    model: LanguageModel
+    tokenizer: CharTokenizer
+    info: ModelInfo
+    source: str  # "bundled", or "user/repo@abc1234"
+
+    @property
+    def name(self) -> str:
+        """The rung's name, by which it is asked for."""
+        return self.info.rung
+
+
+class Catalogue:
+    """The rungs of the app by name. Bundled weights are loaded on first use; weights from the Hub replace them.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(self, device: str | None = None, weights: Path = WEIGHTS_DIR) -> None:
+        self.device = pick_device(device)
+        self._weights = weights
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._pulled: dict[str, int] = {}  # rung → the place in `_repos` of the repository that runs
+        self._repos: list[str] = []
+        self._states: dict[str, str] = {}  # repository → what became of it
+
+    @property
+    def names(self) -> list[str]:
+        """The rungs that can be asked for, in the order of the ladder."""
+        return [n for n in RUNGS if n in self._entries or (self._weights / n / CONFIG_FILE).exists()]
+
+    @property
+    def default(self) -> str:
+        """The rung that a visitor meets first."""
+        names = self.names
+        return DEFAULT_RUNG if DEFAULT_RUNG in names or not names else names[0]
+
+    def get(self, name: str | None = None) -> Entry:
+        """Return the model of that name; raises ConfigError if there is none, CheckpointError if it cannot be read."""
+        name = name or self.default
+        if name not in self.names:
+            raise ConfigError(f"There is no model {str(name)[:40]!r}; there are {', '.join(self.names)}.")
+        with self._lock:
+            if name not in self._entries:
+                self._entries[name] = Entry(*load_folder(self._weights / name, self.device), source="bundled")
+            return self._entries[name]
+
+    def pull(self, repos: Sequence[str], wait: bool = False) -> None:
+        """Fetch `user/repo[@revision]`s in parallel and in the background; of two for one rung the later counts.
+
+        A repository that cannot be had leaves what runs in place; `states` says why.
+        """
+        self._repos = list(dict.fromkeys(repos))
+        self._states = dict.fromkeys(self._repos, "on its way")
+        if not self._repos:
+            return
+        pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="pull")
+        for place, repo in enumerate(self._repos):
+            pool.submit(self._pull_one, place, repo)
+        pool.shutdown(wait=wait)
+
+    def _pull_one(self, place: int, repo: str) -> None:
+        repo_id, _, revision = repo.partition("@")
+        try:
+            from modelcraft import hub
+
+            folder = hub.pull(repo_id, revision or None)
+            entry = Entry(*load_folder(folder, self.device), source=f"{repo_id}@{folder.name[:7]}")
+        except ModelCraftError as error:
+            self._states[repo] = f"not used: {error}"
+            return
+        except Exception:  # whatever it is, the page goes on with the bundled weights and says so
+            self._states[repo] = f"not used: {HubError('It could not be loaded; the bundled weights run instead.')}"
+            return
+        with self._lock:
+            if place > self._pulled.get(entry.name, -1):
+                if (earlier := self._pulled.get(entry.name)) is not None:
+                    self._states[self._repos[earlier]] = f"not used: {repo} is named later for the same rung"
+                self._pulled[entry.name] = place
+                self._entries[entry.name] = entry
+                self._states[repo] = f"runs as {entry.name}"
+            else:
+                winner = self._repos[self._pulled[entry.name]]
+                self._states[repo] = f"not used: {winner} is named later for the same rung"
+
+    @property
+    def states(self) -> dict[str, str]:
+        """What became of each repository that was named."""
+        return dict(self._states)
+
+    def describe(self) -> dict[str, Any]:
+        """Return every rung with its figures and the source of its weights, and every repository's state."""
+        models: list[dict[str, Any]] = []
+        for name in self.names:
+            try:
+                entry = self.get(name)
+            except ModelCraftError as error:
+                models.append({"name": name, "adds": RUNGS[name].adds, "problem": str(error)})
+                continue
+            models.append(
+                {
+                    "name": name,
+                    "adds": RUNGS[name].adds,
+                    "parameters": entry.model.num_parameters,
+                    "context": entry.model.block_size,
+                    "validation_loss": entry.info.losses.get("nats_per_character"),
+                    "bits_per_character": entry.info.losses.get("bits_per_character"),
+                    "protocol": entry.info.losses.get("protocol"),
+                    "corpus": entry.info.corpus.get("name"),
+                    "weights": entry.source,
+                    "device": str(entry.model.device),
+                }
+            )
+        return {"default": self.default, "models": models, "hub": self.states}

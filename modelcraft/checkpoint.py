@@ -1,0 +1,192 @@
+"""A model on disk: a folder with `config.json`, `model.safetensors` and `README.md`. No pickle anywhere.
+
+Loading is strict and looks before it leaps: the config is checked, then the header of the weights against what the
+config promises, and only then is anything allocated.
+"""
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from modelcraft.device import pick_device
+from modelcraft.errors import CheckpointError, ConfigError, VocabularyError
+from modelcraft.files import replacing, write_text
+from modelcraft.ladder import RUNGS, rung_named
+from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.tokenizer import CharTokenizer
+
+FORMAT = "modelcraft-1"
+CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
+MAX_CONFIG_BYTES = 4 << 20
+MAX_WEIGHT_BYTES = 2 << 30
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `config.json` says: the model, what it was trained on and how, and its exact losses."""
+
+    rung: str
+    config: ModelConfig
+    vocabulary: str
+    corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters
+    training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and how far it came
+    losses: dict[str, Any] = field(default_factory=dict)  # the ExactLoss on the validation split
+
+    @property
+    def validation_loss(self) -> float | None:
+        """The exact validation loss in nats per character, if it was measured."""
+        loss = self.losses.get("nats_per_character")
+        return loss if isinstance(loss, float) else None
+
+
+def save_folder(folder: Path, model: LanguageModel, info: ModelInfo, card: str) -> None:
+    """Write the model folder; every file appears whole or not at all, `config.json`, which makes it one, last."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(folder / WEIGHTS_FILE) as aside:
+        save_file(weights, aside, metadata={"format": "pt"})
+    write_text(folder / CARD_FILE, card)
+    described = {"format": FORMAT, "parameters": model.num_parameters, **asdict(info)}
+    write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+
+
+def load(
+    source: str | Path, device: torch.device | str | None = None, revision: str | None = None
+) -> tuple[LanguageModel, CharTokenizer]:
+    """Load a trained model and its tokenizer; the model is in eval mode.
+
+    `source` is a rung's name (its bundled weights), a model folder, or a Hub repository `user/repo[@revision]`.
+    Raises CheckpointError, HubError or ConfigError.
+    """
+    model, tokenizer, _ = load_folder(locate(source, revision), device)
+    return model, tokenizer
+
+
+def locate(source: str | Path, revision: str | None = None) -> Path:
+    """Return the model folder that `source` means; a Hub repository is pulled first."""
+    path = Path(source).expanduser()
+    if str(source) in RUNGS:
+        return WEIGHTS_DIR / str(source)
+    if path.is_dir() or isinstance(source, Path):
+        return path
+    if HUB_NAME.fullmatch(source):
+        from modelcraft import hub
+
+        repo_id, _, at = source.partition("@")
+        return hub.pull(repo_id, revision or at or None)
+    raise CheckpointError(
+        f"There is no model {source!r}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo on the Hub."
+    )
+
+
+def load_folder(
+    folder: Path, device: torch.device | str | None = None
+) -> tuple[LanguageModel, CharTokenizer, ModelInfo]:
+    """Load a model folder strictly: whatever is missing, too much, misshapen or absurd is a CheckpointError."""
+    info = read_info(folder)
+    rung = rung_named(info.rung)
+    expected = rung.build(info.config, device="meta").state_dict()
+    weights = _read_weights(folder / WEIGHTS_FILE, expected)
+    model = rung.build(info.config, device="meta")
+    model.load_state_dict(weights, strict=True, assign=True)
+    model.requires_grad_(True)
+    return model.to(pick_device(device)).eval(), CharTokenizer(info.vocabulary), info
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Read and check `config.json` of a model folder, its weights untouched."""
+    path = folder / CONFIG_FILE
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise CheckpointError(f"{str(path)!r} is far too large for a config; get the model again.")
+        described = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except FileNotFoundError as error:
+        raise CheckpointError(_no_config(folder)) from error
+    except OSError as error:
+        raise CheckpointError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{str(path)!r} is not valid JSON; get the model again.") from error
+    try:
+        return _checked_info(described)
+    except (ConfigError, VocabularyError) as error:
+        raise CheckpointError(f"{str(path)!r} is not a model's config: {error}") from error
+
+
+def _no_config(folder: Path) -> str:
+    if (folder / "training_state.safetensors").exists():
+        return f"{str(folder)!r} holds a training that is not finished; continue it with --resume."
+    if not folder.is_dir():
+        return f"There is no model folder {str(folder)!r}; train one with `python -m modelcraft.train`."
+    return f"{str(folder)!r} is no model folder: {CONFIG_FILE} is missing."
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _checked_info(described: Any) -> ModelInfo:
+    if not isinstance(described, dict):
+        raise ConfigError("it is not an object.")
+    known = {"format", "parameters", *ModelInfo.__dataclass_fields__}
+    if unknown := sorted(set(described) - known):
+        raise ConfigError(f"it has an unknown key {unknown[0]!r}.")
+    if missing := sorted(known - set(described)):
+        raise ConfigError(f"the key {missing[0]!r} is missing.")
+    if described["format"] != FORMAT:
+        raise ConfigError(f"its format is {str(described['format'])[:40]!r}, and this version reads {FORMAT!r}.")
+    for key in ("config", "corpus", "training", "losses"):
+        if not isinstance(described[key], dict):
+            raise ConfigError(f"{key!r} is not an object.")
+    rung = rung_named(described["rung"])
+    if missing := sorted(set(rung.config.__dataclass_fields__) - set(described["config"])):
+        raise ConfigError(f"the setting {missing[0]!r} is missing.")
+    config = rung.configure(described["config"])
+    vocabulary = described["vocabulary"]
+    if not isinstance(vocabulary, str) or len(vocabulary) != config.vocab_size:
+        raise ConfigError(f"its vocabulary does not have the {config.vocab_size} characters that vocab_size says.")
+    CharTokenizer(vocabulary)
+    # On `meta` a model of any size costs nothing: what it would cost is counted before it is made.
+    size = sum(t.numel() * t.element_size() for t in rung.build(config, device="meta").state_dict().values())
+    if size > MAX_WEIGHT_BYTES:
+        raise ConfigError(f"the model would take {size / 2**30:,.0f} GiB; {MAX_WEIGHT_BYTES >> 30} is the limit.")
+    return ModelInfo(rung.name, config, vocabulary, described["corpus"], described["training"], described["losses"])
+
+
+def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the tensors that a model expects, after a look at the header; float32, whatever they are stored in."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = set(file.keys())
+            if missing := sorted(set(expected) - names):
+                raise CheckpointError(f"{str(path)!r} lacks the tensor {missing[0]!r}; get the model again.")
+            if extra := sorted(names - set(expected)):
+                raise CheckpointError(f"{str(path)!r} has a tensor {extra[0]!r} that the model does not know.")
+            for name, tensor in expected.items():
+                header = file.get_slice(name)
+                shape, dtype = tuple(header.get_shape()), header.get_dtype()
+                if shape != tuple(tensor.shape):
+                    raise CheckpointError(
+                        f"{str(path)!r}: the tensor {name!r} has the shape {shape}, and the config says "
+                        f"{tuple(tensor.shape)}."
+                    )
+                if dtype not in ("F32", "BF16", "F16"):
+                    raise CheckpointError(f"{str(path)!r}: the tensor {name!r} is stored as {dtype}, not as floats.")
+            weights = {name: file.get_tensor(name).to(tensor.dtype) for name, tensor in expected.items()}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"The weights {str(path)!r} are missing; get the model again.") from error
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
+        raise CheckpointError(f"{str(path)!r} is damaged or cut short; get the model again.") from error
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{str(path)!r}: the tensor {name!r} holds NaN or infinity; get the model again.")
+    return weights

@@ -1,0 +1,278 @@
+"""The command lines: `python -m modelcraft.train`, `.evaluate`, `.generate`, `.hub`.
+
+Exit code 0 on success, 1 with one sentence on stderr for a user's error, 130 after Ctrl-C with everything saved.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modelcraft.errors import ConfigError, ModelCraftError, TrainingError
+from modelcraft.ladder import DEFAULT_RUNG, RUNGS, rung_named
+
+CORPUS_HELP = "tiny_shakespeare (downloaded on first use), or the path of any UTF-8 text."
+DEVICE_HELP = "cuda, cpu, …; without it the GPU if there is one, else the CPU."
+MODEL_HELP = "A rung's name, a model folder, or a Hub repository user/repo[@revision]."
+Corpus = Annotated[
+    str | None, typer.Option(envvar="MODELCRAFT_CORPUS", help=CORPUS_HELP, show_default="tiny_shakespeare")
+]
+Device = Annotated[str | None, typer.Option(help=DEVICE_HELP, show_default="auto")]
+
+
+def run(command: Callable[..., Any] | typer.Typer) -> None:
+    """Run a command with the arguments of this process, and leave the process with its exit code."""
+    if isinstance(command, typer.Typer):
+        app = command
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        app.command()(command)
+    try:
+        code = app(standalone_mode=False)
+    except ModelCraftError as error:
+        _fail(str(error), 128 + getattr(error, "signum", -127))
+    except typer.TyperException as error:
+        _fail(error.format_message() if hasattr(error, "format_message") else str(error), 1)
+    except BrokenPipeError:  # `… | head`: nobody reads on, which is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(sentence, file=sys.stderr)
+    sys.exit(code)
+
+
+def train(
+    model: Annotated[str, typer.Option(help=f"The rung to train: {', '.join(RUNGS)}.")] = DEFAULT_RUNG,
+    corpus: Corpus = None,
+    steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default="the rung's")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where all of it goes.", show_default="runs/<model>")] = None,
+    device: Device = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides the first weights and the batches.", show_default="1337")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.", show_default="auto")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many evaluations without a better loss.", show_default="never")
+    ] = None,
+    eval_interval: Annotated[
+        int | None, typer.Option(help="Steps between evaluations.", show_default="the rung's")
+    ] = None,
+    save_interval: Annotated[
+        int | None, typer.Option(help="Steps between saved states.", show_default="the rung's")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A size of the model, such as n_embd=64.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was interrupted.")] = False,
+    push_to_hub: Annotated[str | None, typer.Option(metavar="USER/REPO", help="Upload the result.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the Hub repository a private one.")] = False,
+) -> None:
+    """Train a rung, and leave a model folder that every other command takes.
+
+    Ctrl-C saves everything; --resume goes on and ends with the same weights as an uninterrupted run.
+    """
+    from filelock import FileLock, Timeout
+
+    from modelcraft.data import load_corpus
+    from modelcraft.device import pick_device
+    from modelcraft.export import export
+    from modelcraft.tokenizer import CharTokenizer
+    from modelcraft.train import Trainer
+
+    rung = rung_named(model)
+    folder = out or Path("runs") / rung.name
+    given: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "precision": precision,
+        "patience": patience,
+        "eval_interval": eval_interval,
+        "save_interval": save_interval,
+    }
+    recipe = replace(rung.recipe, **{name: value for name, value in given.items() if value is not None})
+    _look_ahead_to_push(push_to_hub)
+    text = load_corpus(corpus)
+    tokenizer = CharTokenizer.of(text.text)
+    config = rung.configure({**vars(rung.config), **_sizes(set_ or []), "vocab_size": tokenizer.vocab_size})
+    train_data, val_data = text.splits(tokenizer, config.block_size)
+    network = rung.build(config, pick_device(device), seed=recipe.seed)
+
+    _make_parent(folder)
+    try:
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+            if not resume:
+                _move_aside(folder)
+            about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
+            trainer = Trainer(network, train_data, val_data, recipe, folder, about)
+            if resume:
+                trainer.restore()
+            typer.echo(
+                f"{rung.name}: {network.num_parameters:,} parameters, {text.name} ({len(text.text):,} characters), "
+                f"{recipe.steps:,} steps on {network.device}{', bf16' if trainer.bf16 else ''}",
+                err=True,
+            )
+            trainer.train(progress=True)
+            info = export(trainer, rung, text, tokenizer, folder, progress=True)
+    except Timeout:
+        raise TrainingError(
+            f"Another training is running in {str(folder)!r}; wait for it, or name another folder with --out."
+        ) from None
+    typer.echo(
+        f"{folder}/\n"
+        f"  model.safetensors, config.json, README.md   the model, best of step {info.training['best_step']:,}\n"
+        f"  loss_curve.png, metrics.jsonl               how it learned\n"
+        f"Exact validation loss: {info.losses['nats_per_character']:.4f} nats per character "
+        f"({info.losses['bits_per_character']:.4f} bits), after {info.training['seconds']:.0f} s of training.\n"
+        f"Play it: python -m modelcraft.generate --model {shlex.quote(str(folder))}"
+    )
+    if push_to_hub:
+        from modelcraft import hub
+
+        typer.echo(f"On the Hub: {hub.push(folder, push_to_hub, private=private)}")
+
+
+def _sizes(settings: list[str]) -> dict[str, int]:
+    sizes = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        try:
+            sizes[name] = int(value)
+        except ValueError:
+            raise ConfigError(f"--set takes NAME=VALUE with a whole number, not {setting!r}.") from None
+        if name == "vocab_size":
+            raise ConfigError("vocab_size follows from the corpus; leave it out.")
+    return sizes
+
+
+def _look_ahead_to_push(repo_id: str | None) -> None:
+    """Say before the training, not after it, what a push will lack."""
+    if repo_id is None:
+        return
+    from modelcraft import hub
+
+    hub.check_repo_id(repo_id)
+    if lacking := hub.check_login():
+        typer.echo(f"{lacking} The training goes on meanwhile.", err=True)
+
+
+def _make_parent(folder: Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not folder.is_dir():
+            raise TrainingError(f"{str(folder)!r} is a file; name a folder with --out.")
+    except OSError as error:
+        raise TrainingError(
+            f"The folder {str(folder)!r} cannot be made ({error.strerror}); name another with --out."
+        ) from error
+
+
+def _move_aside(folder: Path) -> None:
+    """Nothing is overwritten: what an earlier run left keeps its files under the next free number."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    number = 1
+    while (earlier := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    folder.rename(earlier)
+    typer.echo(f"The earlier run is in {earlier}/ now.", err=True)
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)] = DEFAULT_RUNG,
+    corpus: Corpus = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line of text.")] = False,
+    device: Device = None,
+) -> None:
+    """Measure a model's exact loss on the last tenth of a corpus: every character, no random batch."""
+    from modelcraft.checkpoint import load
+    from modelcraft.data import load_corpus
+    from modelcraft.evaluate import exact_loss
+
+    network, tokenizer = load(model, device)
+    text = load_corpus(corpus)
+    _, val_data = text.splits(tokenizer, network.block_size)
+    loss = exact_loss(network, val_data, progress=not as_json)
+    if as_json:
+        typer.echo(json.dumps({"model": model, "corpus": text.name, **loss.as_dict()}, indent=2))
+    else:
+        typer.echo(
+            f"{model}: {loss.nats_per_character:.4f} nats per character ({loss.bits_per_character:.4f} bits) on the "
+            f"last tenth of {text.name}, {loss.protocol} ({loss.window}), {loss.characters:,} characters."
+        )
+
+
+def generate(
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_RUNG,
+    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "ROMEO:",
+    length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest, 1 the model's own odds.")] = 0.8,
+    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that hold this share; 1: from all.")] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same text.", show_default="another each time")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Continue a text, streamed to the terminal as it is written."""
+    from modelcraft.checkpoint import load
+    from modelcraft.generate import SamplingParams, stream
+
+    params = SamplingParams(length, temperature, top_k, top_p, seed)
+    network, tokenizer = load(model, device)
+    known = tokenizer.normalize(prompt)
+    if known.changed:
+        typer.echo(known.report(), err=True)
+    tokens = stream(network, tokenizer.encode(known.text), params)
+    print(known.text, end="", flush=True)
+    for token in tokens:
+        print(tokenizer.decode([token]), end="", flush=True)
+    print()
+
+
+hub_app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Push a model folder to the Hugging Face Hub, or pull one from there.",
+)
+
+
+@hub_app.command("push")
+def hub_push(
+    folder: Annotated[Path, typer.Argument(help="A model folder, such as runs/bigram.")],
+    repo_id: Annotated[str, typer.Argument(metavar="USER/REPO", help="Where to; made if it is missing.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
+    revision: Annotated[
+        str | None, typer.Option(help="The branch; made if it is missing.", show_default="main")
+    ] = None,
+) -> None:
+    """Upload a model folder in one commit, and print its address."""
+    from modelcraft import hub
+
+    typer.echo(hub.push(folder, repo_id, private, revision))
+
+
+@hub_app.command("pull")
+def hub_pull(
+    source: Annotated[
+        str, typer.Argument(metavar="USER/REPO[@REVISION]", help="What to download, and which state of it.")
+    ],
+) -> None:
+    """Download a model, and print the folder that it is in."""
+    from modelcraft import hub
+
+    repo_id, _, revision = source.partition("@")
+    typer.echo(hub.pull(repo_id, revision or None))

@@ -1,0 +1,30 @@
+"""Which device to compute on, and what it is good at."""
+
+import torch
+
+from modelcraft.errors import ConfigError
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """Return `device`, or the accelerator if there is one, else the CPU.
+
+    Raises ConfigError for a device that this machine does not have.
+    """
+    if device is None or device == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"There is no device {str(device)!r} here; leave --device out, or use 'cpu'.") from error
+    return chosen
+
+
+def gains_from_bf16(device: torch.device) -> bool:
+    """Say whether `device` multiplies bfloat16 matrices in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False

@@ -1,0 +1,32 @@
+"""Every error a user can cause: one sentence that says what was wrong and what to do.
+
+The command lines print the sentence and exit with 1, the page shows it, the API answers with it.
+"""
+
+
+class ModelCraftError(Exception):
+    """The family: `str(error)` is the sentence."""
+
+
+class CorpusError(ModelCraftError):
+    """A text that cannot be had, read, or trained on."""
+
+
+class VocabularyError(ModelCraftError, ValueError):
+    """A character or a token id that the model does not know."""
+
+
+class ConfigError(ModelCraftError, ValueError):
+    """A setting that makes no sense: of a model, of a training, of sampling, of a request."""
+
+
+class CheckpointError(ModelCraftError):
+    """A model folder or a training state that cannot be loaded."""
+
+
+class HubError(ModelCraftError):
+    """The Hugging Face Hub did not do what was asked."""
+
+
+class TrainingError(ModelCraftError):
+    """A training that cannot go on."""

@@ -1,0 +1,40 @@
+"""Text, one character at a time: the model reads the prompt once, then every character it has just written.
+
+`python -m modelcraft.generate --model bigram --prompt "ROMEO:"` streams to the terminal.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from modelcraft.model import LanguageModel, evaluating
+from modelcraft.sampling import SamplingParams, distribution, sample
+
+__all__ = ["SamplingParams", "distribution", "sample", "stream"]
+
+
+def stream(model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> Iterator[int]:
+    """Yield the continuation of the prompt `ids`, each token as soon as it is sampled.
+
+    The same seed, model and parameters give the same tokens. Raises VocabularyError (at the call, not at the first
+    token) for an empty prompt or an unknown id.
+    """
+    prompt = torch.tensor([list(ids)], dtype=torch.long, device=model.device)  # (1, T)
+    model.check_context(prompt)
+    return _decode(model, prompt[:, -model.block_size :], params)
+
+
+def _decode(model: LanguageModel, idx: torch.Tensor, params: SamplingParams) -> Iterator[int]:
+    generator = params.make_generator(model.device)
+    cache = model.make_cache(batch_size=1)
+    for _ in range(params.max_new_tokens):
+        with evaluating(model):  # entered anew for every token: whoever reads the stream may train in between
+            logits = model.step(idx, cache)  # (1, V)
+        idx = sample(logits, params, generator)[:, None]  # (1, 1)
+        yield int(idx)
+
+
+if __name__ == "__main__":
+    from modelcraft.commands import generate, run
+
+    run(generate)

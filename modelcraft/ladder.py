@@ -1,0 +1,75 @@
+"""The ladder: every rung by its name, with what it is made of and how it is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from modelcraft.bigram import BigramConfig, BigramLanguageModel
+from modelcraft.errors import ConfigError
+from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.recipe import TrainConfig
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: `model_class(config)` is the model, `recipe` what `python -m modelcraft.train --model NAME` does."""
+
+    name: str
+    adds: str
+    model_class: type[Any]
+    config: ModelConfig
+    recipe: TrainConfig = field(default_factory=TrainConfig)
+
+    def configure(self, settings: Mapping[str, Any]) -> ModelConfig:
+        """Return this rung's config with `settings` in place of its own; raises ConfigError for an unknown one."""
+        known = self.config.__dataclass_fields__
+        if unknown := sorted(set(settings) - set(known)):
+            raise ConfigError(f"The rung {self.name!r} has no setting {unknown[0]!r}; it has {', '.join(known)}.")
+        return type(self.config)(**settings)
+
+    def build(self, config: ModelConfig, device: torch.device | str = "cpu", seed: int = 1337) -> LanguageModel:
+        """Make the untrained model; the same seed gives the same numbers on every device.
+
+        On the device `meta` nothing is allocated: that is how a config is looked at before it is trusted.
+        """
+        if torch.device(device).type == "meta":
+            with torch.device("meta"):
+                model: LanguageModel = self.model_class(config)
+            return model
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            model = self.model_class(config)
+        return model.to(device)
+
+
+RUNGS: Mapping[str, Rung] = {
+    rung.name: rung
+    for rung in (
+        Rung(
+            name="bigram",
+            adds="a table of what follows each character, learned by gradient",
+            model_class=BigramLanguageModel,
+            config=BigramConfig(),
+            recipe=TrainConfig(
+                steps=3000,
+                batch_size=1024,
+                learning_rate=1e-2,
+                decay_share=0.8,
+                eval_interval=300,
+                save_interval=300,
+            ),
+        ),
+    )
+}
+
+DEFAULT_RUNG = "bigram"
+
+
+def rung_named(name: str) -> Rung:
+    """Return the rung of that name; raises ConfigError, which lists the names there are."""
+    try:
+        return RUNGS[name]
+    except (KeyError, TypeError):
+        raise ConfigError(f"There is no rung {str(name)[:40]!r}; the rungs are {', '.join(RUNGS)}.") from None

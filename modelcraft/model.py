@@ -1,0 +1,141 @@
+"""The one interface that every rung has, so that a caller never asks which rung it holds."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from modelcraft.errors import ConfigError, VocabularyError
+from modelcraft.sampling import SamplingParams, sample
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What every rung's configuration has; a rung adds its own sizes. Checked where it is made.
+
+    Every field is a whole number of at least 1 (`ConfigError` otherwise).
+    """
+
+    vocab_size: int = 65
+    block_size: int = 8  # the context: how many characters the model looks back
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+                raise ConfigError(f"{field.name} must be a whole number from 1 to 1,000,000, not {value!r}.")
+
+
+class Cache(Protocol):
+    """What a model remembers between two steps; only the model that made it looks inside."""
+
+
+@dataclass
+class Window:
+    """The cache of a rung that has none of its own: the last `block_size` tokens, to be read again."""
+
+    idx: Tensor  # (B, T)
+
+
+class LanguageModel(nn.Module):
+    """A model of the next character.
+
+    A rung gives `forward`; it inherits generation and incremental decoding (`make_cache`, `step`), and replaces the
+    latter where it can remember instead of reading everything again.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Score every next character.
+
+        `idx` (B, T) token ids with T <= block_size, `targets` (B, T) the ids that follow them. Returns the logits
+        (B, T, V) and, given targets, the mean cross-entropy in nats.
+        """
+        raise NotImplementedError
+
+    @property
+    def block_size(self) -> int:
+        """The longest context, in characters."""
+        return self.config.block_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of trained values."""
+        return sum(p.numel() for p in self.parameters())
+
+    def make_cache(self, batch_size: int) -> Cache:
+        """Return an empty memory for `batch_size` texts."""
+        return Window(torch.empty((batch_size, 0), dtype=torch.long, device=self.device))
+
+    def step(self, idx: Tensor, cache: Any) -> Tensor:
+        """Read the newest tokens (B, T), T >= 1, after what `cache` holds; return the logits (B, V) of the next.
+
+        This is the slow and clear version: append, crop to the context, run the model over all of it.
+        """
+        cache.idx = torch.cat((cache.idx, idx), dim=1)[:, -self.block_size :]
+        logits, _ = self(cache.idx)  # (B, T, V)
+        last: Tensor = logits[:, -1, :]  # (B, V)
+        return last
+
+    @torch.no_grad()
+    def generate(
+        self,
+        idx: Tensor,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Continue `idx` (B, T) by `max_new_tokens` characters, as the video does; returns (B, T + new).
+
+        Temperature 0 always takes the likeliest character. Without a generator (on the model's device) torch's own
+        one is drawn from. Raises ConfigError or VocabularyError where an argument makes no sense.
+        """
+        params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p)
+        self.check_context(idx)
+        with evaluating(self):
+            for _ in range(params.max_new_tokens):
+                idx_cond = idx[:, -self.block_size :]  # (B, T): never more than the context
+                logits, _ = self(idx_cond)  # (B, T, V)
+                idx_next = sample(logits[:, -1, :], params, generator)  # (B,)
+                idx = torch.cat((idx, idx_next[:, None]), dim=1)  # (B, T+1)
+        return idx
+
+    def check_context(self, idx: Tensor) -> None:
+        """Raise VocabularyError unless `idx` is a (B, T) tensor of known ids with at least one row and column."""
+        if idx.ndim != 2 or idx.dtype != torch.long:
+            raise VocabularyError(f"A context is a LongTensor (B, T), not {tuple(idx.shape)} of {idx.dtype}.")
+        if idx.numel() == 0:
+            raise VocabularyError("The context is empty; give at least one character to continue.")
+        if idx.is_meta:
+            return
+        lowest, highest = int(idx.min()), int(idx.max())
+        if lowest < 0 or highest >= self.config.vocab_size:
+            wrong = lowest if lowest < 0 else highest
+            raise VocabularyError(
+                f"There is no token {wrong} in this model's vocabulary: ids run from 0 to {self.config.vocab_size - 1}."
+            )
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` in eval mode without gradients, and back in the mode it was found in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,93 @@
+"""From logits to the next character: temperature, top-k, top-p, and one draw."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modelcraft.errors import ConfigError
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How to sample; checked where it is made (ConfigError).
+
+    `temperature` 0 is greedy, 1 the model's own distribution. `top_k` keeps the k likeliest characters (None or 0:
+    all), `top_p` the fewest that hold that much probability together (1: all). `seed` None: another text each time.
+    """
+
+    max_new_tokens: int = 500
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        check_number("max_new_tokens", self.max_new_tokens, 0, 10_000_000, whole=True)
+        check_number("temperature", self.temperature, 0, 1_000)
+        if self.top_k is not None:
+            check_number("top_k", self.top_k, 0, 1_000_000, whole=True)
+        check_number("top_p", self.top_p, 0, 1)
+        if self.seed is not None:
+            check_number("seed", self.seed, 0, MAX_SEED, whole=True)
+
+    def make_generator(self, device: torch.device | str) -> torch.Generator:
+        """Return the generator that this request draws from; another one each time where there is no seed."""
+        generator = torch.Generator(device=device)
+        if self.seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(self.seed)
+        return generator
+
+
+def check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
+    """Raise ConfigError unless `value` is a number (a whole one, if asked) from `low` to `high`, which are finite."""
+    kind = "a whole number" if whole else "a number"
+    fits = isinstance(value, int) or (isinstance(value, float) and not whole)
+    if isinstance(value, bool) or not fits or not low <= value <= high:  # NaN compares with nothing
+        shown = type(value).__name__
+        if fits and not isinstance(value, bool):
+            shown = f"{value:,}" if not abs(value) >= 1e18 else "a number that large"
+        raise ConfigError(f"{name} must be {kind} from {low:,} to {high:,}, not {shown}.")
+
+
+def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
+    """Turn logits (B, V) into the probabilities (B, V) that are drawn from; what was cut is 0.
+
+    The order is temperature, top-k, top-p, each on what the one before left. Top-p is nucleus sampling (Holtzman et
+    al. 2019). Of several likeliest characters that tie, greedy keeps the first.
+    """
+    if params.temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    # The largest logit is taken off first: a tiny temperature then makes -inf of the others, never inf - inf.
+    scaled = (logits - logits.amax(-1, keepdim=True)) / params.temperature
+    if params.top_k and params.top_k < logits.shape[-1]:
+        kth = scaled.topk(params.top_k).values[:, -1:]  # (B, 1)
+        scaled = scaled.masked_fill(scaled < kth, -torch.inf)
+    probs = scaled.softmax(-1)
+    if params.top_p < 1:
+        ranked, order = probs.sort(dim=-1, descending=True)
+        before = ranked.cumsum(-1) - ranked  # the probability of everything likelier than this one
+        ranked = ranked.masked_fill((before >= params.top_p) & (before > 0), 0)
+        probs = torch.zeros_like(probs).scatter(-1, order, ranked)
+        probs = probs / probs.sum(-1, keepdim=True)
+    return probs
+
+
+def sample(logits: Tensor, params: SamplingParams, generator: torch.Generator | None = None) -> Tensor:
+    """Draw the next tokens (B,) from logits (B, V); one uniform number a row, and none where greedy.
+
+    Inverse-transform sampling: lay the probabilities end to end, throw a dart, take the character it lands on.
+    """
+    if params.temperature == 0:
+        return logits.argmax(-1)
+    probs = distribution(logits.float(), params)
+    ends = probs.cumsum(-1)  # (B, V): where each character's stretch ends
+    dart = torch.rand((len(probs), 1), device=probs.device, generator=generator) * ends[:, -1:]
+    token = (ends <= dart).sum(-1)  # (B,): the stretches that lie wholly before the dart
+    # Rounding can put a dart on the very end, past the last stretch: the likeliest character then stands in.
+    return torch.where(token < probs.shape[-1], token, probs.argmax(-1))

@@ -1,0 +1,154 @@
+"""Characters to ids and back: the vocabulary is the sorted distinct characters of a text."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from modelcraft.errors import VocabularyError
+
+# What a keyboard, a phone or a web page writes for something that plain text has, too.
+_EQUIVALENTS = {
+    **dict.fromkeys("‘’‚‛′´`ʼ", "'"),
+    **dict.fromkeys("“”„‟″«»", '"'),
+    **dict.fromkeys("‐‑‒–−﹣－", "-"),
+    **dict.fromkeys("—―", "--"),
+    **dict.fromkeys(
+        "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000\t", " "
+    ),
+    **dict.fromkeys("\u2028\u2029\x85\v\f\r", "\n"),
+    "…": "...",
+    "Æ": "AE",
+    "æ": "ae",
+    "Œ": "OE",
+    "œ": "oe",
+    "Ø": "O",
+    "ø": "o",
+    "Ł": "L",
+    "ł": "l",
+    "ß": "ss",
+    "Þ": "Th",
+    "þ": "th",
+    '"': "'",
+    "[": "(",
+    "]": ")",
+}
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """A text in the vocabulary, and what became of the characters that were not.
+
+    `replaced` maps a character to what stands for it now, `dropped` one to the positions where it stood.
+    """
+
+    text: str
+    replaced: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the text is another one than was given."""
+        return bool(self.replaced or self.dropped)
+
+    def report(self) -> str:
+        """Say in a sentence or two what was changed; empty where nothing was."""
+        sentences = []
+        if self.replaced:
+            pairs = [f"{describe(old)} became {describe_text(new)}" for old, new in self.replaced.items()]
+            sentences.append(f"Replaced what the model does not know: {listing(pairs)}.")
+        if self.dropped:
+            sentences.append(f"Left out what has no equivalent: {listing([describe(c) for c in self.dropped])}.")
+        return " ".join(sentences)
+
+
+def listing(items: Sequence[str], most: int = 10) -> str:
+    """Join `items` with commas, the first `most` of them by name."""
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def describe_text(text: str) -> str:
+    """Name a short text: `'--'`, or code points where it would not be seen."""
+    return f"'{text}'" if all(c.isprintable() and not c.isspace() for c in text) else listing([*map(describe, text)])
+
+
+def describe(character: str) -> str:
+    """Name a character so that it reads the same in a terminal, a page and a log: `'€' (U+20AC)`."""
+    code = f"U+{ord(character):04X}"
+    visible = character.isprintable() and not character.isspace() and character not in "<>&"
+    return f"'{character}' ({code})" if visible else code
+
+
+class CharTokenizer:
+    """One id per character.
+
+    >>> tokenizer = CharTokenizer.of("hello")
+    >>> tokenizer.encode("hole"), tokenizer.decode([1, 0, 2, 3])
+    ([1, 3, 2, 0], 'helo')
+    """
+
+    def __init__(self, vocabulary: str) -> None:
+        if not vocabulary:
+            raise VocabularyError("A vocabulary needs at least one character.")
+        if list(vocabulary) != sorted(set(vocabulary)):
+            raise VocabularyError("A vocabulary lists each character once, in ascending order.")
+        self.vocabulary = vocabulary
+        self._id = {character: i for i, character in enumerate(vocabulary)}
+
+    @classmethod
+    def of(cls, text: str) -> "CharTokenizer":
+        """Make the tokenizer whose vocabulary is the distinct characters of `text`."""
+        return cls("".join(sorted(set(text))))
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of characters it knows."""
+        return len(self.vocabulary)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of the characters of `text`.
+
+        Raises VocabularyError, which lists each unknown character and where it first stands.
+        """
+        try:
+            return [self._id[character] for character in text]
+        except KeyError:
+            unknown = {c: text.index(c) for c in dict.fromkeys(text) if c not in self._id}
+            listed = ", ".join(f"{describe(c)} at position {i:,}" for c, i in unknown.items())
+            raise VocabularyError(
+                f"The model does not know {listed}; leave {'it' if len(unknown) == 1 else 'them'} out, or let "
+                "normalize() find an equivalent."
+            ) from None
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of `ids`; raises VocabularyError for an id outside the vocabulary."""
+        for i in ids:
+            if not 0 <= i < len(self.vocabulary):
+                raise VocabularyError(f"There is no character {i}: the ids run from 0 to {self.vocab_size - 1}.")
+        return "".join(self.vocabulary[i] for i in ids)
+
+    def normalize(self, text: str) -> Normalized:
+        """Bring `text` into the vocabulary: map what has an obvious equivalent, drop what has none."""
+        written: list[str] = []
+        replaced: dict[str, str] = {}
+        dropped: dict[str, list[int]] = {}
+        for position, character in enumerate(text.replace("\r\n", "\n")):
+            if character in self._id:
+                written.append(character)
+            elif (equivalent := self._equivalent(character)) is not None:
+                replaced[character] = equivalent
+                written.append(equivalent)
+            else:
+                dropped.setdefault(character, []).append(position)
+        return Normalized("".join(written), replaced, dropped)
+
+    def _equivalent(self, character: str) -> str | None:
+        """Return the first of: a listed equivalent, the letter without its accent, the other case; else None."""
+        decomposed = unicodedata.normalize("NFKD", character)
+        plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+        listed = "".join(_EQUIVALENTS.get(c, c) for c in plain)
+        again = "".join(_EQUIVALENTS.get(c, c) for c in listed)  # a curly double quote, where only ' is known
+        for candidate in (_EQUIVALENTS.get(character), plain, listed, again, plain.swapcase()):
+            if candidate and all(c in self._id for c in candidate):
+                return candidate
+        return None

@@ -1,0 +1,303 @@
+"""The trainer: any LanguageModel, one seed, one result, however often the run is interrupted.
+
+`python -m modelcraft.train --model bigram` trains a rung. Everything that decides how the run goes on (model,
+optimizer, random numbers, records, the best model so far) stands in one file, `training_state.safetensors`, which is
+replaced in one step; a run that is resumed from it ends with the same bits as one that was never interrupted.
+"""
+
+import contextlib
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from modelcraft.data import get_batch
+from modelcraft.device import gains_from_bf16
+from modelcraft.errors import CheckpointError, TrainingError
+from modelcraft.evaluate import estimate_loss
+from modelcraft.files import replacing, write_text
+from modelcraft.model import LanguageModel
+from modelcraft.recipe import TrainConfig
+
+STATE_FILE = "training_state.safetensors"
+METRICS_FILE = "metrics.jsonl"
+STATE_FORMAT = "modelcraft-training-1"
+BF16_PARAMETERS = 200_000  # below that, converting costs more than the faster products save
+
+
+class Trainer:
+    """Trains `model` on `train_data` (N,), watches its loss on `val_data` (M,), and keeps all of it in `folder`.
+
+    `records` has an entry an evaluation: `step`, `train_loss` and `val_loss` (estimates, nats per character),
+    `learning_rate`, `seconds` of work, `characters` seen. `best` is the state dict with the lowest `val_loss` yet.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        train_data: Tensor,
+        val_data: Tensor,
+        config: TrainConfig,
+        folder: Path,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.train_data, self.val_data = model, train_data, val_data
+        self.config, self.folder = config, folder
+        self.about = dict(about or {})  # what a resumed run must agree on: the rung, its config, the corpus
+        self.device = model.device
+        self.step = 0
+        self.seconds = 0.0
+        self.records: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self._dropout_state: dict[str, Tensor] | None = None  # of a run that is resumed
+        self.generator = torch.Generator().manual_seed(config.seed)  # draws the batches
+        self.optimizer = torch.optim.AdamW(_decayed(model, config.weight_decay), lr=config.learning_rate)
+        wanted = config.precision
+        big = model.num_parameters >= BF16_PARAMETERS
+        self.bf16 = wanted == "bf16" or (wanted == "auto" and big and gains_from_bf16(self.device))
+
+    @property
+    def best_record(self) -> dict[str, float] | None:
+        """The record of the best model so far."""
+        return min(self.records, key=lambda record: record["val_loss"], default=None)
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the last `patience` evaluations brought nothing better."""
+        if self.config.patience is None or self.best_record is None:
+            return False
+        return len(self.records) - 1 - self.records.index(self.best_record) >= self.config.patience
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.step >= self.config.steps or self.out_of_patience
+
+    def train(self, progress: bool = False) -> None:
+        """Train to the end, or until Ctrl-C or SIGTERM end the run after the step at hand (TrainingStoppedError).
+
+        Either way everything is saved. Raises TrainingError if the loss is no number any more.
+        """
+        characters = self.config.batch_size * self.model.block_size
+        bar = tqdm(
+            total=self.config.steps * characters,
+            initial=self.step * characters,
+            unit="char",
+            unit_scale=True,
+            desc="training",
+            disable=not progress,
+            dynamic_ncols=True,
+        )
+        # Dropout draws from torch's own generators; they are borrowed for the run and given back as they were.
+        devices = [self.device] if self.device.type == "cuda" else []
+        with bar, torch.random.fork_rng(devices=devices), _graceful_stop() as stop:
+            self._seed_dropout()
+            self.model.train()
+            while True:
+                if self._evaluation_is_due():
+                    self._evaluate()
+                    bar.set_postfix(
+                        step=self.step,
+                        train=f"{self.records[-1]['train_loss']:.4f}",
+                        val=f"{self.records[-1]['val_loss']:.4f}",
+                    )
+                if self.finished:
+                    break
+                started = time.perf_counter()
+                self._train_step()
+                self.seconds += time.perf_counter() - started
+                self.step += 1
+                bar.update(characters)
+                if stop:
+                    self.save()
+                    raise TrainingStoppedError(stop[0])
+                if self.step % self.config.save_interval == 0:
+                    self.save()
+            self.save()
+
+    def _train_step(self) -> None:
+        learning_rate = self.config.learning_rate_at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        xb, yb = get_batch(
+            self.train_data, self.model.block_size, self.config.batch_size, self.generator, self.device
+        )  # (B, T) each
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            _, loss = self.model(xb, yb)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        self.optimizer.step()
+
+    def _evaluation_is_due(self) -> bool:
+        done = bool(self.records) and self.records[-1]["step"] == self.step
+        return not done and (self.step % self.config.eval_interval == 0 or self.step >= self.config.steps)
+
+    def _evaluate(self) -> None:
+        losses = {}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            for name, data in (("train_loss", self.train_data), ("val_loss", self.val_data)):
+                losses[name] = estimate_loss(self.model, data, self.config.eval_batches, self.config.batch_size)
+        if not all(map(math.isfinite, losses.values())):
+            raise TrainingError(
+                f"The loss is no number any more at step {self.step}; train with a lower --learning-rate. "
+                f"The last saved state is in {str(self.folder)!r}."
+            )
+        self.records.append(
+            {
+                "step": self.step,
+                **losses,
+                "learning_rate": self.config.learning_rate_at(min(self.step, self.config.steps - 1)),
+                "seconds": self.seconds,
+                "characters": self.step * self.config.batch_size * self.model.block_size,
+            }
+        )
+        if self.best_record is self.records[-1]:
+            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
+
+    def save(self) -> None:
+        """Write the whole state of the run, in one file and one step."""
+        optimizer = self.optimizer.state_dict()
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        scalars: dict[str, dict[str, Any]] = {}
+        for index, state in optimizer["state"].items():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{index}/{key}"] = value
+                else:
+                    scalars.setdefault(str(index), {})[key] = value
+        tensors["rng/batches"] = self.generator.get_state()
+        tensors["rng/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["rng/device"] = torch.cuda.get_rng_state(self.device)
+        # Copies: safetensors refuses tensors that share memory, such as tied weights.
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        described = {
+            "format": STATE_FORMAT,
+            "about": self.about,
+            "config": asdict(self.config),
+            "step": self.step,
+            "seconds": self.seconds,
+            "bf16": self.bf16,
+            "records": self.records,
+            "optimizer": {"param_groups": optimizer["param_groups"], "scalars": scalars},
+        }
+        with replacing(self.folder / STATE_FILE) as aside:
+            save_file(tensors, aside, metadata={"training": json.dumps(described)})
+
+    def restore(self) -> None:
+        """Go on where the state in `folder` stands; raises CheckpointError if there is none, or of another run."""
+        described, tensors = read_state(self.folder)
+        for what, now, then in (
+            ("training settings", asdict(self.config), described["config"]),
+            ("model or corpus", self.about, described["about"]),
+        ):
+            if now != then:
+                changed = next(key for key in {**now, **then} if now.get(key) != then.get(key))
+                raise CheckpointError(
+                    f"The run in {str(self.folder)!r} was started with other {what} ({changed}: {then.get(changed)!r}, "
+                    f"now {now.get(changed)!r}); resume it with the same ones, or train into another folder with --out."
+                )
+        self.step, self.seconds = described["step"], described["seconds"]
+        self.bf16, self.records = described["bf16"], described["records"]
+        self.model.load_state_dict(_under("model/", tensors), strict=True)
+        self.best = {name: tensor.to(self.device) for name, tensor in _under("best/", tensors).items()}
+        state: dict[int, dict[str, Any]] = {
+            int(index): dict(values) for index, values in described["optimizer"]["scalars"].items()
+        }
+        for name, tensor in _under("optimizer/", tensors).items():
+            index, key = name.split("/", 1)
+            state.setdefault(int(index), {})[key] = tensor
+        groups = described["optimizer"]["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.generator.set_state(tensors["rng/batches"])
+        self._dropout_state = {name: tensors[name] for name in ("rng/cpu", "rng/device") if name in tensors}
+        write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
+
+    def _seed_dropout(self) -> None:
+        """Give torch's own generators, which dropout draws from, the state that belongs to this step."""
+        if self._dropout_state is None:
+            torch.manual_seed(self.config.seed)
+            return
+        torch.set_rng_state(self._dropout_state["rng/cpu"])
+        if "rng/device" in self._dropout_state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._dropout_state["rng/device"], self.device)
+
+
+def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a training state: what is described in JSON, and the tensors. Raises CheckpointError."""
+    path = folder / STATE_FILE
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            described = json.loads((file.metadata() or {})["training"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no training to resume in {str(folder)!r}; leave --resume out to start one."
+        ) from error
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{str(path)!r} is damaged; start again without --resume.") from error
+    if described.get("format") != STATE_FORMAT:
+        raise CheckpointError(f"{str(path)!r} was written by another version; start again without --resume.")
+    return described, tensors
+
+
+class TrainingStoppedError(TrainingError):
+    """The run was asked to end (Ctrl-C, SIGTERM); everything is saved. `signum` says by which signal."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__("Stopped; everything is saved.")
+        self.signum = signum
+
+
+@contextlib.contextmanager
+def _graceful_stop() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM in a list instead of dying; a second one acts at once, as usual."""
+    stop: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        stop.append(signum)
+        signal.signal(signum, before[signum])
+
+    try:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not the main thread: whoever runs that thread handles signals
+                before[signum] = signal.signal(signum, note)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _decayed(model: LanguageModel, weight_decay: float) -> list[dict[str, Any]]:
+    """Split the parameters: matrices and tables decay, biases and gains do not."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+if __name__ == "__main__":
+    from modelcraft.commands import run, train
+
+    run(train)

@@ -1,0 +1,164 @@
+"""The API: `/chat`, `/generate` and `/models`, stable, documented on the page, and sceptical of what it is sent."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+from gradio.events import api
+
+from modelcraft.errors import ModelCraftError
+from modelcraft.ui.exact import MAX_SCRIPT, YOU, Turn, whole_text
+from modelcraft.ui.requests import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Desk, Wish, check_text
+
+MAX_SESSIONS = 1_000
+MAX_UNREAD = 150  # events, five seconds' worth: a client that has fetched none of so many will fetch none at all
+
+
+class Sessions:
+    """The scripts of API clients, by session; the longest unused one is forgotten when there are too many."""
+
+    def __init__(self, most: int = MAX_SESSIONS) -> None:
+        self._most = most
+        self._turns: OrderedDict[str, list[Turn]] = OrderedDict()
+
+    def read(self, session: str) -> list[Turn]:
+        """Return the turns so far, which are the caller's to keep."""
+        return list(self._turns.get(session, []))
+
+    def write(self, session: str, turns: list[Turn]) -> None:
+        """Replace the turns of a session; only the newest are kept of a script that is too long."""
+        while len(turns) > 2 and sum(len(turn["text"]) for turn in turns) > MAX_SCRIPT // 10:
+            turns = turns[2:]
+        self._turns[session] = turns
+        self._turns.move_to_end(session)
+        while len(self._turns) > self._most:
+            self._turns.popitem(last=False)
+
+    def forget(self, session: str) -> None:
+        """Drop a session whose page has gone."""
+        self._turns.pop(session, None)
+
+
+def refusal(error: ModelCraftError) -> gr.Error:
+    """Turn an error into what Gradio hands to the client word for word, without a traceback in the log."""
+    return gr.Error(str(error), print_exception=False)
+
+
+def nobody_reads(request: gr.Request | None) -> bool:
+    """Say whether the events of this request pile up unread: someone has asked and not come for the answer."""
+    blocks = LocalContext.blocks.get()
+    if request is None or blocks is None:
+        return False
+    unread = blocks._queue.pending_messages_per_session.get(request.session_hash or "")
+    return unread is not None and unread.qsize() > MAX_UNREAD
+
+
+def add_api(desk: Desk) -> None:
+    """Register the endpoints with the gr.Blocks at hand."""
+    sessions = Sessions()
+
+    async def written(wish: Wish, request: gr.Request | None) -> AsyncIterator[str]:
+        if wish.notice:
+            gr.Warning(wish.notice)
+        async for text in desk.write(wish):
+            if nobody_reads(request):
+                return
+            yield text
+
+    async def generate(
+        prompt: str,
+        length: int = DEFAULT_LENGTH,
+        temperature: float = DEFAULT_TEMPERATURE,
+        model: str | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
+    ) -> AsyncIterator[str]:
+        try:
+            wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed)
+            async for text in written(wish, request):
+                yield text
+        except ModelCraftError as error:
+            raise refusal(error) from error
+
+    async def chat(
+        message: str,
+        length: int = DEFAULT_LENGTH,
+        temperature: float = DEFAULT_TEMPERATURE,
+        model: str | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        request: gr.Request = None,  # type: ignore[assignment]
+    ) -> AsyncIterator[str]:
+        session = (request.session_hash if request else None) or ""
+        text = ""
+        try:
+            check_text("message", message, MAX_PROMPT)
+            turns = sessions.read(session)
+            if message:
+                turns.append({"who": YOU, "text": message})
+            # Only the end of a long script is read, and no model's context is longer than that.
+            wish = await desk.check(whole_text(turns)[-MAX_PROMPT:], length, temperature, model, top_k, top_p, seed)
+            try:
+                async for text in written(wish, request):
+                    yield text
+            finally:  # a reply that was cut short is a part of the script, too
+                sessions.write(session, [*turns, {"who": wish.entry.name, "text": text}])
+        except ModelCraftError as error:
+            raise refusal(error) from error
+
+    async def models() -> dict[str, Any]:
+        import asyncio
+
+        return await asyncio.to_thread(desk.catalogue.describe)
+
+    api(generate, api_name="generate", api_description=GENERATE_HELP)
+    api(chat, api_name="chat", api_description=CHAT_HELP)
+    api(models, api_name="models", api_description=MODELS_HELP)
+
+
+def add_api_help() -> None:
+    """Put a short way into the API on the page; Gradio's own page on it is linked at the foot."""
+    with gr.Accordion("Use it from a program", open=False, elem_id="api"):
+        gr.Markdown(API_HELP)
+
+
+API_HELP = """
+```python
+from gradio_client import Client
+
+client = Client("http://127.0.0.1:7860")  # or the name of a Space, "user/space"
+print(client.predict("ROMEO:", length=200, seed=1, api_name="/generate"))
+for text in client.submit("ROMEO:", length=200, api_name="/chat"):  # the reply so far, again and again
+    print(text)
+print(client.predict(api_name="/models"))
+```
+```sh
+curl -s http://127.0.0.1:7860/gradio_api/call/v2/generate -H "Content-Type: application/json" \\
+    -d '{"prompt": "ROMEO:", "length": 200, "seed": 1}'
+# {"event_id": "..."}: ask for the text, which streams
+curl -sN http://127.0.0.1:7860/gradio_api/call/v2/generate/EVENT_ID
+```
+`/generate` continues a prompt, `/chat` a script that grows from call to call, `/models` lists what there is.
+"""
+
+LIMITS_HELP = (
+    "length 1 to 2,000 characters; temperature 0 (always the likeliest) to 2; model a name from /models, or null; "
+    "top_k 0 (all) to 1,000; top_p 0 to 1 (all); seed a whole number, or null for another text each time. Characters "
+    "that the model does not know are replaced by an equivalent or left out."
+)
+GENERATE_HELP = (
+    "Continue a prompt. Streams the text written so far, the continuation alone, without the prompt. " + LIMITS_HELP
+)
+CHAT_HELP = (
+    "Continue the script: the message is its next line, and what you and the model wrote in this session comes before "
+    "it. Streams the reply written so far. " + LIMITS_HELP
+)
+MODELS_HELP = (
+    "List the models with their parameters, exact loss and the source of their weights, and what became of the Hub "
+    "repositories that the app was told to use."
+)

@@ -1,0 +1,228 @@
+"""The chat: a visitor writes a line of the script, the model goes on with it, character by character."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from modelcraft.catalogue import Entry
+from modelcraft.errors import ConfigError, ModelCraftError
+from modelcraft.ui.api import nobody_reads, refusal
+from modelcraft.ui.exact import COPY_JS, YOU, Turn, plain_view, read_script, script, script_view, whole_text
+from modelcraft.ui.requests import (
+    DEFAULT_LENGTH,
+    DEFAULT_PACE,
+    DEFAULT_TEMPERATURE,
+    MAX_LENGTH,
+    MAX_PACE,
+    MAX_PROMPT,
+    MAX_TEMPERATURE,
+    Desk,
+    check_text,
+)
+from modelcraft.ui.streaming import Meter
+
+EXAMPLES = ("ROMEO:", "JULIET:", "To be, or not to be", "First Citizen:\nBefore we proceed", "O, what a")
+Updates = tuple[Any, ...]
+
+
+class Chat:
+    """The tab: its components, and what happens when a visitor uses them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._build()
+        self._wire()
+
+    def _build(self) -> None:
+        names = self.desk.catalogue.names
+        self.script = script_view("script")
+        self.status = plain_view("status")
+        with gr.Row(elem_id="tools"):
+            self.retry = gr.Button("Retry", size="sm", min_width=0, elem_id="retry")
+            self.undo = gr.Button("Undo", size="sm", min_width=0, elem_id="undo")
+            self.clear = gr.Button("Clear", size="sm", min_width=0, elem_id="clear")
+            self.copy = gr.Button("Copy", size="sm", min_width=0, elem_id="copy")
+        with gr.Row(elem_id="desk", equal_height=True):
+            self.message = gr.Textbox(
+                placeholder="Write a line …",
+                label="Your line",
+                show_label=False,
+                lines=1,
+                max_lines=5,
+                max_length=MAX_PROMPT,
+                container=False,
+                autofocus=True,
+                elem_id="message",
+            )
+            self.go = gr.Button("Write", variant="primary", min_width=0, elem_id="go")
+            self.stop = gr.Button("Stop", variant="stop", min_width=0, visible=False, elem_id="stop")
+        with gr.Row(elem_id="examples"):
+            self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
+        with gr.Row(elem_id="dials"):
+            self.model = gr.Dropdown(
+                names,
+                value=self.desk.catalogue.default,
+                label="Model",
+                visible=len(names) > 1,
+                min_width=220,
+                elem_id="model",
+            )
+            self.length = _slider("Length", "characters to write", 1, MAX_LENGTH, DEFAULT_LENGTH, 1)
+            self.temperature = _slider(
+                "Temperature", "0 safest, 1 the model's own odds, 2 wild", 0, MAX_TEMPERATURE, DEFAULT_TEMPERATURE, 0.05
+            )
+        with gr.Accordion("More", open=False, elem_id="more"), gr.Row():
+            self.pace = _slider("Pace", "characters a second; 0: as fast as it runs", 0, MAX_PACE, DEFAULT_PACE, 1)
+            self.top_k = _slider("Top-k", "draw from the k likeliest; 0: from all", 0, 65, 0, 1)
+            self.top_p = _slider("Top-p", "draw from the likeliest with this share; 1: all", 0, 1, 1, 0.01)
+            self.seed = gr.Textbox(
+                label="Seed",
+                info="the same number, the same text",
+                placeholder="another text each time",
+                max_lines=1,
+                min_width=220,
+                elem_id="seed",
+            )
+
+    def _wire(self) -> None:
+        dials = [self.length, self.temperature, self.model, self.top_k, self.top_p, self.seed, self.pace]
+        outputs = [self.script, self.message, self.go, self.stop, self.status]
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        runs = [
+            gr.on(
+                [self.message.submit, self.go.click],
+                self.send,
+                [self.message, self.script, *dials],
+                outputs,
+                trigger_mode="once",
+                **options,
+            ),
+            self.retry.click(self.again, [self.message, self.script, *dials], outputs, trigger_mode="once", **options),
+        ]
+        for button in self.examples:
+            inputs = [button, self.script, *dials]
+            runs.append(button.click(self.send, inputs, outputs, trigger_mode="once", **options))
+        self.stop.click(self.stopped, self.script, [self.script, self.go, self.stop], cancels=runs, **options)
+        self.undo.click(self.undone, self.script, [self.script, self.message], cancels=runs, **options).then(
+            self.idle, None, [self.go, self.stop], **options
+        )
+        self.clear.click(
+            lambda: (script(), *self.idle()), None, [self.script, self.go, self.stop], cancels=runs, **options
+        )
+        self.copy.click(None, self.script, None, js=COPY_JS, api_visibility="private").then(
+            lambda: gr.Info("Copied.", duration=2), None, None, **options
+        )
+        self.model.change(self.describe, self.model, self.status, **options)
+
+    async def send(self, request: gr.Request, message: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
+        """Put the visitor's line into the script and let the model go on."""
+        try:
+            check_text("Your line", message, MAX_PROMPT)
+            turns = read_script(value)
+            if message:
+                turns.append({"who": YOU, "text": message})
+            elif not turns:
+                raise ConfigError("Write a line first, such as ROMEO:")
+        except ModelCraftError as error:
+            raise refusal(error) from error
+        async for updates in self._write(turns, dials, request):
+            yield updates
+
+    async def again(self, request: gr.Request, message: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
+        """Take back the model's last turn and let it write another."""
+        try:
+            turns = read_script(value)
+            while turns and turns[-1]["who"] != YOU:
+                turns.pop()
+            if not turns:
+                raise ConfigError("There is nothing to retry yet.")
+        except ModelCraftError as error:
+            raise refusal(error) from error
+        async for updates in self._write(turns, dials, request, keep=message):
+            yield updates
+
+    async def _write(
+        self, turns: list[Turn], dials: tuple[Any, ...], request: gr.Request, keep: Any = ""
+    ) -> AsyncIterator[Updates]:
+        length, temperature, model, top_k, top_p, seed, pace = dials
+        skip = gr.skip()
+        try:
+            seed = read_seed(seed)
+            # Only the end of a long script is read, and no model's context is longer than that.
+            prompt = whole_text(turns)[-MAX_PROMPT:]
+            wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace)
+            if wish.notice:
+                gr.Warning(wish.notice, title="Not in this model's alphabet")
+            reply: Turn = {"who": wish.entry.name, "text": ""}
+            meter = Meter()
+            going = (gr.update(visible=False), gr.update(visible=True))
+            yield script([*turns, reply], writing=True), keep, *going, skip
+            async for text in self.desk.write(wish, meter):
+                reply = {"who": wish.entry.name, "text": text}
+                yield script([*turns, reply], writing=True), skip, skip, skip, skip
+                if nobody_reads(request):
+                    return
+            yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
+        except ModelCraftError as error:
+            yield script(turns), skip, *self.idle(), skip
+            raise refusal(error) from error
+
+    def idle(self) -> Updates:
+        """Show Write in place of Stop."""
+        return gr.update(visible=True), gr.update(visible=False)
+
+    def stopped(self, value: Any) -> Updates:
+        """Keep what was written, and say that nobody writes any more."""
+        try:
+            return script(read_script(value)), *self.idle()
+        except ModelCraftError as error:
+            raise refusal(error) from error
+
+    def undone(self, value: Any) -> Updates:
+        """Take back the last line and the model's answer to it; the line goes back to where it was typed."""
+        try:
+            turns = read_script(value)
+        except ModelCraftError as error:
+            raise refusal(error) from error
+        while turns and turns[-1]["who"] != YOU:
+            turns.pop()
+        line = turns.pop()["text"] if turns else ""
+        return script(turns), line
+
+    async def describe(self, model: Any = None) -> str:
+        """Return the status line of a model, before it has written anything."""
+        try:
+            return status_line(await self.desk.get(model))
+        except ModelCraftError as error:
+            return str(error)
+
+
+def _slider(label: str, info: str, low: float, high: float, value: float, step: float) -> gr.Slider:
+    elem_id = label.lower().replace("-", "_")
+    return gr.Slider(low, high, value, step=step, label=label, info=info, min_width=220, elem_id=elem_id)
+
+
+def read_seed(text: Any) -> int | None:
+    """Return the seed that was typed, None for an empty field; raises ConfigError for anything but a number."""
+    digits = check_text("Seed", text or "", 30).strip()
+    if not digits:
+        return None
+    if not (digits.isascii() and digits.isdigit()):
+        raise ConfigError("Seed must be a whole number, or empty for another text each time.")
+    return int(digits)
+
+
+def status_line(entry: Entry, meter: Meter | None = None) -> str:
+    """Say what runs: rung, parameters, loss, device, weights, and, after a text, how fast it was."""
+    loss = entry.info.validation_loss
+    parts = [
+        entry.name,
+        f"{entry.model.num_parameters:,} parameters",
+        f"loss {loss:.3f} nats per character" if loss is not None else "loss not measured",
+        f"on {str(entry.model.device).upper()}",
+        f"weights {entry.source}",
+    ]
+    if meter and meter.characters:
+        parts.append(f"{meter.pace:,.0f} characters/s (the model alone {meter.speed:,.0f})")
+    return "  ·  ".join(parts)

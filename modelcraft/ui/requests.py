@@ -1,0 +1,113 @@
+"""What a visitor may ask for. Gradio checks nothing of what a client sends, so everything is checked here."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from modelcraft.catalogue import Catalogue, Entry
+from modelcraft.errors import ConfigError, VocabularyError
+from modelcraft.generate import SamplingParams, stream
+from modelcraft.sampling import MAX_SEED, check_number
+from modelcraft.tokenizer import listing
+from modelcraft.ui.streaming import Meter, gather
+
+MAX_LENGTH, DEFAULT_LENGTH = 2_000, 400
+MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
+MAX_TOP_K = 1_000
+MAX_PACE, DEFAULT_PACE = 120, 30
+MAX_PROMPT = 10_000
+MAX_STREAMS = 64  # more at a time only make all of them slow
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A request that makes sense: the prompt in the model's vocabulary, and what was changed to bring it there."""
+
+    entry: Entry
+    ids: list[int]
+    params: SamplingParams
+    pace: float
+    notice: str
+
+
+class Desk:
+    """Takes wishes and fulfils them: checks what was asked for, and streams it from the model."""
+
+    def __init__(self, catalogue: Catalogue, workers: int = 2) -> None:
+        self.catalogue = catalogue
+        self.running = 0
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="generate")
+
+    async def get(self, name: Any = None) -> Entry:
+        """Return the model of that name, loaded off the event loop; raises ConfigError for an unknown one."""
+        if name is not None and not isinstance(name, str):
+            raise ConfigError(f"model must be the name of a model, not {type(name).__name__}.")
+        return await asyncio.to_thread(self.catalogue.get, name)
+
+    async def check(
+        self,
+        prompt: Any,
+        length: Any,
+        temperature: Any,
+        model: Any,
+        top_k: Any,
+        top_p: Any,
+        seed: Any,
+        pace: Any = 0,
+    ) -> Wish:
+        """Turn what a client sent into a Wish; raises ConfigError or VocabularyError with one sentence.
+
+        A prompt longer than the model's context is read from its last characters on.
+        """
+        length = check_whole("length", length, 1, MAX_LENGTH)
+        check_number("temperature", temperature, 0, MAX_TEMPERATURE)
+        top_k = check_whole("top_k", top_k, 0, MAX_TOP_K)
+        check_number("top_p", top_p, 0, 1)
+        seed = None if seed is None else check_whole("seed", seed, 0, MAX_SEED)
+        check_number("pace", pace, 0, MAX_PACE)
+        check_text("prompt", prompt, MAX_PROMPT)
+        entry = await self.get(model)
+        known = entry.tokenizer.normalize(prompt)
+        if not prompt:
+            raise VocabularyError("The prompt is empty; give at least one character to continue.")
+        if not known.text:
+            raise VocabularyError(f"Nothing is left of the prompt. {known.report()}")
+        ids = entry.tokenizer.encode(known.text[-entry.model.block_size :])
+        return Wish(entry, ids, SamplingParams(length, temperature, top_k, top_p, seed), pace, known.report())
+
+    async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncIterator[str]:
+        """Yield the text written so far, again and again; the same text again is a heartbeat."""
+        if self.running >= MAX_STREAMS:
+            raise ConfigError("Busy, try again in 5 seconds.")
+        self.running += 1
+        try:
+            text = ""
+            tokens = stream(wish.entry.model, wish.ids, wish.params)
+            async for batch in gather(tokens, wish.pace, self._pool, meter):
+                text += wish.entry.tokenizer.decode(batch)
+                yield text
+        finally:
+            self.running -= 1
+
+
+def check_whole(name: str, value: Any, low: int, high: int) -> int:
+    """Return `value` as an int if it is a whole number from `low` to `high` (5.0 is one), else raise ConfigError."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    check_number(name, value, low, high, whole=True)
+    number: int = value
+    return number
+
+
+def check_text(name: str, value: Any, most: int) -> str:
+    """Return `value` if it is a text of at most `most` whole characters, else raise ConfigError."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be text, not {type(value).__name__}.")
+    if len(value) > most:
+        raise ConfigError(f"{name} must have at most {most:,} characters, not {len(value):,}.")
+    if halves := dict.fromkeys(c for c in value if "\ud800" <= c <= "\udfff"):
+        codes = listing([f"U+{ord(c):04X}" for c in halves])
+        raise ConfigError(f"{name} holds halves of characters (lone surrogates {codes}); send whole ones.")
+    return value

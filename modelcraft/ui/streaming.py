@@ -1,0 +1,85 @@
+"""From a stream of tokens to a stream of events: paced, gathered, and gone when its reader is gone.
+
+The model runs on a worker thread, a thirtieth of a second at a time; in between the event loop decides whether anyone
+still wants the text. So a cancelled stream ends within one such slice, and no torch call ever holds the loop.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+TICK_S = 1 / 30  # at most so many events a second reach a client
+HEARTBEAT_S = 0.15  # Gradio notices that a client has gone only when something is sent
+
+
+@dataclass
+class Meter:
+    """How fast a stream was: the characters, the time since the start, and the time that the model itself took."""
+
+    characters: int = 0
+    model_s: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+    finished: float | None = None
+
+    @property
+    def pace(self) -> float:
+        """Characters a second, as the reader saw them."""
+        return self.characters / max(1e-9, (self.finished or time.perf_counter()) - self.started)
+
+    @property
+    def speed(self) -> float:
+        """Characters a second, while the model was at work."""
+        return self.characters / max(1e-9, self.model_s)
+
+
+async def gather(
+    tokens: Iterator[int], pace: float, pool: Executor, meter: Meter | None = None
+) -> AsyncIterator[list[int]]:
+    """Yield the new tokens, the first one at once, the others at most 30 times a second.
+
+    `pace` is in tokens a second, 0 for as fast as the model runs; up to 30 every event carries one token. An empty list
+    is a heartbeat: nothing new for 150 ms.
+    """
+    loop = asyncio.get_running_loop()
+    meter = meter or Meter()
+    start = last = loop.time()
+    sent = 0
+    done = False
+    while not done:
+        if pace and sent:
+            # The next event: a tick after the last one, and not before the next token is due.
+            at = max(last + TICK_S, start + sent / pace)
+            while (left := at - loop.time()) > 0:
+                await asyncio.sleep(min(left, HEARTBEAT_S))
+                if left > HEARTBEAT_S:
+                    yield []
+        most = 1 if not sent else max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else 1_000_000
+        work = loop.run_in_executor(pool, _take, tokens, most, TICK_S)
+        try:
+            while not (await asyncio.wait({work}, timeout=HEARTBEAT_S))[0]:
+                yield []
+        finally:
+            work.cancel()  # matters only where the reader left before a worker was free
+        batch, done, seconds = work.result()
+        sent += len(batch)
+        last = loop.time()
+        meter.characters, meter.model_s = sent, meter.model_s + seconds
+        if batch:
+            yield batch
+    meter.finished = time.perf_counter()
+
+
+def _take(tokens: Iterator[int], most: int, seconds: float) -> tuple[list[int], bool, float]:
+    """Run the model for `most` tokens or `seconds`, whichever is over first; at least one token."""
+    start = time.perf_counter()
+    batch: list[int] = []
+    while len(batch) < most:
+        token = next(tokens, None)
+        if token is None:
+            return batch, True, time.perf_counter() - start
+        batch.append(token)
+        if time.perf_counter() - start >= seconds:
+            break
+    return batch, False, time.perf_counter() - start
