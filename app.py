@@ -5,6 +5,7 @@ MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on th
 """
 
 import os
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
@@ -21,9 +22,8 @@ from modelcraft.ui.requests import Desk
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
-def build(catalogue: Catalogue) -> gr.Blocks:
-    """Compose the page and the API around the models of `catalogue`."""
-    desk = Desk(catalogue)
+def build(desk: Desk) -> gr.Blocks:
+    """Compose the page and the API around the models that `desk` serves."""
     demo: gr.Blocks = gr.Blocks(title="ModelCraft")
     with demo:
         gr.HTML(TITLE, apply_default_css=False)
@@ -35,8 +35,8 @@ def build(catalogue: Catalogue) -> gr.Blocks:
     return demo
 
 
-def launch(demo: gr.Blocks) -> None:
-    """Serve the page; Gradio's environment variables give the address."""
+def launch(demo: gr.Blocks, **options: Any) -> None:
+    """Serve the page; Gradio's environment variables give the address. `options` go to Gradio's own launch."""
     gate = Middleware(
         Gate,
         endpoints=lambda: demo.get_api_info()["named_endpoints"],
@@ -52,6 +52,7 @@ def launch(demo: gr.Blocks) -> None:
         ssr_mode=False,
         max_threads=256,
         app_kwargs={"middleware": [gate]},
+        **options,
     )
 
 
@@ -59,4 +60,4 @@ if __name__ == "__main__":
     models = Catalogue()
     models.pull([repo.strip() for repo in os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",") if repo.strip()])
     models.get()  # the default one, before the first visitor asks
-    launch(build(models))
+    launch(build(Desk(models)))

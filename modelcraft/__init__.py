@@ -8,9 +8,29 @@ for token in modelcraft.stream(model, ids, modelcraft.SamplingParams(max_new_tok
     print(tokenizer.decode([token]), end="", flush=True)
 """
 
-from modelcraft.checkpoint import load
-from modelcraft.errors import ModelCraftError
-from modelcraft.generate import SamplingParams, sample, stream
-from modelcraft.tokenizer import CharTokenizer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelcraft.checkpoint import load
+    from modelcraft.errors import ModelCraftError
+    from modelcraft.generate import SamplingParams, sample, stream
+    from modelcraft.tokenizer import CharTokenizer
 
 __all__ = ["CharTokenizer", "ModelCraftError", "SamplingParams", "load", "sample", "stream"]
+
+_HOMES = {
+    "CharTokenizer": "tokenizer",
+    "ModelCraftError": "errors",
+    "SamplingParams": "generate",
+    "load": "checkpoint",
+    "sample": "generate",
+    "stream": "generate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first used: `python -m modelcraft.train` loads only its own."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'modelcraft' has no attribute {name!r}")
+    return getattr(import_module(f"modelcraft.{_HOMES[name]}"), name)

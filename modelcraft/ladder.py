@@ -1,10 +1,11 @@
 """The ladder: every rung by its name, with what it is made of and how it is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.errors import ConfigError
@@ -35,13 +36,25 @@ class Rung:
         On the device `meta` nothing is allocated: that is how a config is looked at before it is trusted.
         """
         if torch.device(device).type == "meta":
-            with torch.device("meta"):
+            with torch.device("meta"), _NoInit():
                 model: LanguageModel = self.model_class(config)
             return model
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = self.model_class(config)
         return model.to(device)
+
+
+class _NoInit(TorchFunctionMode):
+    """Skip `torch.nn.init`: on `meta` there is nothing to fill, and the first call would cost a second of imports."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 RUNGS: Mapping[str, Rung] = {
@@ -57,7 +70,8 @@ RUNGS: Mapping[str, Rung] = {
                 batch_size=1024,
                 learning_rate=1e-2,
                 decay_share=0.8,
-                eval_interval=300,
+                eval_interval=100,
+                eval_batches=50,
                 save_interval=300,
             ),
         ),

@@ -52,7 +52,6 @@ class Chat:
                 max_lines=5,
                 max_length=MAX_PROMPT,
                 container=False,
-                autofocus=True,
                 elem_id="message",
             )
             self.go = gr.Button("Write", variant="primary", min_width=0, elem_id="go")
@@ -153,7 +152,7 @@ class Chat:
             prompt = whole_text(turns)[-MAX_PROMPT:]
             wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace)
             if wish.notice:
-                gr.Warning(wish.notice, title="Not in this model's alphabet")
+                gr.Warning(wish.notice)
             reply: Turn = {"who": wish.entry.name, "text": ""}
             meter = Meter()
             going = (gr.update(visible=False), gr.update(visible=True))
@@ -191,11 +190,13 @@ class Chat:
         return script(turns), line
 
     async def describe(self, model: Any = None) -> str:
-        """Return the status line of a model, before it has written anything."""
+        """Return the status of a model that has not written yet, and of the Hub repositories that were named."""
         try:
-            return status_line(await self.desk.get(model))
+            lines = [status_line(await self.desk.get(model))]
         except ModelCraftError as error:
-            return str(error)
+            lines = [str(error)]
+        lines += [f"{repo}: {state}" for repo, state in self.desk.catalogue.states.items()]
+        return "\n".join(lines)
 
 
 def _slider(label: str, info: str, low: float, high: float, value: float, step: float) -> gr.Slider:
@@ -225,4 +226,4 @@ def status_line(entry: Entry, meter: Meter | None = None) -> str:
     ]
     if meter and meter.characters:
         parts.append(f"{meter.pace:,.0f} characters/s (the model alone {meter.speed:,.0f})")
-    return "  ·  ".join(parts)
+    return "\u00a0 ·  ".join(parts)  # a line may break after a dot, never before it

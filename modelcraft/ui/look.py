@@ -76,6 +76,8 @@ def theme() -> gr.themes.Base:
         button_secondary_border_color_dark="#5e5444",
         button_secondary_text_color="#453d32",
         button_secondary_text_color_dark="#e5dbc5",
+        border_color_primary="#d9cdb4",
+        border_color_primary_dark="#3a332a",
         input_placeholder_color="#6f6450",
         input_placeholder_color_dark="#a89a80",
         layout_gap="10px",
@@ -96,18 +98,19 @@ CSS = """
 /* The page. Its height is fixed, so that nothing below it jumps while it is written. */
 .mc-script {
   height: clamp(15rem, calc(100dvh - 30rem), 34rem); overflow-y: auto; overscroll-behavior: contain;
-  background: #fffdf6; color: #241f1a; border: 1px solid #d9cdb4; border-radius: 2px;
+  background: #fffdf6; color: #241f1a; border: 1px solid var(--border-color-primary); border-radius: 2px;
   box-shadow: 0 1px 2px rgb(60 45 20 / .12), 0 10px 30px -18px rgb(60 45 20 / .45);
   padding: 1.6rem clamp(1rem, 6vw, 3.4rem); font-family: var(--font); font-size: 1.06rem; line-height: 1.55;
 }
-.dark .mc-script { background: #1f1b17; color: #ece4d4; border-color: #3a332a; box-shadow: none; }
+.dark .mc-script { background: #1f1b17; color: #ece4d4; box-shadow: none; }
 .mc-script:empty::before {
   content: "An empty page. Write a line below, or take one of those offered, and the model goes on with it.";
   display: block; margin: 4rem auto 0; max-width: 26rem; text-align: center; font-style: italic; color: #6b604e;
 }
 .dark .mc-script:empty::before { color: #b5a88f; }
-.mc-turn + .mc-turn[data-who="you"] { margin-top: 1.3rem; padding-top: 1.1rem; border-top: 1px solid #e5dbc5; }
-.dark .mc-turn + .mc-turn[data-who="you"] { border-top-color: #3a332a; }
+.mc-turn + .mc-turn[data-who="you"] {
+  margin-top: 1.3rem; padding-top: 1.1rem; border-top: 1px solid var(--border-color-primary);
+}
 .mc-who {
   display: block; font-size: .78rem; letter-spacing: .09em; font-variant-caps: all-small-caps; user-select: none;
   color: #6b604e; margin-top: .45rem;
@@ -146,8 +149,7 @@ footer .divider:last-child, footer .divider:only-child { display: none; }
 .gradio-container .form { background: transparent; gap: .4rem 1.4rem; border: 0; }
 .gradio-container .form > .block { padding: .3rem 0; }
 #seed input, #seed textarea { border: 1px solid var(--input-border-color); }
-#more, #api { border-top: 1px solid #d9cdb4; border-radius: 0; }
-.dark #more, .dark #api { border-top-color: #3a332a; }
+#more, #api { border: 0; border-top: 1px solid var(--border-color-primary); border-radius: 0; }
 
 @media (max-width: 640px) {
   .mc-script { height: clamp(14rem, 45dvh, 26rem); padding: 1.1rem 1rem; }

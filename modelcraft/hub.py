@@ -1,0 +1,243 @@
+"""Push a model folder to the Hugging Face Hub, and pull it back.
+
+`python -m modelcraft.hub push FOLDER USER/REPO`. The client retries what may pass by itself; whatever fails
+in the end is a HubError: one sentence, and never a token in it.
+"""
+
+import contextlib
+import functools
+import logging
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_download
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    OIDCError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+    XetDownloadError,
+)
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # it exports them lazily
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+    httpx,
+    validate_repo_id,
+)
+
+from modelcraft.card import model_card, write_sample
+from modelcraft.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, ModelInfo, load_folder, read_info
+from modelcraft.errors import CheckpointError, HubError, ModelCraftError
+from modelcraft.ladder import rung_named
+
+PICTURE_FILE = "loss_curve.png"
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+HEADER_BYTES = 1 << 20  # what the header of a weights file may take beside the numbers
+
+
+def push(
+    folder: Path | str,
+    repo_id: str,
+    private: bool = False,
+    revision: str | None = None,
+    token: str | None = None,
+) -> str:
+    """Upload a model folder in one commit, and return the address where it is now.
+
+    The repository and the branch `revision` are made if they are missing. The card is written anew, for it
+    says how to load the model from there; nothing in `folder` is changed. Raises CheckpointError if `folder`
+    holds no sound model, and HubError, which names the command that pushes later.
+    """
+    folder = Path(folder)
+    check_repo_id(repo_id)
+    model, tokenizer, info = load_folder(folder, "cpu")
+    picture = folder / PICTURE_FILE
+    card = model_card(info, model.num_parameters, write_sample(model, tokenizer), repo_id, picture.is_file())
+    command = ["python", "-m", "modelcraft.hub", "push", str(folder), repo_id]
+    command += ["--private"] if private else []
+    command += ["--revision", revision] if revision else []
+    later = f" The weights are safe in {folder}; push them later with `{shlex.join(command)}`."
+    if lacking := check_login(token):
+        raise HubError(lacking + later)
+    with _in_one_sentence(repo_id, revision, later):
+        api = HfApi(token=token or get_token())
+        api.create_repo(repo_id, private=private or None, exist_ok=True)
+        # A repository that exists stays as visible as it is: what is to be private must not become public.
+        if private and not api.model_info(repo_id).private:
+            raise HubError(f"{repo_id} is public already; make it private in its settings, or take another.{later}")
+        if revision:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        files: list[tuple[str, Path | bytes]] = [
+            (CONFIG_FILE, folder / CONFIG_FILE),
+            (WEIGHTS_FILE, folder / WEIGHTS_FILE),
+            (CARD_FILE, card.encode("utf-8")),
+            *([(PICTURE_FILE, picture)] if picture.is_file() else []),
+        ]
+        commit = api.create_commit(
+            repo_id,
+            [CommitOperationAdd(name, content) for name, content in files],
+            commit_message=f"ModelCraft {info.rung}",
+            revision=revision,
+        )
+    return f"{api.endpoint}/{repo_id}/tree/{revision or commit.oid}"
+
+
+def pull(repo_id: str, revision: str | None = None, token: str | None = None) -> Path:
+    """Download the three files of a model at `revision` (a branch, a tag, a commit); return their folder.
+
+    What is in the Hub's cache is not fetched again, and is found there without a network. The config is
+    checked before the weights are fetched, and the model has been loaded strictly when this returns. Raises
+    HubError.
+    """
+    check_repo_id(repo_id)
+    with _in_one_sentence(repo_id, revision):
+        if malformed := _malformed(token or get_token()):
+            raise HubError(malformed)
+        # One commit for all three files, whatever is pushed in the meantime.
+        commit = HfApi(token=token).resolve_revision(repo_id, revision=revision)
+        fetch = functools.partial(hf_hub_download, repo_id, revision=commit, token=token)
+        folder = Path(fetch(CONFIG_FILE)).parent
+        try:
+            promised = _weight_bytes(read_info(folder))
+            stored = hf_hub_download(repo_id, WEIGHTS_FILE, revision=commit, token=token, dry_run=True).file_size
+            if stored is not None and stored > promised + HEADER_BYTES:
+                raise CheckpointError(f"the weights have {stored:,} bytes, and the config promises {promised:,}")
+            fetch(WEIGHTS_FILE)
+            fetch(CARD_FILE)
+            load_folder(folder, "cpu")
+        except CheckpointError as error:
+            # Without the place in the cache: the sentence is shown to visitors of the app, too.
+            reason = str(error).replace(f"{folder}/", "").removesuffix(".").removesuffix("; get the model again")
+            raise HubError(f"{repo_id} cannot be loaded as a model ({reason}); pull another revision of it.") from error
+    return folder
+
+
+def check_login(token: str | None = None) -> str | None:
+    """Return None if there is a token, else the sentence that says how to get one; asks only this machine."""
+    try:
+        token = token or get_token()
+    except (OIDCError, OSError, ValueError):
+        return f"The login of this machine cannot be read; {LOG_IN}."
+    return _malformed(token) if token else f"You are not logged in to the Hugging Face Hub; {LOG_IN}."
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Raise HubError unless `repo_id` is a name that the Hub takes: `user/name`."""
+    try:
+        validate_repo_id(repo_id)
+        valid = repo_id.count("/") == 1
+    except HFValidationError:
+        valid = False
+    if not valid:
+        raise HubError(
+            f"{repo_id!r} is no name of a Hub repository; write user/name, of letters, digits, '-', '_', '.'."
+        )
+
+
+def _malformed(token: str | None) -> str | None:
+    # Such a token would fail deep in the transport, whose message would quote it.
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        return f"The token has characters that no token has, such as a space; {LOG_IN}."
+    return None
+
+
+def _weight_bytes(info: ModelInfo) -> int:
+    tensors = rung_named(info.rung).build(info.config, device="meta").state_dict().values()
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@contextlib.contextmanager
+def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "") -> Iterator[None]:
+    """Turn whatever the client raises into a HubError; keep its log of retries off stderr meanwhile.
+
+    Its progress bars are for somebody who watches: one of them would write into a file or a pipe, too.
+    """
+    log = logging.getLogger("huggingface_hub")
+    level, hide_bars = log.level, not (sys.stderr.isatty() or are_progress_bars_disabled())
+    log.setLevel(logging.ERROR)
+    if hide_bars:
+        disable_progress_bars()
+    try:
+        yield
+    except ModelCraftError:
+        raise
+    except tuple(error for error, _ in _SENTENCES) as error:
+        raise HubError(_sentence(_cause(error), repo_id, revision) + ending) from error
+    finally:
+        log.setLevel(level)
+        if hide_bars:
+            enable_progress_bars()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the answer or the broken connection that is behind "not found" and "error while uploading"."""
+    telling = (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled)
+    while not isinstance(error, telling) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _sentence(error: BaseException, repo_id: str, revision: str | None) -> str:
+    """Say what went wrong and what to do. Never quotes the error: that may be long, or hold a secret."""
+    sentence = next((sentence for kind, sentence in _SENTENCES if isinstance(error, kind)), BROKE_OFF)
+    status, file, reason = 0, "", getattr(error, "strerror", None)
+    if isinstance(error, HfHubHTTPError):
+        status, file = error.response.status_code, PurePosixPath(error.response.request.url.path).name
+        if type(error) is HfHubHTTPError:
+            sentence = _STATUSES.get(status, HUB_DOWN if status >= 500 else sentence)
+    elif isinstance(error, OSError) and reason and not isinstance(error, EntryNotFoundError):
+        sentence = "A file cannot be read or written here ({reason}); check the disk and the cache in HF_HOME."
+    return sentence.format(repo=repo_id, revision=revision or "main", file=file, status=status, reason=reason)
+
+
+BROKE_OFF = "The connection to the Hugging Face Hub broke off; check the network and try again."
+TOO_SLOW = "The Hugging Face Hub did not answer in time; try again later."
+HUB_DOWN = "The Hugging Face Hub has a problem of its own ({status}); try again later."
+_STATUSES = {
+    401: "The Hugging Face Hub rejects the token; log in again with `hf auth login`, or correct HF_TOKEN.",
+    403: "The token gives no access to {repo}; take one that does, with `hf auth login` or HF_TOKEN.",
+    408: TOO_SLOW,
+    429: "The Hugging Face Hub has had too many requests from here; try again in some minutes.",
+}
+_SENTENCES: tuple[tuple[type[BaseException], str], ...] = (  # the first that fits
+    (OfflineModeIsEnabled, "HF_HUB_OFFLINE is set, and {repo} is not in the cache; unset it and try again."),
+    (GatedRepoError, "{repo} is gated; ask for access on its page, with the account you are logged in to."),
+    (DisabledRepoError, "{repo} has been disabled on the Hub; use another repository."),
+    (
+        RepositoryNotFoundError,
+        f"There is no {{repo}} on the Hub, or it is private and not yours; check the name, or {LOG_IN}.",
+    ),
+    (RevisionNotFoundError, "{repo} has no revision {revision!r}; name a branch, a tag or a commit of it."),
+    (RemoteEntryNotFoundError, "{repo} has no {file}, so it is no model of ModelCraft; check the name."),
+    (
+        HfHubHTTPError,
+        "The Hugging Face Hub refused the request ({status}); look at the page of {repo} there.",
+    ),
+    (httpx.TimeoutException, TOO_SLOW),
+    (httpx.ConnectError, "The Hugging Face Hub cannot be reached; check the network and HF_ENDPOINT."),
+    (httpx.ProxyError, "The Hugging Face Hub cannot be reached through the proxy; check HTTPS_PROXY."),
+    (httpx.HTTPError, BROKE_OFF),
+    (EntryNotFoundError, "{repo} is not in the cache; check the network and try again."),
+    (RevisionResolutionError, "{repo} is not in the cache; check the network and try again."),
+    (OIDCError, f"The keyless login of this machine failed; {LOG_IN}."),
+    (ValueError, "The Hugging Face Hub gave an answer that makes no sense; try again later."),
+    (OSError, BROKE_OFF),
+    (RuntimeError, BROKE_OFF),
+    (XetDownloadError, BROKE_OFF),
+)
+
+
+if __name__ == "__main__":
+    from modelcraft.commands import hub_app, run
+
+    run(hub_app)

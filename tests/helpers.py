@@ -1,0 +1,90 @@
+"""What several tests need: a text whose entropy is known, a model that looks at its whole context, one sentence."""
+
+import bisect
+import itertools
+import math
+import random
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from modelcraft.errors import ModelCraftError
+from modelcraft.model import LanguageModel
+
+VOCABULARY = "\n abcdefg"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A Markov chain over characters: no model of its text can do better, on average, than its entropy."""
+
+    alphabet: str
+    transitions: tuple[tuple[float, ...], ...]  # row: after this character; column: that one
+
+    @property
+    def entropy(self) -> float:
+        """Nats per character: the rows' entropies, weighted by how often the chain is in each row."""
+        often = [1 / len(self.alphabet)] * len(self.alphabet)
+        for _ in range(2_000):
+            often = [sum(p * row[j] for p, row in zip(often, self.transitions, strict=True)) for j in range(len(often))]
+        rows = [-sum(p * math.log(p) for p in row if p) for row in self.transitions]
+        return sum(p * h for p, h in zip(often, rows, strict=True))
+
+    def text(self, length: int, seed: int) -> str:
+        draw = random.Random(seed).random
+        ends = [list(itertools.accumulate(row)) for row in self.transitions]
+        state, written = 0, []
+        for _ in range(length):
+            state = min(bisect.bisect(ends[state], draw()), len(self.alphabet) - 1)
+            written.append(self.alphabet[state])
+        return "".join(written)
+
+
+CHAIN = Chain(
+    "\n abc",
+    (
+        (0.00, 0.10, 0.60, 0.20, 0.10),
+        (0.05, 0.00, 0.20, 0.25, 0.50),
+        (0.10, 0.30, 0.00, 0.55, 0.05),
+        (0.05, 0.55, 0.30, 0.00, 0.10),
+        (0.25, 0.05, 0.65, 0.05, 0.00),
+    ),
+)
+
+
+class PrefixModel(LanguageModel):
+    """Its logits depend on every character of the context and on its place: what a crop or a cache can get wrong."""
+
+    def __init__(self, config) -> None:
+        super().__init__(config)
+        self.token = nn.Embedding(config.vocab_size, 7)
+        self.position = nn.Embedding(config.block_size, 7)
+        self.lm_head = nn.Linear(7, config.vocab_size)
+
+    def forward(self, idx, targets=None):
+        places = self.position.weight[: idx.shape[1]]
+        logits = self.lm_head(torch.cumsum(self.token(idx) * (1 + places), dim=1))  # (B, T, V)
+        if targets is None:
+            return logits, None
+        return logits, nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def spread(model: LanguageModel, seed: int = 0, std: float = 0.7) -> LanguageModel:
+    """Give `model` weights with opinions: no two logits alike."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=std, generator=generator)
+    return model
+
+
+def assert_one_sentence(error: BaseException, *parts: str) -> None:
+    """Hold an error to the promise that its text is one sentence for a human, which contains `parts`."""
+    assert isinstance(error, ModelCraftError)
+    message = str(error)
+    assert message.endswith(".") and message.isprintable(), message
+    assert not re.search(r"[.!?] [A-Z]|Traceback|Error\b|Errno|object at 0x", message), message
+    for part in parts:
+        assert part in message, message

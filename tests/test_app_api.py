@@ -1,0 +1,295 @@
+"""The API as its users reach it: gradio_client, and plain HTTP as curl speaks it; good requests and bad ones."""
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+from app_server import AppServer
+from gradio_client import Client
+
+import modelcraft
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = AppServer()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def client(server):
+    return Client(server.url, verbose=False)
+
+
+def library_text(prompt: str, length: int, seed: int, temperature: float = 0.8) -> str:
+    model, tokenizer = modelcraft.load("bigram", device="cpu")
+    params = modelcraft.SamplingParams(length, temperature, seed=seed)
+    return tokenizer.decode(list(modelcraft.stream(model, tokenizer.encode(prompt), params)))
+
+
+def test_generate_gives_the_continuation_alone_and_what_the_library_gives(client):
+    text = client.predict("ROMEO:", length=300, temperature=0.8, seed=5, api_name="/generate")
+    assert text == library_text("ROMEO:", 300, 5)
+    assert len(text) == 300
+    assert client.predict("ROMEO:", length=300, seed=5, api_name="/generate") == text
+    assert client.predict("ROMEO:", length=300, seed=6, api_name="/generate") != text
+
+
+def test_all_fields_and_positions(client, server):
+    by_name = client.predict(
+        prompt="A", length=50, temperature=1.5, model="bigram", top_k=3, top_p=0.9, seed=1, api_name="/generate"
+    )
+    assert by_name == client.predict("A", 50, 1.5, "bigram", 3, 0.9, 1, api_name="/generate")
+    assert server.call("generate", {"data": ["A", 50, 1.5, "bigram", 3, 0.9, 1]}, "call")[-1] == ("complete", [by_name])
+    greedy = client.predict("A", length=50, temperature=0, api_name="/generate")
+    assert greedy == client.predict("A", length=50, temperature=2, top_k=1, api_name="/generate")
+
+
+def test_the_text_grows_in_events(client, server):
+    server.delay = 0.005
+    try:
+        texts = list(client.submit("ROMEO:", length=200, seed=1, api_name="/generate"))
+    finally:
+        server.delay = 0
+    assert len(texts) > 5
+    assert len(texts[0]) == 1  # the first character comes at once
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+    assert texts[-1] == library_text("ROMEO:", 200, 1)
+
+
+def test_no_more_than_thirty_events_a_second(server):
+    server.delay = 0.001
+    try:
+        start = time.monotonic()
+        events = server.call("generate", {"prompt": "A", "length": 1000})
+        seconds = time.monotonic() - start
+    finally:
+        server.delay = 0
+    generating = [event for event in events if event[0] == "generating"]
+    assert len(generating) <= 30 * seconds + 2
+    assert len(generating) > 5
+
+
+def test_plain_http_like_curl(server):
+    for version, body in (
+        ("call", {"data": ["ROMEO:", 40, 0.8, None, 0, 1, 3]}),
+        ("call/v2", {"prompt": "ROMEO:", "length": 40, "seed": 3}),
+    ):
+        events = server.call("generate", body, version)
+        assert events[-1] == ("complete", [library_text("ROMEO:", 40, 3)])
+    # Fields that are left out at the end of the positional form take their defaults.
+    assert len(server.call("generate", {"data": ["ROMEO:"]}, "call")[-1][1][0]) == 400
+
+
+def test_chat_keeps_a_script_for_its_session_only(server):
+    first, second = Client(server.url, verbose=False), Client(server.url, verbose=False)
+    reply = first.predict("ROMEO:", length=30, seed=1, api_name="/chat")
+    assert reply == library_text("ROMEO:", 30, 1)
+    # The next line comes after the script so far, in a paragraph of its own.
+    so_far = f"ROMEO:{reply}"
+    gap = "" if so_far.endswith("\n\n") else "\n" if so_far.endswith("\n") else "\n\n"
+    following = first.predict("I am", length=30, seed=2, api_name="/chat")
+    assert following == library_text(f"{so_far}{gap}I am"[-8:], 30, 2)
+    # An empty line lets the model go on; whoever has no script yet has nothing to go on from.
+    assert len(first.predict("", length=10, api_name="/chat")) == 10
+    with pytest.raises(Exception, match="prompt is empty"):
+        second.predict("", length=10, api_name="/chat")
+
+
+def test_models_says_what_runs(client):
+    listed = client.predict(api_name="/models")
+    assert listed["default"] == "bigram"
+    bigram = next(model for model in listed["models"] if model["name"] == "bigram")
+    assert bigram["weights"] == "bundled"
+    assert bigram["parameters"] == 4481
+    assert bigram["validation_loss"] < 2.487
+    assert listed["hub"] == {}
+
+
+def test_unknown_characters_are_mapped_and_none_left_is_an_error(client):
+    mapped = client.predict("“ROMÉO”—", length=40, seed=4, api_name="/generate")
+    assert mapped == library_text("'ROMEO'--", 40, 4)
+    with pytest.raises(Exception, match=r"Nothing is left of the prompt.*U\+65E5"):
+        client.predict("日本", length=40, api_name="/generate")
+
+
+BAD_VALUES = [
+    ({"length": 0}, "length must be a whole number from 1 to 2,000, not 0."),
+    ({"length": 10**9}, "length must be"),
+    ({"length": 10**400}, "length must be"),
+    ({"length": -5}, "length must be"),
+    ({"length": 1.5}, "length must be"),
+    ({"length": "5"}, "length must be a whole number from 1 to 2,000, not str."),
+    ({"length": True}, "length must be"),
+    ({"length": None}, "length must be"),
+    ({"length": [5]}, "length must be"),
+    ({"length": float("nan")}, "length must be"),
+    ({"length": float("inf")}, "length must be"),
+    ({"temperature": -1}, "temperature must be a number from 0 to 2.0, not -1."),
+    ({"temperature": float("nan")}, "temperature must be"),
+    ({"temperature": float("-inf")}, "temperature must be"),
+    ({"temperature": "hot"}, "temperature must be"),
+    ({"temperature": 1e300}, "temperature must be"),
+    ({"model": "gpt-17"}, "There is no model 'gpt-17'"),
+    ({"model": "../../etc/passwd"}, "There is no model"),
+    ({"model": 5}, "model must be"),
+    ({"model": ["bigram"]}, "model must be"),
+    ({"top_k": -1}, "top_k must be"),
+    ({"top_k": 2.5}, "top_k must be"),
+    ({"top_p": 1.1}, "top_p must be"),
+    ({"top_p": {}}, "top_p must be"),
+    ({"seed": -1}, "seed must be"),
+    ({"seed": 2**63}, "seed must be"),
+    ({"seed": "one"}, "seed must be"),
+    ({"prompt": ""}, "The prompt is empty"),
+    ({"prompt": None}, "prompt must be text"),
+    ({"prompt": 5}, "prompt must be text"),
+    ({"prompt": ["A"]}, "prompt must be text"),
+    ({"prompt": {"text": "A"}}, "prompt must be text"),
+    ({"prompt": "A" * 1_000_000}, "prompt must have at most 10,000 characters, not 1,000,000."),
+    ({"prompt": "A\ud800"}, "lone surrogates U+D800"),
+    ({"prompt": "\u0000\u202e"}, "Nothing is left of the prompt"),
+    ({"prompt": "<script>alert(1)</script>" + "<" * 10_000}, "at most 10,000"),
+]
+
+
+@pytest.mark.parametrize("name", ["generate", "chat"])
+@pytest.mark.parametrize(("fields", "says"), BAD_VALUES, ids=lambda value: str(value)[:40])
+def test_a_bad_value_is_one_clear_sentence(server, name, fields, says):
+    line = "message" if name == "chat" else "prompt"
+    body = {line: "A", **{line if key == "prompt" else key: value for key, value in fields.items()}}
+    if name == "chat" and says.startswith("prompt must"):
+        says = says.replace("prompt", "message")
+    status, answer = server.post(f"call/v2/{name}", body)
+    if status == 200:
+        kind, data = server.events(f"call/v2/{name}", json.loads(answer)["event_id"])[-1]
+        assert kind == "error"
+        answer = data["error"]
+    else:
+        assert 400 <= status < 500
+        answer = json.loads(answer)["error"]
+    if 10**400 not in fields.values():
+        assert says in answer or (name == "chat" and "at most 10,000" in answer)
+    assert "Traceback" not in answer
+    assert "\n" not in answer
+    assert "<" not in answer
+    assert server.call(name, {line: "A", "length": 3})[-1][0] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("call/nonsense", {"data": []}, 404, "There is no such endpoint; there are /generate, /chat, /models."),
+        ("call/v2/nonsense", {}, 404, "There is no such endpoint"),
+        ("call/v2/generate", {}, 400, "/generate needs the field 'prompt'."),
+        (
+            "call/v2/generate",
+            {"prompt": "A", "lenght": 5},
+            400,
+            "/generate has no field 'lenght'; it has prompt, length",
+        ),
+        ("call/generate", {"data": []}, 400, "/generate needs the field 'prompt'."),
+        ("call/generate", {"data": ["A"] * 9}, 400, "at most 7 fields, not 9"),
+        ("call/generate", {}, 400, '{"data": [...]}'),
+        ("call/generate", {"data": "A"}, 400, '{"data": [...]}'),
+        ("call/generate", [], 400, "must be a JSON object"),
+        ("call/generate", b"{", 400, "not valid JSON"),
+        ("call/generate", b"\xff\xfe", 400, "not valid JSON"),
+        ("call/generate", b"[" * 100_000, 400, "not valid JSON"),
+        ("call/generate", b"", 400, "not valid JSON"),
+        ("call/generate", {"data": ["A"], "session_hash": ["x"]}, 400, "session_hash"),
+        ("call/generate", b'{"data": ["' + b"A" * (5 << 20) + b'"]}', 413, "larger than 4 MB"),
+        ("run/generate", {"data": ["A"]}, 404, "closed"),
+        ("api/generate", {"data": ["A"]}, 404, "closed"),
+        ("upload", {}, 403, "takes no files"),
+        ("queue/join", {"fn_index": 10**6, "data": [], "session_hash": "x"}, 404, "no such function"),
+        ("queue/join", {"fn_index": "0", "data": [], "session_hash": "x"}, 404, "no such function"),
+        ("queue/join", {"fn_index": 0, "data": [1, 2], "session_hash": "x"}, 400, "fields"),
+    ],
+)
+def test_a_bad_request_is_answered_at_the_gate(server, path, body, status, says):
+    answered, text = server.post(path, body)
+    assert answered == status
+    assert says in json.loads(text)["error"]
+    assert "Traceback" not in text
+    assert server.call("generate", {"prompt": "A", "length": 3})[-1][0] == "complete"
+
+
+def test_an_event_that_does_not_exist(server):
+    kind, data = server.events("call/generate", "0" * 32)[-1]
+    assert kind == "error"
+    assert "Traceback" not in str(data)
+
+
+def test_a_reader_who_leaves_ends_the_generation(server):
+    server.delay = 0.02
+    try:
+        status, answer = server.post("call/v2/generate", {"prompt": "A", "length": 2000})
+        assert status == 200
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as reader:
+            event = json.loads(answer)["event_id"]
+            reader.sendall(f"GET /gradio_api/call/v2/generate/{event} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert b"generating" in reader.recv(4096) + reader.recv(4096)
+            assert server.desk.running == 1
+        assert server.settled(within=2)
+        steps = server.steps
+        time.sleep(0.3)
+        assert server.steps == steps
+    finally:
+        server.delay = 0
+        server.settled(60)
+
+
+def test_a_stream_that_nobody_fetches_is_ended(server, monkeypatch):
+    monkeypatch.setattr("modelcraft.ui.api.MAX_UNREAD", 15)
+    server.delay = 0.02
+    try:
+        status, _ = server.post("call/v2/generate", {"prompt": "A", "length": 2000})
+        assert status == 200
+        time.sleep(0.2)
+        assert server.desk.running == 1
+        assert server.settled(within=5)
+    finally:
+        server.delay = 0
+        server.settled(60)
+
+
+def test_too_many_at_once_is_said_and_not_queued(server, monkeypatch):
+    monkeypatch.setattr("modelcraft.ui.requests.MAX_STREAMS", 3)
+    server.delay = 0.01
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            ends = list(pool.map(lambda _: server.call("generate", {"prompt": "A", "length": 100})[-1], range(6)))
+    finally:
+        server.delay = 0
+    kinds = [kind for kind, _ in ends]
+    assert kinds.count("complete") == 3
+    assert all("Busy, try again in" in data["error"] for kind, data in ends if kind == "error")
+
+
+def test_many_at_once_give_each_their_own_text(server):
+    def text(seed: int) -> str:
+        return server.call("generate", {"prompt": "A", "length": 80, "seed": seed})[-1][1][0]
+
+    expected = [library_text("A", 80, seed) for seed in range(24)]
+    threads = []
+    for _ in range(3):
+        with ThreadPoolExecutor(12) as pool:
+            assert list(pool.map(text, range(24))) == expected
+        assert server.settled()
+        threads.append(threading.active_count())
+    assert threads[2] <= threads[1] + 4  # workers are kept, not piled up
+
+
+def test_the_api_is_documented(server, client):
+    described = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(described) == {"/generate", "/chat", "/models"}
+    names = [parameter["parameter_name"] for parameter in described["/generate"]["parameters"]]
+    assert names == ["prompt", "length", "temperature", "model", "top_k", "top_p", "seed"]
+    assert [p["parameter_name"] for p in described["/chat"]["parameters"]] == ["message", *names[1:]]

@@ -1,0 +1,309 @@
+"""The page in a real browser: what a visitor does and sees, character by character.
+
+Needs Chromium at /usr/bin/chromium (or where MODELCRAFT_CHROMIUM says); without it these tests are skipped, unless
+MODELCRAFT_REQUIRE_BROWSER is set, as it is on CI.
+"""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+from app_server import AppServer
+
+import modelcraft
+
+CHROMIUM = os.environ.get("MODELCRAFT_CHROMIUM", "/usr/bin/chromium")
+ODD = "  ROMEO:\n\n   *bold* _it_ `code` # head\n<b>b</b> &amp; $x$ ${1} {{value}} \\n</div> – “q” 日本"
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = AppServer()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not Path(CHROMIUM).exists():
+        missing = f"there is no Chromium at {CHROMIUM}; `apt-get install chromium` brings it"
+        if os.environ.get("MODELCRAFT_REQUIRE_BROWSER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless"])
+        yield chromium
+        chromium.close()
+
+
+class Visitor:
+    """A browser tab with the page in it, and the words that a visitor has for its parts."""
+
+    def __init__(self, browser, url: str, **options) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.goto(url)
+        self.page.wait_for_selector(".mc-script", state="attached")
+        self.page.wait_for_function("document.querySelector('#status').textContent.includes('parameters')")
+
+    def texts(self) -> list[str]:
+        return self.page.evaluate("[...document.querySelectorAll('.mc-text')].map(node => node.textContent)")
+
+    def say(self, line: str) -> None:
+        self.page.fill("#message textarea", line)
+        self.page.press("#message textarea", "Enter")
+
+    def set(self, dial: str, value: float) -> None:
+        field = self.page.locator(f"#{dial} input[type=number], #{dial} input[data-testid=textbox], #{dial} textarea")
+        field.first.fill(str(value))
+        field.first.press("Tab")
+
+    def more(self) -> None:
+        self.page.click("#more > button")
+        self.page.wait_for_selector("#seed", state="visible")
+
+    def wait_written(self, turns: int = 2) -> list[str]:
+        """Wait until there are so many turns and the last one has been written to its end."""
+        self.page.wait_for_function(f"document.querySelectorAll('.mc-text').length === {turns}")
+        self.page.wait_for_selector(".mc-writing", state="detached")
+        self.page.wait_for_selector("#go", state="visible")
+        return self.texts()
+
+    def watch(self) -> None:
+        """From now on, note every length that the last text has had."""
+        self.page.evaluate(
+            """() => {
+                window.seen = [];
+                new MutationObserver(() => {
+                    const texts = document.querySelectorAll('.mc-text');
+                    if (texts.length) window.seen.push(texts[texts.length - 1].textContent);
+                }).observe(document.querySelector('.mc-script'), {childList: true, subtree: true, characterData: true});
+            }"""
+        )
+
+    def seen(self) -> list[str]:
+        return list(dict.fromkeys(self.page.evaluate("window.seen")))
+
+
+@pytest.fixture
+def visitor(browser, server):
+    visitors = []
+
+    def visit(**options) -> Visitor:
+        visitors.append(Visitor(browser, server.url, **options))
+        return visitors[-1]
+
+    yield visit
+    for one in visitors:
+        assert one.complaints == []
+        one.context.close()
+    server.delay = 0
+    assert server.settled()
+
+
+def library_text(prompt: str, length: int, seed: int, temperature: float) -> str:
+    model, tokenizer = modelcraft.load("bigram", device="cpu")
+    ids = tokenizer.encode(tokenizer.normalize(prompt).text)
+    params = modelcraft.SamplingParams(length, temperature, seed=seed)
+    return tokenizer.decode(list(modelcraft.stream(model, ids[-8:], params)))
+
+
+def test_a_visitor_writes_and_watches_the_text_grow(visitor):
+    page = visitor()
+    page.more()
+    page.set("length", 45)
+    page.set("temperature", 1.1)
+    page.set("seed", 7)
+    page.watch()
+    page.say("ROMEO:")
+    you, model = page.wait_written()
+    assert you == "ROMEO:"
+    assert model == library_text("ROMEO:", 45, 7, 1.1)
+    steps = [text for text in page.seen() if text != "ROMEO:"]
+    assert len(steps) > 20  # at the default pace each event carries a character
+    assert all(model.startswith(text) for text in steps)
+    status = page.page.inner_text("#status")
+    assert re.search(r"bigram.*4,481 parameters.*loss 2\.48.*CPU.*weights bundled.*characters/s", status)
+    assert page.page.input_value("#message textarea") == ""
+
+
+def test_the_text_is_exact_while_it_streams_and_after(visitor):
+    """Blank lines, leading spaces, Markdown, HTML, entities, templates: all of it is just characters."""
+    page = visitor()
+    page.more()
+    page.set("length", 60)
+    page.set("seed", 3)
+    page.watch()
+    page.say(ODD)
+    you, model = page.wait_written()
+    assert you == ODD
+    assert model == library_text(ODD, 60, 3, 0.8)
+    assert {text for text in page.seen() if not model.startswith(text)} <= {ODD, ""}
+    assert page.page.evaluate("getComputedStyle(document.querySelector('.mc-text')).whiteSpaceCollapse") == "preserve"
+    assert page.page.evaluate("document.querySelectorAll('.mc-script b').length") == 0
+    toast = page.page.wait_for_selector(".toast-body").inner_text()
+    assert "'–' (U+2013) became '-'" in toast
+    assert "U+003C" in toast  # named, so that the toast cannot take it for HTML
+
+
+def test_what_the_model_writes_is_exact_too(visitor, server, monkeypatch):
+    """A model that writes markup: its text must reach the page as characters."""
+    tokenizer = modelcraft.CharTokenizer.of(ODD)
+    entry = server.desk.catalogue.get()
+    page = visitor()
+    written = iter([*tokenizer.encode(ODD)] * 3)
+
+    class Markup:
+        info, source, name, model = entry.info, entry.source, entry.name, entry.model
+
+    Markup.tokenizer = tokenizer
+    monkeypatch.setattr(server.desk.catalogue, "get", lambda name=None: Markup)
+    monkeypatch.setattr("modelcraft.ui.requests.stream", lambda *_: (next(written) for _ in range(len(ODD))))
+    page.watch()
+    page.say("ROMEO")
+    assert page.wait_written()[1] == ODD
+    assert all(ODD.startswith(text) or text == "ROMEO" for text in page.seen())
+
+
+def test_stop_is_quick_and_keeps_what_was_written(visitor, server):
+    page = visitor()
+    page.set("length", 2000)
+    page.say("ROMEO:")
+    page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 10")
+    assert server.desk.running == 1
+    page.page.click("#stop")
+    start = time.monotonic()
+    while server.desk.running and time.monotonic() - start < 5:
+        time.sleep(0.002)
+    assert time.monotonic() - start < 0.2
+    page.page.wait_for_selector("#go", state="visible")
+    kept = page.texts()
+    assert len(kept) == 2
+    assert len(kept[1]) > 10
+    time.sleep(0.5)
+    assert page.texts() == kept
+    # The script goes on from there.
+    page.set("length", 5)
+    page.say("JULIET:")
+    assert page.wait_written(turns=4)[:3] == [*kept, "JULIET:"]
+
+
+def test_leaving_the_page_ends_the_generation(visitor, server):
+    page = visitor()
+    page.set("length", 2000)
+    page.say("ROMEO:")
+    page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 3")
+    page.page.close()
+    start = time.monotonic()
+    assert server.settled(within=3)
+    assert time.monotonic() - start < 0.5
+    steps = server.steps
+    time.sleep(0.2)
+    assert server.steps == steps
+
+
+def test_retry_undo_clear_copy(visitor):
+    page = visitor()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.set("length", 30)
+    page.more()
+    page.set("pace", 0)
+    page.say("ROMEO:")
+    first = page.wait_written()
+    page.page.click("#retry")
+    page.page.wait_for_function("old => document.querySelectorAll('.mc-text')[1].textContent !== old", arg=first[1])
+    again = page.wait_written()
+    assert again[0] == "ROMEO:"
+    page.say("JULIET: <i>")
+    script = page.wait_written(turns=4)
+    page.page.click("#copy")
+    gap = "" if script[1].endswith("\n\n") else "\n" if script[1].endswith("\n") else "\n\n"
+    page.page.wait_for_selector(".toast-body")
+    assert page.page.evaluate("navigator.clipboard.readText()") == f"ROMEO:{script[1]}{gap}JULIET: <i>{script[3]}"
+    page.page.click("#undo")
+    page.page.wait_for_function("document.querySelectorAll('.mc-text').length === 2")
+    assert page.page.input_value("#message textarea") == "JULIET: <i>"
+    page.page.click("#clear")
+    page.page.wait_for_function("document.querySelectorAll('.mc-text').length === 0")
+
+
+def test_an_example_runs_with_a_click(visitor):
+    page = visitor()
+    page.set("length", 20)
+    page.page.click("#examples button >> text=To be, or not to be")
+    assert page.wait_written()[0] == "To be, or not to be"
+
+
+def test_a_mistake_is_said_and_nothing_is_lost(visitor):
+    page = visitor()
+    page.page.click("#go")
+    assert "Write a line first" in page.page.wait_for_selector(".toast-body").inner_text()
+    page.say("日本")
+    page.page.wait_for_selector("text=Nothing is left of the prompt")
+    page.page.wait_for_selector("#go", state="visible")
+    page.set("length", 10)
+    page.page.click("#clear")
+    page.say("ROMEO:")
+    assert len(page.wait_written()[1]) == 10
+
+
+def test_the_keyboard_is_enough(visitor):
+    page = visitor()
+    page.set("length", 10)
+    page.page.focus("#message textarea")
+    page.page.keyboard.type("A")
+    page.page.keyboard.press("Shift+Enter")
+    page.page.keyboard.type("B")
+    page.page.keyboard.press("Tab")
+    assert page.page.evaluate("document.activeElement.outerHTML.slice(0, 200)").count('id="go"')
+    page.page.keyboard.press("Enter")
+    assert page.wait_written()[0] == "A\nB"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_it_fits_and_can_be_read(visitor, scheme, width):
+    page = visitor(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page.set("length", 30)
+    page.say("ROMEO:")
+    page.wait_written()
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+    for part in ("#length", "#temperature", "#go", "#message textarea"):
+        box = page.page.locator(part).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    for selector in (
+        ".mc-text",
+        ".mc-turn:last-child .mc-text",
+        ".mc-who",
+        ".mc-plain",
+        "#go",
+        "#length label",
+        "#retry",
+    ):
+        assert page.page.evaluate(CONTRAST, selector) >= 4.5, selector
+
+
+# WCAG's contrast of an element's text against the first opaque background behind it.
+CONTRAST = """selector => {
+  const parse = color => (color.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  let node = document.querySelector(selector);
+  const ink = light(parse(getComputedStyle(node).color));
+  let paper = [255, 255, 255];
+  for (; node; node = node.parentElement) {
+    const color = parse(getComputedStyle(node).backgroundColor);
+    if (color.length && (color[3] ?? 1) === 1) { paper = color; break; }
+  }
+  const [low, high] = [ink, light(paper)].sort((a, b) => a - b);
+  return (high + .05) / (low + .05);
+}"""

@@ -1,0 +1,144 @@
+"""The whole way, in processes of their own: `python app.py` answers; train, push, and the app runs what was pushed."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from gradio_client import Client
+from hub_server import GOOD_TOKEN, running_hub
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """What a newcomer's shell has: no login, an empty cache."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "MODELCRAFT_", "GRADIO_"))}
+    return {**kept, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+
+
+class App:
+    """`python app.py` on a free port, from its start to its end."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env={**environment, "GRADIO_SERVER_PORT": str(self.port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait(self) -> "App":
+        while True:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            try:
+                with urllib.request.urlopen(self.url, timeout=5) as answer:
+                    assert b"ModelCraft" in answer.read()
+                return self
+            except OSError:
+                time.sleep(0.05)
+
+    def end(self) -> str:
+        self.process.send_signal(signal.SIGINT)
+        output, _ = self.process.communicate(timeout=30)
+        return output
+
+
+@pytest.fixture
+def start(environment):
+    apps = []
+
+    def start(**more):
+        apps.append(App({**environment, **more}).wait())
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        if app.process.poll() is None:
+            app.process.kill()
+            app.process.communicate()
+
+
+def test_the_app_starts_as_it_is_and_writes(start):
+    app = start()
+    client = Client(app.url, verbose=False)
+    assert len(client.predict("ROMEO:", length=100, api_name="/generate")) == 100
+    with urllib.request.urlopen(app.url) as answer:
+        page = answer.read().decode()
+    assert "googleapis" not in page.split("<script", 1)[0]  # fonts are the visitor's own
+    output = app.end()
+    assert "Traceback" not in output
+    assert app.process.returncode == 0
+
+
+def test_train_push_and_run_what_was_pushed(start, environment, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("".join(random.Random(3).choices("ROMEabc :\n", k=3000)), encoding="utf-8")
+    with running_hub() as hub:
+        on_the_hub = {"HF_ENDPOINT": hub.url, "HF_TOKEN": GOOD_TOKEN}
+        trained = subprocess.run(
+            [
+                *(sys.executable, "-m", "modelcraft.train", "--model", "bigram", "--corpus", str(text)),
+                *("--steps", "50", "--out", str(tmp_path / "run"), "--push-to-hub", "tester/bigram"),
+            ],
+            cwd=ROOT,
+            env={**environment, **on_the_hub},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert trained.returncode == 0, trained.stderr
+        assert re.search(rf"On the Hub: {hub.url}/tester/bigram/tree/[0-9a-f]{{40}}", trained.stdout)
+        files = hub.repos["tester/bigram"].files()
+        assert set(files) >= {"config.json", "model.safetensors", "README.md", "loss_curve.png"}
+        assert files["model.safetensors"] == (tmp_path / "run" / "model.safetensors").read_bytes()
+
+        repos = "tester/bigram, nobody/nothing, no-name"
+        app = start(MODELCRAFT_HUB_REPOS=repos, **on_the_hub)
+        client = Client(app.url, verbose=False)
+        deadline = time.monotonic() + 60
+        while True:
+            listed = client.predict(api_name="/models")
+            if "on its way" not in listed["hub"].values() or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        commit = hub.repos["tester/bigram"].branches["main"][:7]
+        assert listed["hub"]["tester/bigram"] == "runs as bigram"
+        assert "There is no nobody/nothing on the Hub" in listed["hub"]["nobody/nothing"]
+        assert "no name of a Hub repository" in listed["hub"]["no-name"]
+        bigram = next(model for model in listed["models"] if model["name"] == "bigram")
+        assert bigram["weights"] == f"tester/bigram@{commit}"
+        assert bigram["corpus"] == "text.txt"
+        # What it writes is in the alphabet of the pushed model.
+        written = client.predict("ROMEO:", length=300, seed=1, api_name="/generate")
+        assert set(written) <= set(json.loads(files["config.json"])["vocabulary"])
+        output = app.end()
+        assert GOOD_TOKEN not in output
+        assert str(tmp_path) not in json.dumps(listed)
+
+
+def test_without_a_hub_the_bundled_weights_run(start):
+    app = start(MODELCRAFT_HUB_REPOS="tester/bigram@main", HF_ENDPOINT="http://127.0.0.1:9")
+    client = Client(app.url, verbose=False)
+    deadline = time.monotonic() + 90
+    while (listed := client.predict(api_name="/models"))["hub"]["tester/bigram@main"] == "on its way":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert "cannot be reached" in listed["hub"]["tester/bigram@main"]
+    assert listed["models"][0]["weights"] == "bundled"
+    assert len(client.predict("ROMEO:", length=10, api_name="/generate")) == 10

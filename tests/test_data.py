@@ -1,0 +1,267 @@
+import contextlib
+import errno
+import hashlib
+import http.server
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import assert_one_sentence
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelcraft import data
+from modelcraft.data import TINY_SHAKESPEARE, Corpus, download, get_batch, load_corpus, read_text
+from modelcraft.errors import CorpusError
+from modelcraft.tokenizer import CharTokenizer
+
+CONTENT = bytes(range(256)) * 1_000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def write(folder: Path, raw: bytes) -> Path:
+    path = folder / "corpus.txt"
+    path.write_bytes(raw)
+    return path
+
+
+def test_line_endings_become_one_and_the_mark_of_order_goes(tmp_path):
+    corpus = load_corpus(write(tmp_path, b"\xef\xbb\xbfone\r\ntwo\rthree\n\n \xe2\x82\xac"))
+    assert corpus.text == "one\ntwo\rthree\n\n €"
+    assert corpus.name == "corpus.txt"
+    assert corpus.sha256 == hashlib.sha256("one\ntwo\rthree\n\n €".encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("raw", "part"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"abc\xff\xfe", "is not UTF-8 text (byte 3"),
+        ("naïve".encode("latin-1"), "is not UTF-8 text (byte 2"),
+    ],
+)
+def test_no_text(tmp_path, raw, part):
+    with pytest.raises(CorpusError) as caught:
+        load_corpus(write(tmp_path, raw))
+    assert_one_sentence(caught.value, part)
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("missing.txt", "There is no corpus"),
+        (".", "is a folder"),
+        ("a\0b", "cannot be read"),
+        pytest.param("a" * 5_000, "cannot be read", id="long"),
+        ("~no-such-user-here/text.txt", "no-such-user-here"),
+    ],
+)
+def test_no_such_corpus(tmp_path, monkeypatch, path, part):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError) as caught:
+        load_corpus(path)
+    assert_one_sentence(caught.value, part)
+
+
+def test_a_corpus_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(CorpusError) as caught:
+        read_text(tmp_path / "secret.txt")
+    assert_one_sentence(caught.value, "secret.txt", "Permission denied")
+
+
+def test_the_environment_names_the_corpus_and_an_argument_wins(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELCRAFT_CORPUS", str(write(tmp_path, b"from the environment")))
+    assert load_corpus().text == "from the environment"
+    assert load_corpus("").text == "from the environment"
+    other = tmp_path / "other.txt"
+    other.write_text("from the argument")
+    assert load_corpus(other).text == "from the argument"
+    assert load_corpus(str(other)).text == "from the argument"
+
+
+def test_tiny_shakespeare_is_fetched_once(tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(url, path, sha256):
+        fetched.append((url, sha256))
+        path.write_text("Speak, speak.")
+
+    monkeypatch.delenv("MODELCRAFT_CORPUS", raising=False)
+    monkeypatch.setattr(data, "DATA_DIR", tmp_path)
+    monkeypatch.setattr(data, "download", fetch)
+    assert load_corpus().text == load_corpus(TINY_SHAKESPEARE).text == "Speak, speak."
+    assert fetched == [(data.TINY_SHAKESPEARE_URL, data.TINY_SHAKESPEARE_SHA256)]
+
+
+def test_tiny_shakespeare_is_known_wherever_it_lies(corpus_text, tmp_path):
+    assert len(corpus_text) == 1_115_394
+    assert load_corpus(write(tmp_path, corpus_text.encode())).name == TINY_SHAKESPEARE
+
+
+def test_split_is_nine_to_one_and_in_order():
+    text = "".join(chr(97 + i % 26) for i in range(1_003))
+    tokenizer = CharTokenizer.of(text)
+    train, val = Corpus("x", text).splits(tokenizer, block_size=8)
+    assert (len(train), len(val)) == (902, 101)
+    assert train.dtype == val.dtype == torch.long
+    assert tokenizer.decode(train.tolist()) + tokenizer.decode(val.tolist()) == text
+
+
+@pytest.mark.parametrize(("length", "fits"), [(90, True), (80, False), (9, False), (2, False), (1, False)])
+def test_a_text_needs_a_window_in_either_split(length, fits):
+    corpus = Corpus("short.txt", ("ab" * length)[:length])
+    tokenizer = CharTokenizer.of("ab")
+    if fits:
+        assert len(corpus.splits(tokenizer, block_size=8)[1]) == 9
+        return
+    with pytest.raises(CorpusError) as caught:
+        corpus.splits(tokenizer, block_size=8)
+    assert_one_sentence(caught.value, "'short.txt' is too short", "90 characters or more")
+
+
+@given(st.integers(1, 2_000))
+def test_the_length_that_the_error_names_is_enough(block_size):
+    train, val = Corpus("x", "a" * (10 * (block_size + 1))).splits(CharTokenizer("a"), block_size)
+    assert min(len(train), len(val)) >= block_size + 1
+
+
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(1, 30), st.integers(0, 2**40))
+def test_batches_are_windows_of_the_data(block_size, more, batch_size, seed):
+    text = torch.arange(block_size + more) * 3 + 5  # each character says where it stands
+    x, y = get_batch(text, block_size, batch_size, torch.Generator().manual_seed(seed))
+    assert x.shape == y.shape == (batch_size, block_size)
+    starts = (x[:, 0] - 5) // 3
+    assert ((starts >= 0) & (starts < more)).all()
+    for row, start in enumerate(starts.tolist()):
+        assert torch.equal(x[row], text[start : start + block_size])
+        assert torch.equal(y[row], text[start + 1 : start + block_size + 1])
+
+
+def test_every_start_is_as_likely_as_any_other():
+    x, _ = get_batch(torch.arange(20), 8, 60_000, torch.Generator().manual_seed(0))
+    counts = torch.bincount(x[:, 0], minlength=12)
+    assert len(counts) == 12  # the last window's last target is the last character
+    expected = 60_000 / 12
+    statistic = ((counts - expected) ** 2 / expected).sum()
+    assert statistic < 37.4  # chi-square with 11 degrees of freedom: once in ten thousand
+
+
+def test_a_seed_decides_the_batch_and_leaves_torchs_own_generator_alone():
+    before = torch.get_rng_state()
+    text = torch.arange(1_000)
+    first, second, other = (get_batch(text, 8, 32, torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_batch_goes_where_it_is_wanted():
+    x, y = get_batch(torch.arange(100), 8, 4, device="meta")
+    assert x.is_meta and y.is_meta
+
+
+def test_no_batch_from_a_text_that_is_too_short():
+    with pytest.raises(CorpusError) as caught:
+        get_batch(torch.arange(8), 8, 4)
+    assert_one_sentence(caught.value)
+
+
+@contextlib.contextmanager
+def serving(*answers: str):
+    """Serve `CONTENT` on the loopback, one answer a request: "whole", "broken", "changed", or "missing"."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer = answers[min(len(asked), len(answers) - 1)]
+            asked.append(answer)
+            if answer == "missing":
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            body = {"whole": CONTENT, "broken": CONTENT[: len(CONTENT) // 2], "changed": CONTENT[::-1]}[answer]
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/text", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "answers", [["whole"], ["broken", "broken", "whole"], ["missing", "changed", "whole"]], ids="-".join
+)
+def test_a_download_arrives_whole_after_up_to_two_failures(tmp_path, answers):
+    path = tmp_path / "data" / "text.txt"
+    with serving(*answers) as (url, asked):
+        download(url, path, SHA256, patience_s=0)
+    assert path.read_bytes() == CONTENT
+    assert asked == answers
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("answer", "part"),
+    [
+        ("broken", "the connection broke off"),
+        ("missing", "the server answered 404"),
+        ("changed", "what arrived has another checksum"),
+    ],
+)
+def test_a_failed_download_leaves_nothing(tmp_path, answer, part):
+    path = tmp_path / "text.txt"
+    with serving(answer) as (url, asked), pytest.raises(CorpusError) as caught:
+        download(url, path, SHA256, patience_s=0)
+    assert_one_sentence(caught.value, part, repr(str(path)), url, "--corpus PATH")
+    assert asked == [answer] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_download_leaves_the_old_file(tmp_path):
+    path = write(tmp_path, b"old")
+    with serving("broken") as (url, _), pytest.raises(CorpusError):
+        download(url, path, SHA256, patience_s=0)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_server_at_all(tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/text"
+    with pytest.raises(CorpusError) as caught:
+        download(url, tmp_path / "text.txt", SHA256, patience_s=0)
+    message = str(caught.value)
+    assert "no connection" in message
+    assert f"put the file at {str(tmp_path / 'text.txt')!r}" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_waits_longer_each_time(tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(data.time, "sleep", waited.append)
+    with serving("missing") as (url, _), pytest.raises(CorpusError):
+        download(url, tmp_path / "text.txt", SHA256, attempts=4, patience_s=0.5)
+    assert waited == [0.5, 1.0, 2.0]

@@ -1,0 +1,183 @@
+import math
+import re
+import unicodedata
+
+import pytest
+from helpers import assert_one_sentence
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from modelcraft.errors import VocabularyError
+from modelcraft.tokenizer import CharTokenizer, describe, describe_text, listing
+
+SHAKESPEARE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
+BLANK = {"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"}  # letters and a pattern of dots that show nothing
+
+
+@pytest.fixture
+def tokenizer():
+    return CharTokenizer(SHAKESPEARE)
+
+
+@given(ANY_TEXT.filter(bool))
+def test_round_trip(text):
+    tokenizer = CharTokenizer.of(text)
+    ids = tokenizer.encode(text)
+    assert len(ids) == len(text)
+    assert set(ids) == set(range(tokenizer.vocab_size))
+    assert tokenizer.decode(ids) == text
+
+
+def test_ids_are_places_in_the_sorted_vocabulary():
+    tokenizer = CharTokenizer.of("hello")
+    assert tokenizer.vocabulary == "ehlo"
+    assert tokenizer.vocab_size == 4
+    assert tokenizer.encode("hole") == [1, 3, 2, 0]
+    assert tokenizer.encode("") == []
+    assert tokenizer.decode([]) == ""
+
+
+def test_shakespeares_vocabulary(corpus_text):
+    assert CharTokenizer.of(corpus_text).vocabulary == SHAKESPEARE
+
+
+@pytest.mark.parametrize("vocabulary", ["", "ba", "aa", "abca"])
+def test_refuses_what_is_no_vocabulary(vocabulary):
+    with pytest.raises(VocabularyError) as caught:
+        CharTokenizer(vocabulary)
+    assert_one_sentence(caught.value)
+
+
+def test_unknown_characters_are_listed_with_their_position(tokenizer):
+    with pytest.raises(VocabularyError) as caught:
+        tokenizer.encode("a€b€\u200bc\ud800")
+    assert_one_sentence(caught.value, "'€' (U+20AC) at position 1,", "U+200B at position 4,", "U+D800 at position 6;")
+    assert str(caught.value).count("at position") == 3
+
+
+@given(ANY_TEXT)
+def test_encode_knows_a_text_or_names_all_that_it_does_not_know(text):
+    tokenizer = CharTokenizer(SHAKESPEARE)
+    unknown = set(text) - set(SHAKESPEARE)
+    try:
+        ids = tokenizer.encode(text)
+    except VocabularyError as error:
+        named = {int(code, 16) for code in re.findall(r"U\+([0-9A-F]{4,6})", str(error))}
+        assert named == {ord(c) for c in unknown} != set()
+        assert str(error).isprintable()
+    else:
+        assert not unknown
+        assert tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize("wrong", [-1, 65, 10**30, pytest.param(10**5_000, id="huge"), 1.5, "a", None, math.nan])
+def test_decode_refuses_what_is_no_id(tokenizer, wrong):
+    with pytest.raises(VocabularyError) as caught:
+        tokenizer.decode([1, wrong])
+    assert_one_sentence(caught.value, "from 0 to 64")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("‘What’s done’", "'What's done'"),
+        ("“Ay”", "'Ay'"),
+        ("a – b − c‐d", "a - b - c-d"),
+        ("no—never", "no--never"),
+        ("wait…", "wait..."),
+        ("a\tb\u00a0c\u3000d", "a b c d"),
+        ("naïve Café Ångström", "naive Cafe Angstrom"),
+        ("cafe\u0301", "cafe"),
+        ("Œuvre, Æsop, Łódź, straße, øre", "OEuvre, AEsop, Lodz, strasse, ore"),
+        ("[aside]", "(aside)"),
+        ("ﬁne Ｗords", "fine Words"),
+        ("a\u2028b\x0bc\rd", "a\nb\nc\nd"),
+        ("one\r\ntwo", "one\ntwo"),
+    ],
+)
+def test_normalize_maps_what_has_an_equivalent(text, expected):
+    tokenizer = CharTokenizer("".join(sorted({*SHAKESPEARE, *"()"})))
+    normalized = tokenizer.normalize(text)
+    assert normalized.text == expected
+    assert normalized.changed
+    assert set(normalized.dropped) <= {"\u0301"}
+
+
+def test_normalize_finds_the_other_case():
+    assert CharTokenizer.of("abc").normalize("ABÇ").text == "abc"
+
+
+def test_normalize_says_what_it_did(tokenizer):
+    normalized = tokenizer.normalize("“Hi”—€5 €\u200b")
+    assert normalized.text == "'Hi'-- "
+    assert normalized.replaced == {"“": "'", "”": "'", "—": "--"}
+    assert normalized.dropped == {"€": [5, 8], "5": [6], "\u200b": [9]}
+    report = normalized.report()
+    assert "'—' (U+2014) became '--'" in report
+    assert "Left out what has no equivalent: '€' (U+20AC), '5' (U+0035), U+200B." in report
+    assert report.isprintable()
+
+
+def test_positions_are_those_of_the_text_that_was_given(tokenizer):
+    assert tokenizer.normalize("a\r\nb\r\n€").dropped == {"€": [6]}
+
+
+def test_a_line_ending_that_was_changed_is_reported(tokenizer):
+    assert tokenizer.normalize("a\r\nb").replaced == {"\r\n": "\n"} or tokenizer.normalize("a\r\nb").changed
+
+
+@given(st.text(st.sampled_from(SHAKESPEARE)))
+def test_normalize_leaves_a_text_in_the_vocabulary_alone(text):
+    normalized = CharTokenizer(SHAKESPEARE).normalize(text)
+    assert normalized.text == text
+    assert not normalized.changed
+    assert normalized.report() == ""
+
+
+@given(ANY_TEXT.filter(bool))
+@example("a\r\nb")
+def test_normalize_leaves_a_text_in_any_vocabulary_alone(text):
+    normalized = CharTokenizer.of(text).normalize(text)
+    assert normalized.text == text
+    assert not normalized.changed
+
+
+@given(ANY_TEXT.filter(bool), ANY_TEXT)
+@example("\r", "a\r\nb")
+@example("'", "“”")
+def test_normalized_is_always_encodable(vocabulary, text):
+    tokenizer = CharTokenizer.of(vocabulary)
+    normalized = tokenizer.normalize(text)
+    assert tokenizer.decode(tokenizer.encode(normalized.text)) == normalized.text
+    assert tokenizer.normalize(normalized.text).text == normalized.text
+    for character, positions in normalized.dropped.items():
+        assert [i for i, c in enumerate(text) if c == character] == positions
+        assert character not in vocabulary
+    assert normalized.changed == (normalized.text != text)
+
+
+@pytest.mark.parametrize("codes", [range(0x1_0000), range(0x1_0000, 0x2_0000), range(0xE_0000, 0xE_0200)])
+def test_describe_shows_only_what_can_be_seen_and_no_markup(codes):
+    for code in codes:
+        description = describe(chr(code))
+        assert f"U+{code:04X}" in description
+        for character in set(description) - set(f"' ()U+{code:04X}"):
+            assert character not in "<>&", description
+            assert unicodedata.category(character)[0] in "LNPS", description
+            assert character not in BLANK, description
+
+
+def test_a_report_has_no_markup():
+    report = CharTokenizer("&<>").normalize("＜b＞＆").report()
+    assert not set(report) & set("<>&")
+
+
+def test_describe_text_shows_spaces_as_code_points():
+    assert describe_text("--") == "'--'"
+    assert describe_text("\n") == "U+000A"
+
+
+def test_a_long_list_is_cut():
+    assert listing(["a", "b"]) == "a, b"
+    assert listing([*"abcdefghijkl"]) == "a, b, c, d, e, f, g, h, i, j and 2 more"

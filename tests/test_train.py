@@ -1,0 +1,346 @@
+"""The trainer: a run that is interrupted, however rudely, ends with the same bits as one that is not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import modelcraft
+from modelcraft.checkpoint import read_info
+from modelcraft.commands import run, train
+from modelcraft.errors import CheckpointError, TrainingError
+from modelcraft.ladder import RUNGS
+from modelcraft.recipe import TrainConfig
+from modelcraft.train import METRICS_FILE, STATE_FILE, Trainer, TrainingStoppedError, read_state
+
+TEXT = "".join(random.Random(1).choices("abcde \n", weights=[9, 1, 4, 2, 6, 5, 1], k=4000))
+RECIPE = TrainConfig(
+    steps=40, batch_size=4, learning_rate=1e-2, eval_interval=8, eval_batches=3, save_interval=5, seed=3
+)
+
+
+def make_trainer(folder: Path, recipe: TrainConfig = RECIPE) -> Trainer:
+    rung = RUNGS["bigram"]
+    data = torch.tensor([ord(c) % 65 for c in TEXT])
+    return Trainer(
+        rung.build(rung.config, seed=recipe.seed), data[:3600], data[3600:], recipe, folder, {"rung": "bigram"}
+    )
+
+
+def without_seconds(records):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in records]
+
+
+def test_training_lowers_the_loss_and_keeps_the_best(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.train()
+    first, best = trainer.records[0], trainer.best_record
+    assert [record["step"] for record in trainer.records] == [0, 8, 16, 24, 32, 40]
+    assert best["val_loss"] < first["val_loss"] - 1
+    assert set(first) == {"step", "train_loss", "val_loss", "learning_rate", "seconds", "characters"}
+    written = [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()]
+    assert written == trainer.records
+    assert trainer.finished
+    assert set(trainer.best) == set(trainer.model.state_dict())
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 8, 9, 23, 39])
+def test_resumed_equals_uninterrupted(tmp_path, stop_after):
+    whole = make_trainer(tmp_path / "whole")
+    whole.train()
+
+    first = make_trainer(tmp_path / "parts")
+    step = first._train_step
+
+    def step_and_interrupt() -> None:
+        step()
+        if first.step + 1 == stop_after:
+            signal.raise_signal(signal.SIGINT)
+
+    first._train_step = step_and_interrupt
+    with pytest.raises(TrainingStoppedError) as stopped:
+        first.train()
+    assert stopped.value.signum == signal.SIGINT
+    torch.rand(7)  # what else a process draws must not matter
+    second = make_trainer(tmp_path / "parts")
+    second.restore()
+    assert second.step == stop_after
+    second.train()
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    (described, tensors), (described_too, tensors_too) = read_state(one), read_state(other)
+    assert set(tensors) == set(tensors_too)
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, tensors_too[name]), name
+    assert without_seconds(described["records"]) == without_seconds(described_too["records"])
+    for key in ("step", "config", "optimizer", "bf16", "about"):
+        assert described[key] == described_too[key], key
+
+
+def test_the_generators_of_dropout_are_part_of_the_state(tmp_path):
+    """A model that draws random numbers while it trains (dropout) resumes to the same bits, too."""
+
+    def with_dropout(folder):
+        trainer = make_trainer(folder)
+        trainer.model.lm_head.register_forward_pre_hook(
+            lambda module, inputs: (torch.nn.functional.dropout(inputs[0], 0.2, module.training),)
+        )
+        return trainer
+
+    whole = with_dropout(tmp_path / "whole")
+    whole.train()
+    part = with_dropout(tmp_path / "part")
+    step = part._train_step
+    part._train_step = lambda: (step(), part.step == 12 and signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(TrainingStoppedError):
+        part.train()
+    part = with_dropout(tmp_path / "part")
+    part.restore()
+    part.train()
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+
+
+def test_training_leaves_the_global_generator_alone(tmp_path):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    make_trainer(tmp_path).train()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_resume_refuses_another_run(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.train()
+    with pytest.raises(CheckpointError, match="batch_size: 4, now 8"):
+        make_trainer(tmp_path, replace(RECIPE, batch_size=8)).restore()
+    with pytest.raises(CheckpointError, match="no training to resume"):
+        make_trainer(tmp_path / "nowhere").restore()
+
+
+def test_a_damaged_state_is_one_sentence(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.train()
+    path = tmp_path / STATE_FILE
+    whole = path.read_bytes()
+    for cut in (0, 4, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(CheckpointError, match="damaged"):
+            make_trainer(tmp_path).restore()
+
+
+def test_patience_stops_early(tmp_path):
+    trainer = make_trainer(tmp_path, replace(RECIPE, steps=4000, learning_rate=1.0, patience=2))
+    trainer.train()
+    assert trainer.step < 4000
+    assert trainer.out_of_patience
+    assert trainer.best_record is trainer.records[-3]
+
+
+def test_a_loss_that_is_no_number_is_said(tmp_path):
+    trainer = make_trainer(tmp_path)
+    with torch.no_grad():
+        trainer.model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="lower --learning-rate"):
+        trainer.train()
+
+
+def test_no_pickle_in_the_state(tmp_path):
+    make_trainer(tmp_path).train()
+    with safe_open(tmp_path / STATE_FILE, "pt") as file:
+        names = set(file.keys())
+    assert {"rng/batches", "rng/cpu"} <= names
+    assert any(name.startswith("optimizer/") for name in names)
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".safetensors", ".jsonl"}
+
+
+# The command line, in processes that are really killed.
+
+STEPS = 200
+OPTIONS = [
+    "--model",
+    "bigram",
+    "--steps",
+    str(STEPS),
+    "--batch-size",
+    "4",
+    "--save-interval",
+    "1",
+    "--eval-interval",
+    "60",
+]
+
+
+def start(folder: Path, corpus: Path, *more: str, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "modelcraft.train", *OPTIONS, "--corpus", str(corpus), "--out", str(folder), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, corpus):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    code, out, err = finish(start(folder, corpus))
+    assert code == 0, err
+    assert "Exact validation loss" in out
+    assert f"--model {folder}" in out
+    return folder
+
+
+def wait_for_state(folder: Path, process: subprocess.Popen) -> None:
+    while not (folder / STATE_FILE).exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def test_killed_at_several_moments_ends_with_the_same_bits(tmp_path, corpus, uninterrupted):
+    """Kill -9, with a save at every step, so that most kills fall into one; whatever is there can be loaded."""
+    folder = tmp_path / "killed"
+    kills = 0
+    for pause in (0.0, 0.05, 0.17, 0.31):
+        process = start(folder, corpus, *(["--resume"] if kills else []))
+        wait_for_state(folder, process)
+        before = read_state(folder)[0]["step"] if kills else 0
+        while process.poll() is None and read_state(folder)[0]["step"] <= before:
+            time.sleep(0.005)
+        time.sleep(pause)
+        process.kill()
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        read_state(folder)  # never half a file
+    assert kills >= 2
+    code, _, err = finish(start(folder, corpus, "--resume"))
+    assert code == 0, err
+    assert_same_state(uninterrupted, folder)
+    assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
+    one, other = read_info(uninterrupted), read_info(folder)
+    assert (one.losses, one.config, one.vocabulary) == (other.losses, other.config, other.vocabulary)
+    lines = [[json.loads(line) for line in (f / METRICS_FILE).open()] for f in (uninterrupted, folder)]
+    assert without_seconds(lines[0]) == without_seconds(lines[1])
+    # A killed save may leave a file aside; the model folder itself is whole and plays.
+    model, tokenizer = modelcraft.load(folder, device="cpu")
+    assert len(list(modelcraft.stream(model, tokenizer.encode("a"), modelcraft.SamplingParams(5)))) == 5
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_polite_signal_saves_everything(tmp_path, corpus, uninterrupted, number, code):
+    folder = tmp_path / "stopped"
+    process = start(folder, corpus)
+    wait_for_state(folder, process)
+    process.send_signal(number)
+    returned, out, err = finish(process)
+    assert returned == code
+    assert err.strip().splitlines()[-1].startswith("Stopped; everything is saved")
+    assert "Traceback" not in out + err
+    returned, _, err = finish(start(folder, corpus, "--resume"))
+    assert returned == 0, err
+    assert_same_state(uninterrupted, folder)
+
+
+def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus):
+    """Kill -9 at every moment of the export: afterwards the folder loads, or says that the run is not finished."""
+    script = (
+        "import os, pathlib, sys\n"
+        "import modelcraft.files as files\n"
+        "count = 0\n"
+        "replace = pathlib.Path.replace\n"
+        "def dying(self, target):\n"
+        "    global count\n"
+        "    count += 1\n"
+        "    if count == int(os.environ['DIE_AT']) and os.environ['WHEN'] == 'before': os.kill(os.getpid(), 9)\n"
+        "    replace(self, target)\n"
+        "    if count == int(os.environ['DIE_AT']): os.kill(os.getpid(), 9)\n"
+        "pathlib.Path.replace = dying\n"
+        "from modelcraft.commands import run, train\n"
+        "run(train)\n"
+    )
+    folder = tmp_path / "export"
+    options = ["--model", "bigram", "--steps", "2", "--batch-size", "4", "--corpus", str(corpus), "--out", str(folder)]
+    for die_at in range(1, 8):
+        environment = {**os.environ, "DIE_AT": str(die_at), "WHEN": random.Random(die_at).choice(["before", "after"])}
+        resume = ["--resume"] if (folder / STATE_FILE).exists() else []
+        result = subprocess.run(
+            [sys.executable, "-c", script, *options, *resume],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            modelcraft.load(folder, device="cpu")
+        except CheckpointError as error:
+            assert "--resume" in str(error) or "no model folder" in str(error)
+        if result.returncode == 0:
+            break
+    assert result.returncode == 0
+    modelcraft.load(folder, device="cpu")
+
+
+def test_nothing_is_overwritten(tmp_path, corpus, uninterrupted):
+    folder = tmp_path / "twice"
+    for _ in range(2):
+        code, _, err = finish(start(folder, corpus, "--steps", "3"))
+        assert code == 0, err
+    assert "The earlier run is in" in err
+    assert load_file(tmp_path / "twice.1" / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--model", "nonsense"], "no rung 'nonsense'"),
+        (["--corpus", "nowhere.txt"], "no corpus"),
+        (["--steps", "0"], "steps must be"),
+        (["--learning-rate", "nan"], "learning_rate must be"),
+        (["--steps", "many"], "integer"),
+        (["--precision", "fp8"], "precision must be one of"),
+        (["--device", "warp"], "no device"),
+        (["--set", "n_embd=big"], "whole number"),
+        (["--set", "width=3"], "no setting 'width'"),
+        (["--nonsense"], "--nonsense"),
+        (["--resume"], "no training to resume"),
+    ],
+)
+def test_a_users_error_is_one_sentence(tmp_path, corpus, options, says, monkeypatch, capsys):
+    default = ["--corpus", str(corpus)] if "--corpus" not in options else []
+    monkeypatch.setattr(sys, "argv", ["train", "--out", str(tmp_path / "run"), *default, *options])
+    with pytest.raises(SystemExit) as left:
+        run(train)
+    out, err = capsys.readouterr()
+    assert left.value.code == 1
+    assert says in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert not out
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path, corpus):
+    folder = tmp_path / "shared"
+    process = start(folder, corpus, "--steps", "100000")
+    wait_for_state(folder, process)
+    code, _, err = finish(start(folder, corpus))
+    assert code == 1
+    assert "Another training is running" in err
+    process.kill()
+    process.communicate()
