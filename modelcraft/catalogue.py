@@ -60,7 +60,8 @@ class Catalogue:
         """Return the model of that name; raises ConfigError if there is none, CheckpointError if it cannot be read."""
         name = name or self.default
         if name not in self.names:
-            raise ConfigError(f"There is no model {str(name)[:40]!r}; there are {', '.join(self.names)}.")
+            there_are = f"there are {', '.join(self.names)}" if self.names else "none is installed, so train one first"
+            raise ConfigError(f"There is no model {str(name)[:40]!r}; {there_are}.")
         with self._lock:
             if name not in self._entries:
                 self._entries[name] = Entry(*load_folder(self._weights / name, self.device), source="bundled")

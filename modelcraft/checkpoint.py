@@ -4,13 +4,15 @@ Loading is strict and looks before it leaps: the config is checked, then the hea
 config promises, and only then is anything allocated.
 """
 
+import contextlib
 import json
+import math
 import re
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from modelcraft.device import pick_device
-from modelcraft.errors import CheckpointError, ConfigError, VocabularyError
+from modelcraft.errors import CheckpointError, ConfigError, VocabularyError, shown
 from modelcraft.files import replacing, write_text
 from modelcraft.ladder import RUNGS, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
@@ -74,18 +76,20 @@ def load(
 
 def locate(source: str | Path, revision: str | None = None) -> Path:
     """Return the model folder that `source` means; a Hub repository is pulled first."""
-    path = Path(source).expanduser()
     if str(source) in RUNGS:
         return WEIGHTS_DIR / str(source)
-    if path.is_dir() or isinstance(source, Path):
-        return path
-    if HUB_NAME.fullmatch(source):
+    with contextlib.suppress(RuntimeError, OSError):  # a home of nobody, a name that is too long
+        path = Path(source).expanduser()
+        if path.is_dir() or isinstance(source, Path):
+            return path
+    if isinstance(source, str) and HUB_NAME.fullmatch(source):
         from modelcraft import hub
 
         repo_id, _, at = source.partition("@")
         return hub.pull(repo_id, revision or at or None)
     raise CheckpointError(
-        f"There is no model {source!r}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo on the Hub."
+        f"There is no model {shown(str(source))}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo "
+        "on the Hub."
     )
 
 
@@ -109,7 +113,7 @@ def read_info(folder: Path) -> ModelInfo:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{str(path)!r} is far too large for a config; get the model again.")
-        described = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        described = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
     except FileNotFoundError as error:
         raise CheckpointError(_no_config(folder)) from error
     except OSError as error:
@@ -130,16 +134,27 @@ def _no_config(folder: Path) -> str:
     return f"{str(folder)!r} is no model folder: {CONFIG_FILE} is missing."
 
 
-def _refuse(constant: str) -> None:
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    return number if math.isfinite(number) else _refuse(written)
 
 
 def _checked_info(described: Any) -> ModelInfo:
     if not isinstance(described, dict):
         raise ConfigError("it is not an object.")
+    try:
+        json.dumps(described, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigError("it holds half a surrogate pair, which is no character.") from None
+    except RecursionError:
+        raise ConfigError("it is nested too deeply.") from None
     known = {"format", "parameters", *ModelInfo.__dataclass_fields__}
     if unknown := sorted(set(described) - known):
-        raise ConfigError(f"it has an unknown key {unknown[0]!r}.")
+        raise ConfigError(f"it has an unknown key {shown(unknown[0])}.")
     if missing := sorted(known - set(described)):
         raise ConfigError(f"the key {missing[0]!r} is missing.")
     if described["format"] != FORMAT:

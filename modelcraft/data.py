@@ -66,7 +66,12 @@ def load_corpus(name_or_path: str | Path | None = None) -> Corpus:
         if not path.exists():
             download(TINY_SHAKESPEARE_URL, path, TINY_SHAKESPEARE_SHA256)
     else:
-        path = Path(source).expanduser()
+        try:
+            path = Path(source).expanduser()
+        except RuntimeError as error:  # the home of a user who does not exist
+            raise CorpusError(
+                f"There is no corpus {source!r}; give {TINY_SHAKESPEARE!r} or the path of a UTF-8 text file."
+            ) from error
     text = read_text(path)
     known = hashlib.sha256(text.encode("utf-8")).hexdigest() == TINY_SHAKESPEARE_SHA256
     return Corpus(name=TINY_SHAKESPEARE if known else path.name, text=text)
@@ -151,6 +156,8 @@ def get_batch(
     The windows are drawn by `generator` (on the CPU; torch's own one if None), so that a seed decides the batches
     whatever the device is.
     """
+    if len(data) <= block_size:
+        raise CorpusError(f"{len(data):,} characters are too few for a window of {block_size:,} and the one after it.")
     starts = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator)  # (B, 1)
     windows = starts + torch.arange(block_size + 1)  # (B, T+1): every row its start and what follows
     rows = data[windows.to(data.device)].to(device if device is not None else data.device)  # (B, T+1)

@@ -30,3 +30,12 @@ class HubError(ModelCraftError):
 
 class TrainingError(ModelCraftError):
     """A training that cannot go on."""
+
+
+def shown(value: object) -> str:
+    """Return `value` as a sentence can hold it, whatever it is and however large."""
+    try:
+        written = repr(value)
+    except (ValueError, RecursionError):  # thousands of digits, or lists within lists without end
+        return f"{type(value).__name__} of that size"
+    return written if len(written) <= 60 else f"{written[:60]}…"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from modelcraft.errors import VocabularyError, shown
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, distribution, sample
 
@@ -19,7 +20,12 @@ def stream(model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> 
     The same seed, model and parameters give the same tokens. Raises VocabularyError (at the call, not at the first
     token) for an empty prompt or an unknown id.
     """
-    prompt = torch.tensor([list(ids)], dtype=torch.long, device=model.device)  # (1, T)
+    ids, last = list(ids), model.config.vocab_size - 1
+    if wrong := [i for i in ids if not isinstance(i, int) or not 0 <= i <= last]:
+        raise VocabularyError(
+            f"There is no token {shown(wrong[0])} in this model's vocabulary: ids run from 0 to {last}."
+        )
+    prompt = torch.tensor([ids], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(prompt)
     return _decode(model, prompt[:, -model.block_size :], params)
 

@@ -8,7 +8,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.errors import ConfigError
+from modelcraft.errors import ConfigError, shown
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.recipe import TrainConfig
 
@@ -27,7 +27,7 @@ class Rung:
         """Return this rung's config with `settings` in place of its own; raises ConfigError for an unknown one."""
         known = self.config.__dataclass_fields__
         if unknown := sorted(set(settings) - set(known)):
-            raise ConfigError(f"The rung {self.name!r} has no setting {unknown[0]!r}; it has {', '.join(known)}.")
+            raise ConfigError(f"The rung {self.name!r} has no setting {shown(unknown[0])}; it has {', '.join(known)}.")
         return type(self.config)(**settings)
 
     def build(self, config: ModelConfig, device: torch.device | str = "cpu", seed: int = 1337) -> LanguageModel:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from modelcraft.errors import ConfigError, VocabularyError
+from modelcraft.errors import ConfigError, VocabularyError, shown
 from modelcraft.sampling import SamplingParams, sample
 
 
@@ -26,7 +26,7 @@ class ModelConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-                raise ConfigError(f"{field.name} must be a whole number from 1 to 1,000,000, not {value!r}.")
+                raise ConfigError(f"{field.name} must be a whole number from 1 to 1,000,000, not {shown(value)}.")
 
 
 class Cache(Protocol):

@@ -54,4 +54,4 @@ class TrainConfig:
             return self.learning_rate * (step + 1) / (self.warmup_steps + 1)
         decay_steps = math.ceil(self.decay_share * self.steps)
         left = (self.steps - step) / decay_steps if decay_steps else 1.0
-        return self.learning_rate * max(self.final_lr_share, min(1.0, left))
+        return self.learning_rate * (self.final_lr_share + (1 - self.final_lr_share) * max(0.0, min(1.0, left)))

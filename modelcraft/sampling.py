@@ -15,8 +15,9 @@ MAX_SEED = 2**63 - 1
 class SamplingParams:
     """How to sample; checked where it is made (ConfigError).
 
-    `temperature` 0 is greedy, 1 the model's own distribution. `top_k` keeps the k likeliest characters (None or 0:
-    all), `top_p` the fewest that hold that much probability together (1: all). `seed` None: another text each time.
+    `temperature` 0 is greedy, 1 the model's own distribution. `top_k` keeps the k likeliest characters and what ties
+    with the last of them (None or 0: all), `top_p` the fewest that hold that much probability together (1: all).
+    `seed` None: another text each time.
     """
 
     max_new_tokens: int = 500
@@ -64,7 +65,8 @@ def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
     if params.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
     # The largest logit is taken off first: a tiny temperature then makes -inf of the others, never inf - inf.
-    scaled = (logits - logits.amax(-1, keepdim=True)) / params.temperature
+    # In float32 a temperature below its smallest number would be 0.
+    scaled = (logits - logits.amax(-1, keepdim=True)) / max(params.temperature, torch.finfo(torch.float32).tiny)
     if params.top_k and params.top_k < logits.shape[-1]:
         kth = scaled.topk(params.top_k).values[:, -1:]  # (B, 1)
         scaled = scaled.masked_fill(scaled < kth, -torch.inf)

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from modelcraft.errors import VocabularyError
+from modelcraft.errors import VocabularyError, shown
 
 # What a keyboard, a phone or a web page writes for something that plain text has, too.
 _EQUIVALENTS = {
@@ -34,6 +34,9 @@ _EQUIVALENTS = {
 }
 
 
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a pattern of dots that show nothing
+
+
 @dataclass(frozen=True)
 class Normalized:
     """A text in the vocabulary, and what became of the characters that were not.
@@ -54,7 +57,9 @@ class Normalized:
         """Say in a sentence or two what was changed; empty where nothing was."""
         sentences = []
         if self.replaced:
-            pairs = [f"{describe(old)} became {describe_text(new)}" for old, new in self.replaced.items()]
+            pairs = [
+                f"{' '.join(map(describe, old))} became {describe_text(new)}" for old, new in self.replaced.items()
+            ]
             sentences.append(f"Replaced what the model does not know: {listing(pairs)}.")
         if self.dropped:
             sentences.append(f"Left out what has no equivalent: {listing([describe(c) for c in self.dropped])}.")
@@ -69,14 +74,18 @@ def listing(items: Sequence[str], most: int = 10) -> str:
 
 def describe_text(text: str) -> str:
     """Name a short text: `'--'`, or code points where it would not be seen."""
-    return f"'{text}'" if all(c.isprintable() and not c.isspace() for c in text) else listing([*map(describe, text)])
+    return f"'{text}'" if all(map(_visible, text)) else listing([*map(describe, text)])
 
 
 def describe(character: str) -> str:
     """Name a character so that it reads the same in a terminal, a page and a log: `'€' (U+20AC)`."""
     code = f"U+{ord(character):04X}"
-    visible = character.isprintable() and not character.isspace() and character not in "<>&"
-    return f"'{character}' ({code})" if visible else code
+    return f"'{character}' ({code})" if _visible(character) else code
+
+
+def _visible(character: str) -> bool:
+    """Say whether a character shows by itself (a combining accent does not) and is not markup."""
+    return unicodedata.category(character)[0] in "LNPS" and character not in "<>&" and character not in _BLANK
 
 
 class CharTokenizer:
@@ -123,8 +132,8 @@ class CharTokenizer:
     def decode(self, ids: list[int]) -> str:
         """Return the text of `ids`; raises VocabularyError for an id outside the vocabulary."""
         for i in ids:
-            if not 0 <= i < len(self.vocabulary):
-                raise VocabularyError(f"There is no character {i}: the ids run from 0 to {self.vocab_size - 1}.")
+            if not isinstance(i, int) or not 0 <= i < len(self.vocabulary):
+                raise VocabularyError(f"There is no character {shown(i)}: the ids run from 0 to {self.vocab_size - 1}.")
         return "".join(self.vocabulary[i] for i in ids)
 
     def normalize(self, text: str) -> Normalized:
@@ -132,9 +141,11 @@ class CharTokenizer:
         written: list[str] = []
         replaced: dict[str, str] = {}
         dropped: dict[str, list[int]] = {}
-        for position, character in enumerate(text.replace("\r\n", "\n")):
+        for position, character in enumerate(text):
             if character in self._id:
                 written.append(character)
+            elif text.startswith("\r\n", position):
+                replaced["\r\n"] = "\n"  # which comes next
             elif (equivalent := self._equivalent(character)) is not None:
                 replaced[character] = equivalent
                 written.append(equivalent)

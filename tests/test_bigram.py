@@ -92,7 +92,7 @@ def test_one_batch_is_learned_as_well_as_it_can_be():
     known, follows = x.flatten().tolist(), y.flatten().tolist()
     places = [t for _ in range(16) for t in range(8)]
     least = conditional_entropy(zip(zip(known, places, strict=True), follows, strict=True))
-    assert least <= float(loss) <= conditional_entropy(zip(known, follows, strict=True)) + 0.005
+    assert least <= loss.item() <= conditional_entropy(zip(known, follows, strict=True)) + 0.005
 
 
 def test_the_lessons_call_approaches_the_entropy_of_the_text(chain, chain_text, loss_of):

@@ -257,7 +257,8 @@ def test_a_header_that_says_something_else(model_folder, change):
         (lambda c: c.update(vocabulary=VOCABULARY[:-1]), "does not have the 9 characters"),
         (lambda c: c.update(vocabulary=VOCABULARY + "h"), "does not have the 9 characters"),
         (lambda c: c.update(vocabulary=list(VOCABULARY)), "does not have the 9 characters"),
-        (lambda c: c.update(vocabulary=VOCABULARY[:-1] + "\ud800"), "vocabulary"),
+        (lambda c: c.update(vocabulary=VOCABULARY[:-1] + "\ud800"), "half a surrogate pair"),
+        (lambda c: c["corpus"].update(name="\udfff"), "half a surrogate pair"),
         (lambda c: c["config"].update(block_size=5), "has the shape"),
     ],
 )

@@ -1,0 +1,128 @@
+"""The README: every command in it is run, here or by CI, and what it shows is what comes out."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from app_server import AppServer
+
+from modelcraft.checkpoint import WEIGHTS_DIR, read_info
+from modelcraft.ladder import RUNGS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+
+# Where each command is run that this file does not run.
+ELSEWHERE = {
+    "pip install -r requirements.txt && python app.py": "tests/test_app_start.py",
+    "pip install -r requirements-dev.txt && pytest": ".ci/run",
+    "hf auth login": "by hand: it asks for a token",
+    "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": "tests/test_app_start.py",
+    "python -m modelcraft.hub push runs/bigram USER/REPO": "tests/test_hub.py",
+    "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": "tests/test_app_start.py",
+    "hf repos create USER/SPACE --type space --sdk gradio": "by hand: it needs the Hub",
+    'hf upload USER/SPACE . --type space --exclude "runs/*" --exclude "data/*.txt" --exclude ".git/*"': "by hand",
+}
+HERE = [
+    "python -m modelcraft.generate",
+    "python -m modelcraft.train --model bigram",
+    "python -m modelcraft.evaluate runs/bigram",
+    "curl",
+]
+
+
+def shell(command: str, **options) -> subprocess.CompletedProcess[str]:
+    """Run a command of the README with the Python of the tests."""
+    command = command.replace("python -m", f"{sys.executable} -m")
+    return subprocess.run(command, shell=True, check=False, capture_output=True, text=True, **options)
+
+
+def block_after(text: str, kind: str) -> str:
+    """Return the first block of that kind behind `text`."""
+    return re.search(rf"```{kind}\n(.*?)```", README[README.index(text) :], re.DOTALL)[1]
+
+
+def test_every_command_is_run_somewhere():
+    for command in (line.split("  #")[0].strip() for line in COMMANDS):
+        assert command in ELSEWHERE or any(command.startswith(start) for start in HERE), command
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "-r requirements-dev.txt" in ci
+    assert ci.rstrip().endswith("pytest")
+
+
+def test_generate_prints_what_the_readme_shows():
+    command = next(command for command in COMMANDS if command.startswith("python -m modelcraft.generate"))
+    done = shell(command, cwd=ROOT)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout == block_after(command, "text")
+
+
+def test_the_python_example_prints_what_the_readme_shows(capsys):
+    example = block_after("From Python", "python")
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.rstrip() == block_after("From Python", "text").rstrip()
+
+
+def test_curl_prints_what_the_readme_shows():
+    server = AppServer()
+    try:
+        ask, fetch = (command for command in COMMANDS if command.startswith("curl"))
+        answer = shell(ask.replace("http://127.0.0.1:7860", server.url)).stdout
+        event = json.loads(answer)["event_id"]
+        shown = shell(fetch.replace("http://127.0.0.1:7860", server.url).replace("EVENT_ID", event)).stdout
+    finally:
+        server.close()
+    last = shown.strip().split("\n\n")[-1]
+    assert last in block_after("From any program", "text")
+
+
+def test_train_and_evaluate(tmp_path, corpus_text):
+    """As a newcomer runs them, with the text at hand instead of a download; the recipe is the published one."""
+    text = tmp_path / "text.txt"
+    text.write_text(corpus_text, encoding="utf-8")
+    where = {"cwd": tmp_path, "env": {**os.environ, "MODELCRAFT_CORPUS": str(text), "PYTHONPATH": str(ROOT)}}
+    done = shell("python -m modelcraft.train --model bigram", **where)
+    assert done.returncode == 0, done.stderr
+    shown = block_after("python -m modelcraft.evaluate runs/bigram", "text")
+    without_seconds = re.compile(r"after \d+ s")
+    assert without_seconds.sub("", done.stdout) == without_seconds.sub("", shown)
+    done = shell("python -m modelcraft.evaluate runs/bigram --json", **where)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)["nats_per_character"]
+    assert measured == pytest.approx(read_info(WEIGHTS_DIR / "bigram").validation_loss, abs=1e-3)
+    # Its weights are the bundled ones, or differ by no more than another machine's rounding.
+    assert f"{measured:.4f}" in done.stdout
+
+
+def test_the_table_shows_the_bundled_weights():
+    for name in RUNGS:
+        info = read_info(WEIGHTS_DIR / name)
+        parameters = json.loads((WEIGHTS_DIR / name / "config.json").read_text())["parameters"]
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| {parameters:,} | **{info.validation_loss:.4f}** |" in row
+
+
+def test_a_space_starts_from_this_folder():
+    front = README.split("---\n")[1]
+    settings = dict(line.split(": ", 1) for line in front.splitlines() if ": " in line)
+    assert settings["sdk"] == "gradio"
+    assert (ROOT / settings["app_file"]).exists()
+    assert f"gradio=={settings['sdk_version']}" in (ROOT / "requirements.txt").read_text().splitlines()
+    assert settings["python_version"] == '"3.11"'
+    assert len(settings["short_description"]) <= 60
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_what_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
