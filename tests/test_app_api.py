@@ -101,6 +101,16 @@ def test_chat_keeps_a_script_for_its_session_only(server):
         second.predict("", length=10, api_name="/chat")
 
 
+def test_chat_over_plain_http_keeps_the_script_of_a_session_hash(server):
+    def reply(session: str | None, line: str) -> tuple[str, object]:
+        return server.call("chat", {"data": [line, 10], "session_hash": session}, "call")[-1]
+
+    assert reply("mine", "ROMEO:")[0] == "complete"
+    assert reply("mine", "")[0] == "complete"
+    assert reply("yours", "")[0] == "error"
+    assert reply(None, "")[0] == "error"
+
+
 def test_models_says_what_runs(client):
     listed = client.predict(api_name="/models")
     assert listed["default"] == "bigram"

@@ -99,8 +99,6 @@ def test_train_and_evaluate(tmp_path, corpus_text):
     assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)["nats_per_character"]
     assert measured == pytest.approx(read_info(WEIGHTS_DIR / "bigram").validation_loss, abs=1e-3)
-    # Its weights are the bundled ones, or differ by no more than another machine's rounding.
-    assert f"{measured:.4f}" in done.stdout
 
 
 def test_the_table_shows_the_bundled_weights():

@@ -61,7 +61,7 @@ class Gate:
 
     async def _checked(self, path: str, receive: Receive) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out; raises RefusedError."""
-        path = path.removeprefix(PREFIX)
+        path = path.partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
         if path.startswith("/upload"):
             raise RefusedError(403, "This app takes no files.")
         if path.startswith(("/run/", "/api/")):
