@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import modelcraft
 from modelcraft.checkpoint import read_info
@@ -138,6 +138,25 @@ def test_a_damaged_state_is_one_sentence(tmp_path):
         path.write_bytes(whole[:cut])
         with pytest.raises(CheckpointError, match="damaged"):
             make_trainer(tmp_path).restore()
+
+
+def test_a_save_that_breaks_off_leaves_the_state_before_it(tmp_path, monkeypatch):
+    """Killed between two writes: half of the new state is on the disk, and the old one is what a resume finds."""
+    trainer = make_trainer(tmp_path)
+    trainer.train()
+    before = (tmp_path / STATE_FILE).read_bytes()
+
+    def half(tensors, path, metadata):
+        save_file(tensors, path, metadata)
+        Path(path).write_bytes(Path(path).read_bytes()[: len(before) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("modelcraft.train.save_file", half)
+    trainer.step += 1
+    with pytest.raises(KeyboardInterrupt):
+        trainer.save()
+    assert (tmp_path / STATE_FILE).read_bytes() == before
+    assert read_state(tmp_path)[0]["step"] == RECIPE.steps
 
 
 def test_patience_stops_early(tmp_path):
