@@ -5,6 +5,7 @@ MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on th
 """
 
 import os
+import sys
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -13,6 +14,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from modelcraft.catalogue import Catalogue
+from modelcraft.errors import ModelCraftError
 from modelcraft.ui import look
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.chat import Chat
@@ -60,5 +62,8 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
 if __name__ == "__main__":
     models = Catalogue()
     models.pull([repo.strip() for repo in os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",") if repo.strip()])
-    models.get()  # the default one, before the first visitor asks
+    try:
+        models.get()  # the default one, before the first visitor asks
+    except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
+        print(error, file=sys.stderr)
     launch(build(Desk(models)))

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelcraft.checkpoint import load
     from modelcraft.errors import ModelCraftError
-    from modelcraft.generate import SamplingParams, sample, stream
+    from modelcraft.generate import stream
+    from modelcraft.sampling import SamplingParams, sample
     from modelcraft.tokenizer import CharTokenizer
 
 __all__ = ["CharTokenizer", "ModelCraftError", "SamplingParams", "load", "sample", "stream"]
@@ -22,9 +23,9 @@ __all__ = ["CharTokenizer", "ModelCraftError", "SamplingParams", "load", "sample
 _HOMES = {
     "CharTokenizer": "tokenizer",
     "ModelCraftError": "errors",
-    "SamplingParams": "generate",
+    "SamplingParams": "sampling",
     "load": "checkpoint",
-    "sample": "generate",
+    "sample": "sampling",
     "stream": "generate",
 }
 

@@ -5,14 +5,16 @@ numbers is nudged, batch by batch, towards predicting what really came next, by 
 
     loss = -mean(log p(next character | this character)),    p = softmax(logits).
 
-A character's row of the table is split in two: an embedding of `n_embd` numbers, and a layer `lm_head` that turns
-them into 65 scores. A second embedding, of the position, is added to the first. It cannot help yet (this model looks at
-one character only, wherever that stands), but the rungs above will need both.
+A 65 × 65 table would do. As in a GPT it is written as a product: each character gets `n_embd` numbers, its embedding,
+and `lm_head` turns those into 65 scores, one for each possible next character. A second embedding, of the position, is
+added to the first. It cannot help yet (this model looks at one character only, wherever that stands), but the rungs
+above will need both.
 
 Against counting: the same knowledge, reached by training. Guessing costs ln 65 = 4.17 nats per character, counting
 pairs 2.482 (on tiny Shakespeare's last tenth); this model comes within two thousandths of that.
 
 Before you run it: which loss should a model that knows nothing start with, and why is it a bad sign if it is higher?
+(ln 65: whoever starts with more is confident, and wrong.)
 """
 
 import time
@@ -24,8 +26,9 @@ from torch import Tensor, nn
 
 from modelcraft.data import get_batch
 from modelcraft.device import pick_device
+from modelcraft.errors import ConfigError
 from modelcraft.evaluate import estimate_loss
-from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.model import LanguageModel, ModelConfig, seeded
 
 __all__ = ["BigramConfig", "BigramLanguageModel", "create_model", "estimate_loss", "get_batch", "train_model"]
 
@@ -54,12 +57,14 @@ class BigramLanguageModel(LanguageModel):
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats."""
-        T = idx.shape[1]  # noqa: N806
+        _, T = idx.shape  # noqa: N806
         tok_emb = self.token_embedding_table(idx)  # (B, T, C)
         pos_emb = self.position_embedding_table(torch.arange(T, device=idx.device))  # (T, C)
-        logits = self.lm_head(tok_emb + pos_emb)  # (B, T, V)
+        x = tok_emb + pos_emb  # (B, T, C) + (T, C): every row gets the same positions
+        logits = self.lm_head(x)  # (B, T, V)
         if targets is None:
             return logits, None
+        # cross_entropy wants (B·T, V) scores and (B·T,) answers
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
@@ -72,8 +77,7 @@ def create_model(
 ) -> BigramLanguageModel:
     """Make an untrained bigram model; the same seed gives the same numbers on every device."""
     config = BigramConfig(vocab_size=vocab_size, block_size=block_size, n_embd=n_embd)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         model = BigramLanguageModel(config)
     return model.to(pick_device(device))
 
@@ -95,27 +99,33 @@ def train_model(
     `train_data` and `val_data` are 1-D LongTensors. Returns the model, trained in place, and the records: `step`,
     `train_loss`, `val_loss` (nats per character), `learning_rate`, `seconds`, `characters` seen.
     """
+    if block_size > model.block_size:
+        raise ConfigError(f"This model's block_size is {model.block_size}; train it on windows no longer than that.")
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     records: list[dict[str, float]] = []
     start = time.perf_counter()
-    model.train()
-    for step in range(max_iters + 1):
-        if step % eval_interval == 0 or step == max_iters:
-            losses = {
-                split: estimate_loss(model, data, eval_iters, batch_size, block_size)
-                for split, data in (("train_loss", train_data), ("val_loss", val_data))
+
+    def record(step: int) -> None:
+        records.append(
+            {
+                "step": step,
+                "train_loss": estimate_loss(model, train_data, eval_iters, batch_size, block_size),
+                "val_loss": estimate_loss(model, val_data, eval_iters, batch_size, block_size),
+                "learning_rate": learning_rate,
+                "seconds": time.perf_counter() - start,
+                "characters": step * batch_size * block_size,
             }
-            seconds = time.perf_counter() - start
-            characters = step * batch_size * block_size
-            records.append(
-                {"step": step, **losses, "learning_rate": learning_rate, "seconds": seconds, "characters": characters}
-            )
-        if step == max_iters:
-            break
+        )
+
+    model.train()
+    for step in range(max_iters):
+        if step % eval_interval == 0:
+            record(step)
         xb, yb = get_batch(train_data, block_size, batch_size, generator, model.device)  # (B, T) each
         _, loss = model(xb, yb)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+    record(max_iters)
     return model, records

@@ -1,18 +1,21 @@
 """Which models the app has: the bundled ones at once, those from the Hub when they have arrived and are valid."""
 
+import math
+import re
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder
+from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder, without_folder
 from modelcraft.device import pick_device
-from modelcraft.errors import ConfigError, HubError, ModelCraftError
+from modelcraft.errors import CheckpointError, ConfigError, ModelCraftError
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS
 from modelcraft.model import LanguageModel
 from modelcraft.tokenizer import CharTokenizer
+
+ON_ITS_WAY = "on its way"
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,18 @@ class Catalogue:
         name = name or self.default
         if name not in self.names:
             there_are = f"there are {', '.join(self.names)}" if self.names else "none is installed, so train one first"
-            raise ConfigError(f"There is no model {str(name)[:40]!r}; {there_are}.")
+            asked = f" {name!r}" if re.fullmatch(r"[\w.-]{1,40}", name) else " of that name"  # it may be markup
+            raise ConfigError(f"There is no model{asked}; {there_are}.")
         with self._lock:
             if name not in self._entries:
-                self._entries[name] = Entry(*load_folder(self._weights / name, self.device), source="bundled")
+                self._entries[name] = self._load(self._weights / name, "bundled")
             return self._entries[name]
+
+    def _load(self, folder: Path, source: str) -> Entry:
+        try:
+            return Entry(*load_folder(folder, self.device), source)
+        except CheckpointError as error:  # visitors read this
+            raise CheckpointError(without_folder(str(error), folder)) from error
 
     def pull(self, repos: Sequence[str], wait: bool = False) -> None:
         """Fetch `user/repo[@revision]`s in parallel and in the background; of two for one rung the later counts.
@@ -73,13 +83,17 @@ class Catalogue:
         A repository that cannot be had leaves what runs in place; `states` says why.
         """
         self._repos = list(dict.fromkeys(repos))
-        self._states = dict.fromkeys(self._repos, "on its way")
-        if not self._repos:
-            return
-        pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="pull")
-        for place, repo in enumerate(self._repos):
-            pool.submit(self._pull_one, place, repo)
-        pool.shutdown(wait=wait)
+        self._states = dict.fromkeys(self._repos, ON_ITS_WAY)
+        # Daemons: a Hub that never answers must not keep the app from ending.
+        threads = [
+            threading.Thread(target=self._pull_one, args=(place, repo), name=f"pull {repo}", daemon=True)
+            for place, repo in enumerate(self._repos)
+        ]
+        for thread in threads:
+            thread.start()
+        if wait:
+            for thread in threads:
+                thread.join()
 
     def _pull_one(self, place: int, repo: str) -> None:
         repo_id, _, revision = repo.partition("@")
@@ -87,12 +101,12 @@ class Catalogue:
             from modelcraft import hub
 
             folder = hub.pull(repo_id, revision or None)
-            entry = Entry(*load_folder(folder, self.device), source=f"{repo_id}@{folder.name[:7]}")
+            entry = self._load(folder, f"{repo_id}@{folder.name[:7]}")
         except ModelCraftError as error:
             self._states[repo] = f"not used: {error}"
             return
         except Exception:  # whatever it is, the page goes on with the bundled weights and says so
-            self._states[repo] = f"not used: {HubError('It could not be loaded; the bundled weights run instead.')}"
+            self._states[repo] = "not used: it could not be loaded; the bundled weights run instead."
             return
         with self._lock:
             if place > self._pulled.get(entry.name, -1):
@@ -104,6 +118,11 @@ class Catalogue:
             else:
                 winner = self._repos[self._pulled[entry.name]]
                 self._states[repo] = f"not used: {winner} is named later for the same rung"
+
+    @property
+    def pulling(self) -> bool:
+        """Whether a repository is still on its way."""
+        return ON_ITS_WAY in self._states.values()
 
     @property
     def states(self) -> dict[str, str]:
@@ -125,10 +144,9 @@ class Catalogue:
                     "adds": RUNGS[name].adds,
                     "parameters": entry.model.num_parameters,
                     "context": entry.model.block_size,
-                    "validation_loss": entry.info.losses.get("nats_per_character"),
-                    "bits_per_character": entry.info.losses.get("bits_per_character"),
-                    "protocol": entry.info.losses.get("protocol"),
-                    "corpus": entry.info.corpus.get("name"),
+                    "validation_loss": entry.info.validation_loss,
+                    "bits_per_character": loss / math.log(2) if (loss := entry.info.validation_loss) else None,
+                    "corpus": str(entry.info.corpus.get("name"))[:100],
                     "weights": entry.source,
                     "device": str(entry.model.device),
                 }

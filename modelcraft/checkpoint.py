@@ -28,6 +28,8 @@ from modelcraft.tokenizer import CharTokenizer
 
 FORMAT = "modelcraft-1"
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+PICTURE_FILE = "loss_curve.png"  # beside them, where there is one
+STATE_FILE = "training_state.safetensors"  # beside them, while and after they are trained
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 MAX_CONFIG_BYTES = 4 << 20
 MAX_WEIGHT_BYTES = 2 << 30
@@ -54,7 +56,8 @@ class ModelInfo:
 
 def save_folder(folder: Path, model: LanguageModel, info: ModelInfo, card: str) -> None:
     """Write the model folder; every file appears whole or not at all, `config.json`, which makes it one, last."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # Clones, for safetensors refuses tensors that share memory, such as tied weights.
+    weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(folder / WEIGHTS_FILE) as aside:
         save_file(weights, aside, metadata={"format": "pt"})
     write_text(folder / CARD_FILE, card)
@@ -101,9 +104,9 @@ def load_folder(
     rung = rung_named(info.rung)
     expected = rung.build(info.config, device="meta").state_dict()
     weights = _read_weights(folder / WEIGHTS_FILE, expected)
-    model = rung.build(info.config, device="meta")
-    model.load_state_dict(weights, strict=True, assign=True)
-    model.requires_grad_(True)
+    # Only now, when all of it has been checked, is the model made; what is no weight (a mask, say) comes with that.
+    model = rung.build(info.config)
+    model.load_state_dict(weights, strict=True)
     return model.to(pick_device(device)).eval(), CharTokenizer(info.vocabulary), info
 
 
@@ -126,8 +129,13 @@ def read_info(folder: Path) -> ModelInfo:
         raise CheckpointError(f"{str(path)!r} is not a model's config: {error}") from error
 
 
+def without_folder(sentence: str, folder: Path) -> str:
+    """Return a sentence about a model folder as strangers may read it: without the place of the folder on this disk."""
+    return sentence.replace(f"{folder}/", "").replace(str(folder), folder.name)
+
+
 def _no_config(folder: Path) -> str:
-    if (folder / "training_state.safetensors").exists():
+    if (folder / STATE_FILE).exists():
         return f"{str(folder)!r} holds a training that is not finished; continue it with --resume."
     if not folder.is_dir():
         return f"There is no model folder {str(folder)!r}; train one with `python -m modelcraft.train`."

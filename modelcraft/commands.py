@@ -6,6 +6,7 @@ Exit code 0 on success, 1 with one sentence on stderr for a user's error, 130 af
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ import typer
 
 from modelcraft.errors import ConfigError, ModelCraftError, TrainingError
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS, rung_named
+from modelcraft.recipe import TrainConfig
 
 CORPUS_HELP = "tiny_shakespeare (downloaded on first use), or the path of any UTF-8 text."
 DEVICE_HELP = "cuda, cpu, …; without it the GPU if there is one, else the CPU."
@@ -36,12 +38,15 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     try:
         code = app(standalone_mode=False)
     except ModelCraftError as error:
-        _fail(str(error), 128 + getattr(error, "signum", -127))
+        _fail(str(error), error.exit_code)
     except typer.TyperException as error:
         _fail(error.format_message() if hasattr(error, "format_message") else str(error), 1)
     except BrokenPipeError:  # `… | head`: nobody reads on, which is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        where = f" {error.filename!r}" if error.filename else ""
+        _fail(f"A file{where} cannot be read or written: {error.strerror or error}; check the disk and the path.", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -88,10 +93,15 @@ def train(
     from modelcraft.device import pick_device
     from modelcraft.export import export
     from modelcraft.tokenizer import CharTokenizer
-    from modelcraft.train import Trainer
+    from modelcraft.train import Trainer, TrainingStoppedError, read_state
 
     rung = rung_named(model)
     folder = out or Path("runs") / rung.name
+    recipe, sizes = rung.recipe, vars(rung.config)
+    if resume:  # what the run was started with need not be said again
+        then, _ = read_state(folder)
+        recipe = TrainConfig(**then["config"])
+        sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
     given: dict[str, Any] = {
         "steps": steps,
         "batch_size": batch_size,
@@ -102,17 +112,17 @@ def train(
         "eval_interval": eval_interval,
         "save_interval": save_interval,
     }
-    recipe = replace(rung.recipe, **{name: value for name, value in given.items() if value is not None})
+    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
     _look_ahead_to_push(push_to_hub)
     text = load_corpus(corpus)
     tokenizer = CharTokenizer.of(text.text)
-    config = rung.configure({**vars(rung.config), **_sizes(set_ or []), "vocab_size": tokenizer.vocab_size})
+    config = rung.configure({**sizes, **_sizes(set_ or []), "vocab_size": tokenizer.vocab_size})
     train_data, val_data = text.splits(tokenizer, config.block_size)
     network = rung.build(config, pick_device(device), seed=recipe.seed)
 
     _make_parent(folder)
     try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+        with FileLock(folder.absolute().with_name(f".{folder.absolute().name}.lock"), timeout=0):
             if not resume:
                 _move_aside(folder)
             about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
@@ -126,6 +136,8 @@ def train(
             )
             trainer.train(progress=True)
             info = export(trainer, rung, text, tokenizer, folder, progress=True)
+    except KeyboardInterrupt:  # after the training, or a second one during it
+        raise TrainingStoppedError(signal.SIGINT) from None
     except Timeout:
         raise TrainingError(
             f"Another training is running in {str(folder)!r}; wait for it, or name another folder with --out."
@@ -181,8 +193,13 @@ def _make_parent(folder: Path) -> None:
 
 def _move_aside(folder: Path) -> None:
     """Nothing is overwritten: what an earlier run left keeps its files under the next free number."""
+    from modelcraft.checkpoint import CONFIG_FILE, STATE_FILE
+
     if not folder.is_dir() or not any(folder.iterdir()):
         return
+    of_a_run = any((folder / name).exists() for name in (STATE_FILE, CONFIG_FILE))
+    if not of_a_run or Path.cwd().is_relative_to(folder.absolute()):
+        raise TrainingError(f"{str(folder)!r} holds other things than a training; name another folder with --out.")
     number = 1
     while (earlier := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1

@@ -15,6 +15,8 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         return accelerator if accelerator is not None else torch.device("cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type == "meta":
+            raise RuntimeError("nothing is computed there")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"There is no device {str(device)!r} here; leave --device out, or use 'cpu'.") from error

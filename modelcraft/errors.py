@@ -5,7 +5,9 @@ The command lines print the sentence and exit with 1, the page shows it, the API
 
 
 class ModelCraftError(Exception):
-    """The family: `str(error)` is the sentence."""
+    """The family: `str(error)` is the sentence, `exit_code` what a command line ends with."""
+
+    exit_code = 1
 
 
 class CorpusError(ModelCraftError):

@@ -6,15 +6,13 @@ from pathlib import Path
 import torch
 
 from modelcraft.card import model_card, write_sample
-from modelcraft.checkpoint import ModelInfo, save_folder
+from modelcraft.checkpoint import PICTURE_FILE, ModelInfo, save_folder
 from modelcraft.data import Corpus
 from modelcraft.evaluate import exact_loss
 from modelcraft.ladder import Rung
 from modelcraft.plots import loss_curve
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.train import Trainer
-
-LOSS_CURVE_FILE = "loss_curve.png"
 
 
 def export(
@@ -24,8 +22,8 @@ def export(
 
     The loss is the exact one of the weights that are stored, over the whole validation split.
     """
-    model = rung.build(trainer.model.config, device="meta")
-    model.load_state_dict(trainer.best or trainer.model.state_dict(), strict=True, assign=True)
+    model = rung.build(trainer.model.config)
+    model.load_state_dict(trainer.best, strict=True)
     model.eval()
     best = trainer.best_record
     info = ModelInfo(
@@ -43,7 +41,7 @@ def export(
         },
         losses=exact_loss(model, trainer.val_data, progress=progress).as_dict(),
     )
-    loss_curve(trainer.records, folder / LOSS_CURVE_FILE, f"{rung.name} on {corpus.name}")
+    loss_curve(trainer.records, folder / PICTURE_FILE, f"{rung.name} on {corpus.name}")
     card = model_card(info, model.num_parameters, write_sample(model, tokenizer), picture=True)
     save_folder(folder, model, info, card)
     return info

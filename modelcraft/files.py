@@ -2,9 +2,11 @@
 
 import contextlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+PART = ".part"
 
 
 @contextlib.contextmanager
@@ -14,17 +16,21 @@ def replacing(path: Path) -> Iterator[Path]:
     A reader, or the next start after `kill -9`, sees the old file or the new one, never a part of either.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PART}")
     try:
+        aside.touch(exist_ok=False)
         yield aside
         with aside.open("rb") as written:
             os.fsync(written.fileno())
-        aside.chmod(0o644)  # mkstemp's files are for their owner alone
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left aside in `folder`; nobody may be writing there."""
+    for left in folder.glob(f".*{PART}"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,9 +9,9 @@ import torch
 
 from modelcraft.errors import VocabularyError, shown
 from modelcraft.model import LanguageModel, evaluating
-from modelcraft.sampling import SamplingParams, distribution, sample
+from modelcraft.sampling import SamplingParams, sample
 
-__all__ = ["SamplingParams", "distribution", "sample", "stream"]
+__all__ = ["SamplingParams", "sample", "stream"]
 
 
 def stream(model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> Iterator[int]:
@@ -27,12 +27,14 @@ def stream(model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> 
         )
     prompt = torch.tensor([ids], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(prompt)
+    # A function of its own: the body of a generator would run, and complain, only when the first token is asked for.
     return _decode(model, prompt[:, -model.block_size :], params)
 
 
 def _decode(model: LanguageModel, idx: torch.Tensor, params: SamplingParams) -> Iterator[int]:
-    generator = params.make_generator(model.device)
+    generator = params.make_generator()
     cache = model.make_cache(batch_size=1)
+    # At first `idx` is the whole prompt (1, T), then only the newest token (1, 1): the cache remembers the rest.
     for _ in range(params.max_new_tokens):
         with evaluating(model):  # entered anew for every token: whoever reads the stream may train in between
             logits = model.step(idx, cache)  # (1, V)

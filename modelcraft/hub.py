@@ -5,10 +5,10 @@ in the end is a HubError: one sentence, and never a token in it.
 """
 
 import contextlib
-import functools
 import logging
 import shlex
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -36,11 +36,20 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # it exports 
 )
 
 from modelcraft.card import model_card, write_sample
-from modelcraft.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, ModelInfo, load_folder, read_info
+from modelcraft.checkpoint import (
+    CARD_FILE,
+    CONFIG_FILE,
+    MAX_CONFIG_BYTES,
+    PICTURE_FILE,
+    WEIGHTS_FILE,
+    ModelInfo,
+    load_folder,
+    read_info,
+    without_folder,
+)
 from modelcraft.errors import CheckpointError, HubError, ModelCraftError
 from modelcraft.ladder import rung_named
 
-PICTURE_FILE = "loss_curve.png"
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 HEADER_BYTES = 1 << 20  # what the header of a weights file may take beside the numbers
 
@@ -105,19 +114,22 @@ def pull(repo_id: str, revision: str | None = None, token: str | None = None) ->
             raise HubError(malformed)
         # One commit for all three files, whatever is pushed in the meantime.
         commit = HfApi(token=token).resolve_revision(repo_id, revision=revision)
-        fetch = functools.partial(hf_hub_download, repo_id, revision=commit, token=token)
-        folder = Path(fetch(CONFIG_FILE)).parent
+
+        def fetch(name: str, most: int) -> Path:
+            # Looked at before a byte of it is fetched.
+            stored = hf_hub_download(repo_id, name, revision=commit, token=token, dry_run=True).file_size
+            if stored is not None and stored > most:
+                raise HubError(f"{repo_id} has a {name} of {stored:,} bytes; {most:,} is the most that is sound.")
+            return Path(hf_hub_download(repo_id, name, revision=commit, token=token))
+
+        folder = fetch(CONFIG_FILE, MAX_CONFIG_BYTES).parent
         try:
-            promised = _weight_bytes(read_info(folder))
-            stored = hf_hub_download(repo_id, WEIGHTS_FILE, revision=commit, token=token, dry_run=True).file_size
-            if stored is not None and stored > promised + HEADER_BYTES:
-                raise CheckpointError(f"the weights have {stored:,} bytes, and the config promises {promised:,}")
-            fetch(WEIGHTS_FILE)
-            fetch(CARD_FILE)
+            fetch(WEIGHTS_FILE, _weight_bytes(read_info(folder)) + HEADER_BYTES)
+            fetch(CARD_FILE, MAX_CONFIG_BYTES)
             load_folder(folder, "cpu")
         except CheckpointError as error:
             # Without the place in the cache: the sentence is shown to visitors of the app, too.
-            reason = str(error).replace(f"{folder}/", "").removesuffix(".").removesuffix("; get the model again")
+            reason = without_folder(str(error), folder).removesuffix(".").removesuffix("; get the model again")
             raise HubError(f"{repo_id} cannot be loaded as a model ({reason}); pull another revision of it.") from error
     return folder
 
@@ -156,27 +168,49 @@ def _weight_bytes(info: ModelInfo) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+class _Quiet:
+    """Keeps the client's log of retries off stderr, and its progress bars where nobody watches, while anyone is in it.
+
+    Several pulls may run at once: the last one that leaves puts everything back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside, self._level, self._hide_bars = 0, 0, False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                log = logging.getLogger("huggingface_hub")
+                self._level = log.level
+                self._hide_bars = not (sys.stderr.isatty() or are_progress_bars_disabled())
+                log.setLevel(logging.ERROR)
+                if self._hide_bars:
+                    disable_progress_bars()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                logging.getLogger("huggingface_hub").setLevel(self._level)
+                if self._hide_bars:
+                    enable_progress_bars()
+
+
+_QUIET = _Quiet()
+
+
 @contextlib.contextmanager
 def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "") -> Iterator[None]:
-    """Turn whatever the client raises into a HubError; keep its log of retries off stderr meanwhile.
-
-    Its progress bars are for somebody who watches: one of them would write into a file or a pipe, too.
-    """
-    log = logging.getLogger("huggingface_hub")
-    level, hide_bars = log.level, not (sys.stderr.isatty() or are_progress_bars_disabled())
-    log.setLevel(logging.ERROR)
-    if hide_bars:
-        disable_progress_bars()
+    """Turn whatever the client raises into a HubError."""
     try:
-        yield
+        with _QUIET:
+            yield
     except ModelCraftError:
         raise
     except tuple(error for error, _ in _SENTENCES) as error:
         raise HubError(_sentence(_cause(error), repo_id, revision) + ending) from error
-    finally:
-        log.setLevel(level)
-        if hide_bars:
-            enable_progress_bars()
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.errors import ConfigError, shown
-from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.recipe import TrainConfig
 
 
@@ -39,8 +39,7 @@ class Rung:
             with torch.device("meta"), _NoInit():
                 model: LanguageModel = self.model_class(config)
             return model
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             model = self.model_class(config)
         return model.to(device)
 

@@ -1,9 +1,14 @@
-"""The one interface that every rung has, so that a caller never asks which rung it holds."""
+"""The one interface that every rung has, so that a caller never asks which rung it holds.
+
+There are two ways to write text with it. `generate` is the video's loop: run the model over the whole context for every
+character. `stream` in generate.py uses `make_cache` and `step`, which a rung that can remember makes fast. A test holds
+the two equal.
+"""
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +34,8 @@ class ModelConfig:
                 raise ConfigError(f"{field.name} must be a whole number from 1 to 1,000,000, not {shown(value)}.")
 
 
-class Cache(Protocol):
-    """What a model remembers between two steps; only the model that made it looks inside."""
-
-
 @dataclass
-class Window:
+class RecentTokens:
     """The cache of a rung that has none of its own: the last `block_size` tokens, to be read again."""
 
     idx: Tensor  # (B, T)
@@ -74,9 +75,9 @@ class LanguageModel(nn.Module):
         """The number of trained values."""
         return sum(p.numel() for p in self.parameters())
 
-    def make_cache(self, batch_size: int) -> Cache:
-        """Return an empty memory for `batch_size` texts."""
-        return Window(torch.empty((batch_size, 0), dtype=torch.long, device=self.device))
+    def make_cache(self, batch_size: int) -> Any:
+        """Return an empty memory for `batch_size` texts; only the model that made it looks inside."""
+        return RecentTokens(torch.empty((batch_size, 0), dtype=torch.long, device=self.device))
 
     def step(self, idx: Tensor, cache: Any) -> Tensor:
         """Read the newest tokens (B, T), T >= 1, after what `cache` holds; return the logits (B, V) of the next.
@@ -100,8 +101,8 @@ class LanguageModel(nn.Module):
     ) -> Tensor:
         """Continue `idx` (B, T) by `max_new_tokens` characters, as the video does; returns (B, T + new).
 
-        Temperature 0 always takes the likeliest character. Without a generator (on the model's device) torch's own
-        one is drawn from. Raises ConfigError or VocabularyError where an argument makes no sense.
+        Temperature 0 always takes the likeliest character. Without a generator torch's own one is drawn from. Raises
+        ConfigError or VocabularyError where an argument makes no sense.
         """
         params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p)
         self.check_context(idx)
@@ -131,7 +132,7 @@ class LanguageModel(nn.Module):
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in eval mode without gradients, and back in the mode it was found in."""
+    """Put `model` in eval mode (dropout off) and track no gradient; put it back in the mode it was found in after."""
     was_training = model.training
     model.eval()
     try:
@@ -139,3 +140,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let `seed` decide the first weights of a model made here, on the CPU; leave torch's own generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -35,7 +35,8 @@ class TrainConfig:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "eval_interval", "eval_batches", "save_interval"):
+        check_number("batch_size", self.batch_size, 1, 65_536, whole=True)
+        for name in ("steps", "eval_interval", "eval_batches", "save_interval"):
             check_number(name, getattr(self, name), 1, 1_000_000_000, whole=True)
         check_number("learning_rate", self.learning_rate, 0, 100)
         check_number("warmup_steps", self.warmup_steps, 0, 1_000_000_000, whole=True)

@@ -35,9 +35,12 @@ class SamplingParams:
         if self.seed is not None:
             check_number("seed", self.seed, 0, MAX_SEED, whole=True)
 
-    def make_generator(self, device: torch.device | str) -> torch.Generator:
-        """Return the generator that this request draws from; another one each time where there is no seed."""
-        generator = torch.Generator(device=device)
+    def make_generator(self) -> torch.Generator:
+        """Return the generator that this request draws from; another one each time where there is no seed.
+
+        It lives on the CPU whatever the model's device is: so a seed gives the same numbers everywhere.
+        """
+        generator = torch.Generator()
         if self.seed is None:
             generator.seed()
         else:
@@ -64,16 +67,18 @@ def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
     """
     if params.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-    # The largest logit is taken off first: a tiny temperature then makes -inf of the others, never inf - inf.
-    # In float32 a temperature below its smallest number would be 0.
-    scaled = (logits - logits.amax(-1, keepdim=True)) / max(params.temperature, torch.finfo(torch.float32).tiny)
+    # The largest logit is taken off first, so that a tiny temperature makes -inf of the others, never inf - inf.
+    scaled = logits - logits.amax(-1, keepdim=True)
+    # A temperature smaller than any float32 would be 0 there.
+    scaled = scaled / max(params.temperature, torch.finfo(torch.float32).tiny)
     if params.top_k and params.top_k < logits.shape[-1]:
         kth = scaled.topk(params.top_k).values[:, -1:]  # (B, 1)
         scaled = scaled.masked_fill(scaled < kth, -torch.inf)
     probs = scaled.softmax(-1)
     if params.top_p < 1:
         ranked, order = probs.sort(dim=-1, descending=True)
-        before = ranked.cumsum(-1) - ranked  # the probability of everything likelier than this one
+        # The probability of everything likelier: of .5 .3 .2 it is 0 .5 .8, and a top_p of .6 keeps .5 and .3.
+        before = ranked.cumsum(-1) - ranked
         ranked = ranked.masked_fill((before >= params.top_p) & (before > 0), 0)
         probs = torch.zeros_like(probs).scatter(-1, order, ranked)
         probs = probs / probs.sum(-1, keepdim=True)
@@ -83,13 +88,16 @@ def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
 def sample(logits: Tensor, params: SamplingParams, generator: torch.Generator | None = None) -> Tensor:
     """Draw the next tokens (B,) from logits (B, V); one uniform number a row, and none where greedy.
 
-    Inverse-transform sampling: lay the probabilities end to end, throw a dart, take the character it lands on.
+    Inverse-transform sampling: lay the probabilities end to end, throw a dart, take the character it lands on. The
+    lesson's `torch.multinomial` draws the same way on average; here one number decides a row, so that the same numbers
+    give the same text on every device and in every batch. Without a generator torch's own one (on the CPU) is used.
     """
     if params.temperature == 0:
         return logits.argmax(-1)
     probs = distribution(logits.float(), params)
-    ends = probs.cumsum(-1)  # (B, V): where each character's stretch ends
-    dart = torch.rand((len(probs), 1), device=probs.device, generator=generator) * ends[:, -1:]
-    token = (ends <= dart).sum(-1)  # (B,): the stretches that lie wholly before the dart
+    ends = probs.cumsum(-1)  # (B, V): where each character's stretch ends, such as .5 .8 1.0
+    source = generator.device if generator is not None else torch.device("cpu")
+    dart = torch.rand((len(probs), 1), device=source, generator=generator).to(probs.device) * ends[:, -1:]  # (B, 1)
+    token = (ends <= dart).sum(-1)  # (B,): a dart at .63 has one stretch wholly before it, so it hits token 1
     # Rounding can put a dart on the very end, past the last stretch: the likeliest character then stands in.
     return torch.where(token < probs.shape[-1], token, probs.argmax(-1))

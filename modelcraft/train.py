@@ -2,7 +2,8 @@
 
 `python -m modelcraft.train --model bigram` trains a rung. Everything that decides how the run goes on (model,
 optimizer, random numbers, records, the best model so far) stands in one file, `training_state.safetensors`, which is
-replaced in one step; a run that is resumed from it ends with the same bits as one that was never interrupted.
+replaced in one step; a run that is resumed from it, on the same kind of machine, ends with the same bits as one that
+was never interrupted.
 """
 
 import contextlib
@@ -22,15 +23,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from modelcraft.checkpoint import STATE_FILE
 from modelcraft.data import get_batch
 from modelcraft.device import gains_from_bf16
 from modelcraft.errors import CheckpointError, TrainingError
 from modelcraft.evaluate import estimate_loss
-from modelcraft.files import replacing, write_text
+from modelcraft.files import replacing, sweep, write_text
 from modelcraft.model import LanguageModel
 from modelcraft.recipe import TrainConfig
 
-STATE_FILE = "training_state.safetensors"
 METRICS_FILE = "metrics.jsonl"
 STATE_FORMAT = "modelcraft-training-1"
 BF16_PARAMETERS = 200_000  # below that, converting costs more than the faster products save
@@ -102,7 +103,10 @@ class Trainer:
         # Dropout draws from torch's own generators; they are borrowed for the run and given back as they were.
         devices = [self.device] if self.device.type == "cuda" else []
         with bar, torch.random.fork_rng(devices=devices), _graceful_stop() as stop:
+            sweep(self.folder)
             self._seed_dropout()
+            if self.step == 0:
+                self.save()  # from here on there is always something to resume
             self.model.train()
             while True:
                 if self._evaluation_is_due():
@@ -112,6 +116,9 @@ class Trainer:
                         train=f"{self.records[-1]['train_loss']:.4f}",
                         val=f"{self.records[-1]['val_loss']:.4f}",
                     )
+                if stop:
+                    self.save()
+                    raise TrainingStoppedError(stop[0])
                 if self.finished:
                     break
                 started = time.perf_counter()
@@ -119,9 +126,6 @@ class Trainer:
                 self.seconds += time.perf_counter() - started
                 self.step += 1
                 bar.update(characters)
-                if stop:
-                    self.save()
-                    raise TrainingStoppedError(stop[0])
                 if self.step % self.config.save_interval == 0:
                     self.save()
             self.save()
@@ -260,8 +264,9 @@ class TrainingStoppedError(TrainingError):
     """The run was asked to end (Ctrl-C, SIGTERM); everything is saved. `signum` says by which signal."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__("Stopped; everything is saved.")
+        super().__init__("Stopped; everything is saved, and --resume goes on.")
         self.signum = signum
+        self.exit_code = 128 + signum
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from app_server import AppServer
 
+import app
 import modelcraft
 
 CHROMIUM = os.environ.get("MODELCRAFT_CHROMIUM", "/usr/bin/chromium")
@@ -209,6 +210,66 @@ def test_leaving_the_page_ends_the_generation(visitor, server):
     assert server.steps == steps
 
 
+@pytest.mark.parametrize("button", ["clear", "undo"])
+def test_what_is_taken_back_while_it_is_written_stays_away(visitor, server, button):
+    """No text of the run that was ended may come after the change."""
+    page = visitor()
+    for _ in range(6):
+        page.say("ROMEO:")
+        page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 5")
+        page.page.click(f"#{button}")
+        page.page.wait_for_function("document.querySelectorAll('.mc-text').length === 0")
+        page.page.wait_for_selector("#go", state="visible")
+        assert server.settled(within=1)
+        time.sleep(0.3)
+        assert page.texts() == []
+        assert page.page.input_value("#message textarea") == ("ROMEO:" if button == "undo" else "")
+
+
+def test_one_text_at_a_time(visitor, server):
+    page = visitor()
+    page.set("length", 60)
+    page.say("ROMEO:")
+    page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 5")
+    for start in ("#retry", "#examples button >> nth=1"):
+        page.page.click(start)
+        page.page.wait_for_selector("text=still writing")
+        assert server.desk.running == 1
+    page.say("JULIET:")
+    assert len(page.wait_written()[1]) == 60
+    assert page.page.input_value("#message textarea") == "JULIET:"  # what was refused is not lost
+    page.page.click("#go")
+    assert len(page.wait_written(turns=4)[3]) == 60
+
+
+def test_a_line_that_is_refused_does_not_become_a_part_of_the_script(visitor):
+    page = visitor()
+    page.set("length", 10)
+    for _ in range(2):
+        page.say("日本")
+        page.page.wait_for_selector("text=Nothing is left of the prompt")
+        assert page.texts() == []
+        assert page.page.input_value("#message textarea") == "日本"
+        page.page.locator(".toast-close").first.click()
+    page.say("ROMEO:")
+    assert page.wait_written()[0] == "ROMEO:"
+    page.say("日本")
+    page.page.wait_for_selector("text=Nothing is left of the prompt")
+    assert len(page.texts()) == 2
+
+
+def test_the_sliders_slide(visitor):
+    page = visitor()
+    for dial, key, steps in (("length", "ArrowLeft", 380), ("temperature", "ArrowRight", 4)):
+        page.page.focus(f"#{dial} input[type=range]")
+        for _ in range(steps):
+            page.page.keyboard.press(key)
+    assert page.page.input_value("#length input[type=number]") == "20"
+    assert page.page.input_value("#temperature input[type=number]") == "1"
+    page.say("ROMEO:")
+    assert len(page.wait_written()[1]) == 20
+
+
 def test_retry_undo_clear_copy(visitor):
     page = visitor()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -234,6 +295,23 @@ def test_retry_undo_clear_copy(visitor):
     page.page.wait_for_function("document.querySelectorAll('.mc-text').length === 0")
 
 
+def test_the_page_says_what_became_of_the_repositories(browser, server, monkeypatch):
+    """While one is on its way the page looks again by itself, then it shows the result and stops looking."""
+    states = {"some/one": "on its way"}
+    monkeypatch.setattr(server.desk.catalogue, "_states", states)
+    monkeypatch.setattr("modelcraft.catalogue.Catalogue.pulling", property(lambda _: "on its way" in states.values()))
+    demo = app.build(server.desk)
+    app.launch(demo, prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
+    try:
+        page = Visitor(browser, demo.local_url)
+        assert "some/one: on its way" in page.page.inner_text("#status")
+        states["some/one"] = "not used: there is no <b>such</b> thing"
+        page.page.wait_for_function("document.querySelector('#status').textContent.includes('<b>such</b> thing')")
+        page.context.close()
+    finally:
+        demo.close()
+
+
 def test_an_example_runs_with_a_click(visitor):
     page = visitor()
     page.set("length", 20)
@@ -245,11 +323,12 @@ def test_a_mistake_is_said_and_nothing_is_lost(visitor):
     page = visitor()
     page.page.click("#go")
     assert "Write a line first" in page.page.wait_for_selector(".toast-body").inner_text()
-    page.say("日本")
-    page.page.wait_for_selector("text=Nothing is left of the prompt")
-    page.page.wait_for_selector("#go", state="visible")
+    page.more()
+    page.set("seed", "one")
+    page.say("ROMEO:")
+    page.page.wait_for_selector("text=Seed must be a whole number")
+    page.set("seed", "")
     page.set("length", 10)
-    page.page.click("#clear")
     page.say("ROMEO:")
     assert len(page.wait_written()[1]) == 10
 

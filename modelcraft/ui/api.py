@@ -1,5 +1,6 @@
 """The API: `/chat`, `/generate` and `/models`, stable, documented on the page, and sceptical of what it is sent."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
@@ -35,10 +36,6 @@ class Sessions:
         self._turns.move_to_end(session)
         while len(self._turns) > self._most:
             self._turns.popitem(last=False)
-
-    def forget(self, session: str) -> None:
-        """Drop a session whose page has gone."""
-        self._turns.pop(session, None)
 
 
 def refusal(error: ModelCraftError) -> gr.Error:
@@ -98,22 +95,20 @@ def add_api(desk: Desk) -> None:
         text = ""
         try:
             check_text("message", message, MAX_PROMPT)
-            turns = sessions.read(session)
-            if message:
-                turns.append({"who": YOU, "text": message})
+            line: list[Turn] = [{"who": YOU, "text": message}] if message else []
             # Only the end of a long script is read, and no model's context is longer than that.
-            wish = await desk.check(whole_text(turns)[-MAX_PROMPT:], length, temperature, model, top_k, top_p, seed)
+            prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
+            wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message)
             try:
                 async for text in written(wish, request):
                     yield text
-            finally:  # a reply that was cut short is a part of the script, too
-                sessions.write(session, [*turns, {"who": wish.entry.name, "text": text}])
+            finally:  # a reply that was cut short is a part of the script, too; a line without one is not
+                if text:
+                    sessions.write(session, [*sessions.read(session), *line, {"who": wish.entry.name, "text": text}])
         except ModelCraftError as error:
             raise refusal(error) from error
 
     async def models() -> dict[str, Any]:
-        import asyncio
-
         return await asyncio.to_thread(desk.catalogue.describe)
 
     api(generate, api_name="generate", api_description=GENERATE_HELP)

@@ -1,6 +1,6 @@
 """The chat: a visitor writes a line of the script, the model goes on with it, character by character."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import gradio as gr
@@ -31,6 +31,7 @@ class Chat:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        self._writing: set[str] = set()  # the sessions in which the model is writing
         self._build()
         self._wire()
 
@@ -38,6 +39,7 @@ class Chat:
         names = self.desk.catalogue.names
         self.script = script_view("script")
         self.status = plain_view("status")
+        self.timer = gr.Timer(2, active=self.desk.catalogue.pulling)  # until all that was named is there, or is not
         with gr.Row(elem_id="tools"):
             self.retry = gr.Button("Retry", size="sm", min_width=0, elem_id="retry")
             self.undo = gr.Button("Undo", size="sm", min_width=0, elem_id="undo")
@@ -73,7 +75,7 @@ class Chat:
             )
         with gr.Accordion("More", open=False, elem_id="more"), gr.Row():
             self.pace = _slider("Pace", "characters a second; 0: as fast as it runs", 0, MAX_PACE, DEFAULT_PACE, 1)
-            self.top_k = _slider("Top-k", "draw from the k likeliest; 0: from all", 0, 65, 0, 1)
+            self.top_k = _slider("Top-k", "draw from the k likeliest; 0: from all", 0, 100, 0, 1)
             self.top_p = _slider("Top-p", "draw from the likeliest with this share; 1: all", 0, 1, 1, 0.01)
             self.seed = gr.Textbox(
                 label="Seed",
@@ -88,47 +90,39 @@ class Chat:
         dials = [self.length, self.temperature, self.model, self.top_k, self.top_p, self.seed, self.pace]
         outputs = [self.script, self.message, self.go, self.stop, self.status]
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        runs = [
-            gr.on(
-                [self.message.submit, self.go.click],
-                self.send,
-                [self.message, self.script, *dials],
-                outputs,
-                trigger_mode="once",
-                **options,
-            ),
-            self.retry.click(self.again, [self.message, self.script, *dials], outputs, trigger_mode="once", **options),
-        ]
-        for button in self.examples:
-            inputs = [button, self.script, *dials]
-            runs.append(button.click(self.send, inputs, outputs, trigger_mode="once", **options))
-        self.stop.click(self.stopped, self.script, [self.script, self.go, self.stop], cancels=runs, **options)
-        self.undo.click(self.undone, self.script, [self.script, self.message], cancels=runs, **options).then(
-            self.idle, None, [self.go, self.stop], **options
-        )
-        self.clear.click(
-            lambda: (script(), *self.idle()), None, [self.script, self.go, self.stop], cancels=runs, **options
-        )
+        starts: list[tuple[Any, Any]] = [(self.message.submit, self.message), (self.go.click, self.message)]
+        starts += [(button.click, button) for button in self.examples]
+        runs: list[Any] = [start(self.send, [line, self.script, *dials], outputs, **options) for start, line in starts]
+        runs.append(self.retry.click(self.again, [self.script, *dials], outputs, **options))
+
+        # First the run is ended, and only then the page changed: so no text of the run can come after the change.
+        def after_ending(button: gr.Button, change: Callable[..., Any], outputs: list[Any]) -> None:
+            ended = button.click(None, None, None, cancels=runs, **options)
+            ended.then(change, self.script, [*outputs, self.go, self.stop], **options)
+
+        after_ending(self.stop, self.stopped, [self.script])
+        after_ending(self.undo, self.undone, [self.script, self.message])
+        after_ending(self.clear, lambda _: (script(), *self.idle()), [self.script])
         self.copy.click(None, self.script, None, js=COPY_JS, api_visibility="private").then(
             lambda: gr.Info("Copied.", duration=2), None, None, **options
         )
         self.model.change(self.describe, self.model, self.status, **options)
+        self.timer.tick(self.look_again, self.model, [self.status, self.timer], **options)
 
-    async def send(self, request: gr.Request, message: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
+    async def send(self, request: gr.Request, line: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
         """Put the visitor's line into the script and let the model go on."""
         try:
-            check_text("Your line", message, MAX_PROMPT)
+            check_text("Your line", line, MAX_PROMPT)
             turns = read_script(value)
-            if message:
-                turns.append({"who": YOU, "text": message})
-            elif not turns:
+            if not (line or turns):
                 raise ConfigError("Write a line first, such as ROMEO:")
         except ModelCraftError as error:
             raise refusal(error) from error
-        async for updates in self._write(turns, dials, request):
+        said: list[Turn] = [{"who": YOU, "text": line}] if line else []
+        async for updates in self._write(request, [*turns, *said], line, dials, message=""):
             yield updates
 
-    async def again(self, request: gr.Request, message: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
+    async def again(self, request: gr.Request, value: Any, *dials: Any) -> AsyncIterator[Updates]:
         """Take back the model's last turn and let it write another."""
         try:
             turns = read_script(value)
@@ -138,33 +132,43 @@ class Chat:
                 raise ConfigError("There is nothing to retry yet.")
         except ModelCraftError as error:
             raise refusal(error) from error
-        async for updates in self._write(turns, dials, request, keep=message):
+        async for updates in self._write(request, turns, turns[-1]["text"], dials, message=gr.skip()):
             yield updates
 
     async def _write(
-        self, turns: list[Turn], dials: tuple[Any, ...], request: gr.Request, keep: Any = ""
+        self, request: gr.Request, turns: list[Turn], line: str, dials: tuple[Any, ...], message: Any
     ) -> AsyncIterator[Updates]:
+        """Stream the model's answer to `turns`, whose last `line` is new; `message` is what the text field becomes.
+
+        What makes no sense is refused before anything on the page has changed.
+        """
         length, temperature, model, top_k, top_p, seed, pace = dials
+        session = request.session_hash or ""
         skip = gr.skip()
         try:
             seed = read_seed(seed)
-            # Only the end of a long script is read, and no model's context is longer than that.
-            prompt = whole_text(turns)[-MAX_PROMPT:]
-            wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace)
-            if wish.notice:
-                gr.Warning(wish.notice)
-            reply: Turn = {"who": wish.entry.name, "text": ""}
-            meter = Meter()
-            going = (gr.update(visible=False), gr.update(visible=True))
-            yield script([*turns, reply], writing=True), keep, *going, skip
-            async for text in self.desk.write(wish, meter):
-                reply = {"who": wish.entry.name, "text": text}
-                yield script([*turns, reply], writing=True), skip, skip, skip, skip
-                if nobody_reads(request):
-                    return
-            yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
+            if session in self._writing:
+                raise ConfigError("The model is still writing; press Stop first.")
+            self._writing.add(session)
+            try:
+                # Only the end of a long script is read, and no model's context is longer than that.
+                prompt = whole_text(turns)[-MAX_PROMPT:]
+                wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
+                if wish.notice:
+                    gr.Warning(wish.notice)
+                reply: Turn = {"who": wish.entry.name, "text": ""}
+                meter = Meter()
+                going = (gr.update(visible=False), gr.update(visible=True))
+                yield script([*turns, reply], writing=True), message, *going, skip
+                async for text in self.desk.write(wish, meter):
+                    reply = {"who": wish.entry.name, "text": text}
+                    yield script([*turns, reply], writing=True), skip, skip, skip, skip
+                    if nobody_reads(request):
+                        return
+                yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
+            finally:
+                self._writing.discard(session)
         except ModelCraftError as error:
-            yield script(turns), skip, *self.idle(), skip
             raise refusal(error) from error
 
     def idle(self) -> Updates:
@@ -187,7 +191,12 @@ class Chat:
         while turns and turns[-1]["who"] != YOU:
             turns.pop()
         line = turns.pop()["text"] if turns else ""
-        return script(turns), line
+        return script(turns), line or gr.skip(), *self.idle()
+
+    async def look_again(self, model: Any) -> Updates:
+        """Return the status anew, and whether to look again after that."""
+        pulling = self.desk.catalogue.pulling
+        return await self.describe(model), gr.Timer(active=pulling)
 
     async def describe(self, model: Any = None) -> str:
         """Return the status of a model that has not written yet, and of the Hub repositories that were named."""

@@ -57,6 +57,8 @@ def read_script(value: Any) -> list[Turn]:
     turns = value.get("turns") if isinstance(value, dict) else None
     if not isinstance(turns, list) or len(turns) > MAX_TURNS:
         raise ConfigError("This script is too long or not a script; clear it and start again.")
+    if sum(len(str(turn.get("text"))) if isinstance(turn, dict) else 0 for turn in turns) > MAX_SCRIPT:
+        raise ConfigError(f"This script has more than {MAX_SCRIPT:,} characters; clear it and start again.")
     read: list[Turn] = []
     for turn in turns:
         if not isinstance(turn, dict):
@@ -64,8 +66,6 @@ def read_script(value: Any) -> list[Turn]:
         read.append(
             {"who": check_text("who", turn.get("who"), 40), "text": check_text("text", turn.get("text"), MAX_SCRIPT)}
         )
-    if sum(len(turn["text"]) for turn in read) > MAX_SCRIPT:
-        raise ConfigError(f"This script has more than {MAX_SCRIPT:,} characters; clear it and start again.")
     return read
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-MAX_BODY = 4 << 20  # bytes; a visitor's whole script fits many times
+MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
 PREFIX = "/gradio_api"
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
@@ -52,12 +52,14 @@ class Gate:
             await self.app(scope, receive, watched)
         except RefusedError as error:
             await JSONResponse({"error": str(error)}, error.status)(scope, receive, send)
-        except Exception as error:  # Gradio raised where it should have answered; nothing of it may reach the client
-            log.warning("%s %r: %s", scope["method"], scope["path"][:200], type(error).__name__)
+        except Exception:  # Gradio raised where it should have answered; nothing of it may reach the client
+            log.warning("%s %r", scope["method"], scope["path"][:200], exc_info=True)
             if started:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
-            await JSONResponse({"error": "This request could not be understood."}, 400)(scope, receive, send)
+            asked = scope["method"] == "POST"
+            sentence = "This request could not be understood." if asked else "Something broke here; try again."
+            await JSONResponse({"error": sentence}, 400 if asked else 503)(scope, receive, send)
 
     async def _checked(self, path: str, receive: Receive) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out; raises RefusedError."""

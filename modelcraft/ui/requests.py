@@ -56,10 +56,12 @@ class Desk:
         top_p: Any,
         seed: Any,
         pace: Any = 0,
+        line: str = "",
     ) -> Wish:
         """Turn what a client sent into a Wish; raises ConfigError or VocabularyError with one sentence.
 
-        A prompt longer than the model's context is read from its last characters on.
+        A prompt longer than the model's context is read from its last characters on. `line` is the part of the prompt
+        that is new, if there is one: the model must be able to read something of it.
         """
         length = check_whole("length", length, 1, MAX_LENGTH)
         check_number("temperature", temperature, 0, MAX_TEMPERATURE)
@@ -67,20 +69,22 @@ class Desk:
         check_number("top_p", top_p, 0, 1)
         seed = None if seed is None else check_whole("seed", seed, 0, MAX_SEED)
         check_number("pace", pace, 0, MAX_PACE)
+        if 0 < pace < 1:
+            raise ConfigError("pace must be 0, as fast as the model runs, or at least 1 character a second.")
         check_text("prompt", prompt, MAX_PROMPT)
         entry = await self.get(model)
-        known = entry.tokenizer.normalize(prompt)
         if not prompt:
             raise VocabularyError("The prompt is empty; give at least one character to continue.")
-        if not known.text:
-            raise VocabularyError(f"Nothing is left of the prompt. {known.report()}")
-        ids = entry.tokenizer.encode(known.text[-entry.model.block_size :])
-        return Wish(entry, ids, SamplingParams(length, temperature, top_k, top_p, seed), pace, known.report())
+        new = entry.tokenizer.normalize(line or prompt)
+        if not new.text:
+            raise VocabularyError(f"Nothing is left of the prompt. {new.report()}")
+        ids = entry.tokenizer.encode(entry.tokenizer.normalize(prompt).text[-entry.model.block_size :])
+        self._check_not_busy()
+        return Wish(entry, ids, SamplingParams(length, temperature, top_k, top_p, seed), pace, new.report())
 
     async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncIterator[str]:
         """Yield the text written so far, again and again; the same text again is a heartbeat."""
-        if self.running >= MAX_STREAMS:
-            raise ConfigError("Busy, try again in 5 seconds.")
+        self._check_not_busy()
         self.running += 1
         try:
             text = ""
@@ -90,6 +94,10 @@ class Desk:
                 yield text
         finally:
             self.running -= 1
+
+    def _check_not_busy(self) -> None:
+        if self.running >= MAX_STREAMS:
+            raise ConfigError("Busy, try again in 5 seconds.")
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> int:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-TICK_S = 1 / 30  # at most so many events a second reach a client
+EVENTS_PER_SECOND = 30  # at most so many reach a client
+TICK_S = 1 / EVENTS_PER_SECOND
 HEARTBEAT_S = 0.15  # Gradio notices that a client has gone only when something is sent
 
 
@@ -55,7 +56,10 @@ async def gather(
                 await asyncio.sleep(min(left, HEARTBEAT_S))
                 if left > HEARTBEAT_S:
                     yield []
-        most = 1 if not sent else max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else 1_000_000
+        if not sent or 0 < pace <= EVENTS_PER_SECOND:
+            most = 1
+        else:
+            most = max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else 1_000_000
         work = loop.run_in_executor(pool, _take, tokens, most, TICK_S)
         try:
             while not (await asyncio.wait({work}, timeout=HEARTBEAT_S))[0]:
