@@ -64,7 +64,7 @@ class Catalogue:
         name = name or self.default
         if name not in self.names:
             there_are = f"there are {', '.join(self.names)}" if self.names else "none is installed, so train one first"
-            asked = f" {name!r}" if re.fullmatch(r"[\w.-]{1,40}", name) else " of that name"  # it may be markup
+            asked = f" {name!r}" if re.fullmatch(r"[\w.-]{1,40}", str(name)) else " of that name"  # it may be markup
             raise ConfigError(f"There is no model{asked}; {there_are}.")
         with self._lock:
             if name not in self._entries:

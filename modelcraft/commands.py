@@ -194,8 +194,9 @@ def _make_parent(folder: Path) -> None:
 def _move_aside(folder: Path) -> None:
     """Nothing is overwritten: what an earlier run left keeps its files under the next free number."""
     from modelcraft.checkpoint import CONFIG_FILE, STATE_FILE
+    from modelcraft.files import PART
 
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_dir() or all(left.suffix == PART for left in folder.iterdir()):
         return
     of_a_run = any((folder / name).exists() for name in (STATE_FILE, CONFIG_FILE))
     if not of_a_run or Path.cwd().is_relative_to(folder.absolute()):

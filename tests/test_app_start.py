@@ -132,6 +132,14 @@ def test_train_push_and_run_what_was_pushed(start, environment, tmp_path):
         assert str(tmp_path) not in json.dumps(listed)
 
 
+def test_a_hub_that_never_answers_does_not_keep_the_app_from_ending(start):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        app = start(MODELCRAFT_HUB_REPOS="tester/bigram", HF_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        listed = Client(app.url, verbose=False).predict(api_name="/models")
+        assert listed["hub"] == {"tester/bigram": "on its way"}
+        app.end()
+
+
 def test_without_a_hub_the_bundled_weights_run(start):
     app = start(MODELCRAFT_HUB_REPOS="tester/bigram@main", HF_ENDPOINT="http://127.0.0.1:9")
     client = Client(app.url, verbose=False)

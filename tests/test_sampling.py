@@ -168,8 +168,8 @@ def test_top_k_of_nothing_keeps_all():
 def test_the_same_seed_draws_the_same():
     logits = torch.randn((50, 9), generator=generator())
     params = SamplingParams(temperature=1.0, seed=3)
-    first, second = (sample(logits, params, params.make_generator("cpu")) for _ in range(2))
-    other = sample(logits, params, SamplingParams(seed=4).make_generator("cpu"))
+    first, second = (sample(logits, params, params.make_generator()) for _ in range(2))
+    other = sample(logits, params, SamplingParams(seed=4).make_generator())
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
@@ -185,7 +185,7 @@ def test_a_row_draws_one_number_so_that_a_batch_draws_what_its_rows_would():
 
 def test_no_seed_is_another_text_each_time():
     params = SamplingParams(seed=None)
-    assert params.make_generator("cpu").initial_seed() != params.make_generator("cpu").initial_seed()
+    assert params.make_generator().initial_seed() != params.make_generator().initial_seed()
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_the_bounds_are_in(name, lowest, highest):
 
 
 def test_seeds_go_as_far_as_a_generators_do():
-    SamplingParams(seed=2**63 - 1).make_generator("cpu")
+    SamplingParams(seed=2**63 - 1).make_generator()
     with pytest.raises(ConfigError):
         SamplingParams(seed=2**63)
 

@@ -53,9 +53,10 @@ def test_every_token_arrives_once_and_in_order(pool, pace):
 
 
 def test_up_to_thirty_a_second_each_event_carries_one_token(pool):
-    events, _ = run(numbers(12), 20, pool)
-    assert all(len(batch) <= 1 for _, batch in events)
-    assert events[-1][0] >= 11 / 20 * 0.98  # never ahead of its pace
+    for pace in (20, 30):
+        events, _ = run(numbers(30, 0.001), pace, pool)
+        assert all(len(batch) <= 1 for _, batch in events)
+        assert events[-1][0] >= 29 / pace * 0.98  # never ahead of its pace
 
 
 def test_above_that_tokens_are_gathered(pool):

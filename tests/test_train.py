@@ -317,6 +317,63 @@ def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus
     modelcraft.load(folder, device="cpu")
 
 
+def test_killed_before_its_first_save_interval_it_resumes_with_what_it_was_started_with(tmp_path, corpus):
+    folder = tmp_path / "early"
+    process = start(folder, corpus, "--steps", "100000", "--save-interval", "100000", "--set", "n_embd=8")
+    while not (folder / METRICS_FILE).exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    command = [sys.executable, "-m", "modelcraft.train", "--corpus", str(corpus), "--out", str(folder), "--resume"]
+    again = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while b"training" not in os.read(again.stderr.fileno(), 10_000):
+        assert again.poll() is None, again.communicate()
+    time.sleep(0.5)
+    again.send_signal(signal.SIGINT)
+    code, _, err = finish(again)
+    assert code == 130, err
+    described, tensors = read_state(folder)
+    assert described["config"]["save_interval"] == 100000
+    assert tensors["model/lm_head.weight"].shape[1] == 8
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path, corpus, monkeypatch, capsys):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to_her.txt").write_text("…")
+    monkeypatch.chdir(tmp_path)
+    for out in ("letters", "."):
+        monkeypatch.setattr(sys, "argv", ["train", "--out", out, "--corpus", str(corpus), "--steps", "1"])
+        with pytest.raises(SystemExit) as left:
+            run(train)
+        assert left.value.code == 1
+        assert "holds other things than a training" in capsys.readouterr().err
+    assert (tmp_path / "letters" / "to_her.txt").exists()
+
+
+def test_what_killed_writers_left_is_swept(tmp_path):
+    (tmp_path / ".training_state.safetensors.0123.part").write_bytes(b"half")
+    make_trainer(tmp_path).train()
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_bf16_trains_and_resumes_to_the_same_bits(tmp_path):
+    recipe = replace(RECIPE, precision="bf16")
+    whole = make_trainer(tmp_path / "whole", recipe)
+    assert whole.bf16
+    whole.train()
+    assert whole.best_record["val_loss"] < whole.records[0]["val_loss"] - 1
+    part = make_trainer(tmp_path / "part", recipe)
+    step = part._train_step
+    part._train_step = lambda: (step(), part.step == 12 and signal.raise_signal(signal.SIGINT))
+    with pytest.raises(TrainingStoppedError):
+        part.train()
+    part = make_trainer(tmp_path / "part", recipe)
+    part.restore()
+    part.train()
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+
+
 def test_nothing_is_overwritten(tmp_path, corpus, uninterrupted):
     folder = tmp_path / "twice"
     for _ in range(2):
