@@ -19,16 +19,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 
-# Where each command is run that this file does not run.
+# Where each command is run that this file does not run, and by what it is known there.
+BY_HAND = ("", "it needs a person's account on the Hub")
 ELSEWHERE = {
-    "pip install -r requirements.txt && python app.py": "tests/test_app_start.py",
-    "pip install -r requirements-dev.txt && pytest": ".ci/run",
-    "hf auth login": "by hand: it asks for a token",
-    "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": "tests/test_app_start.py",
-    "python -m modelcraft.hub push runs/bigram USER/REPO": "tests/test_hub.py",
-    "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": "tests/test_app_start.py",
-    "hf repos create USER/SPACE --type space --sdk gradio": "by hand: it needs the Hub",
-    'hf upload USER/SPACE . --type space --exclude "runs/*" --exclude "data/*.txt" --exclude ".git/*"': "by hand",
+    "pip install -r requirements.txt && python app.py": ("tests/test_app_start.py", '"app.py"'),
+    "pip install -r requirements-dev.txt && pytest": (".ci/run", "-r requirements-dev.txt"),
+    "hf auth login": BY_HAND,
+    "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": ("tests/test_app_start.py", "--push-to-hub"),
+    "python -m modelcraft.hub push runs/bigram USER/REPO": ("tests/test_hub.py", '"modelcraft.hub", "push"'),
+    "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": ("tests/test_app_start.py", "MODELCRAFT_HUB_REPOS="),
+    "hf repos create USER/SPACE --type space --sdk gradio": BY_HAND,
+    'hf upload USER/SPACE . --type space --exclude "runs/*" --exclude "data/*.txt" --exclude ".git/*"': BY_HAND,
 }
 HERE = [
     "python -m modelcraft.generate",
@@ -52,9 +53,9 @@ def block_after(text: str, kind: str) -> str:
 def test_every_command_is_run_somewhere():
     for command in (line.split("  #")[0].strip() for line in COMMANDS):
         assert command in ELSEWHERE or any(command.startswith(start) for start in HERE), command
-    ci = (ROOT / ".ci" / "run").read_text()
-    assert "-r requirements-dev.txt" in ci
-    assert ci.rstrip().endswith("pytest")
+    for file, known_by in ELSEWHERE.values():
+        assert not file or known_by in (ROOT / file).read_text(encoding="utf-8"), file
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("pytest")
 
 
 def test_generate_prints_what_the_readme_shows():
