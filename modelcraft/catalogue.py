@@ -1,5 +1,6 @@
 """Which models the app has: the bundled ones at once, those from the Hub when they have arrived and are valid."""
 
+import logging
 import math
 import re
 import threading
@@ -16,6 +17,7 @@ from modelcraft.model import LanguageModel
 from modelcraft.tokenizer import CharTokenizer
 
 ON_ITS_WAY = "on its way"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,21 +105,26 @@ class Catalogue:
             folder = hub.pull(repo_id, revision or None)
             entry = self._load(folder, f"{repo_id}@{folder.name[:7]}")
         except ModelCraftError as error:
-            self._states[repo] = f"not used: {error}"
+            self._refuse(repo, str(error))
             return
         except Exception:  # whatever it is, the page goes on with the bundled weights and says so
-            self._states[repo] = "not used: it could not be loaded; the bundled weights run instead."
+            log.exception("%s", repo)
+            self._refuse(repo, "it could not be loaded; the bundled weights run instead.")
             return
         with self._lock:
             if place > self._pulled.get(entry.name, -1):
                 if (earlier := self._pulled.get(entry.name)) is not None:
-                    self._states[self._repos[earlier]] = f"not used: {repo} is named later for the same rung"
+                    self._refuse(self._repos[earlier], f"{repo} is named later for the same rung")
                 self._pulled[entry.name] = place
                 self._entries[entry.name] = entry
                 self._states[repo] = f"runs as {entry.name}"
             else:
                 winner = self._repos[self._pulled[entry.name]]
-                self._states[repo] = f"not used: {winner} is named later for the same rung"
+                self._refuse(repo, f"{winner} is named later for the same rung")
+
+    def _refuse(self, repo: str, why: str) -> None:
+        self._states[repo] = f"not used: {why}"
+        log.warning("%s is not used: %s", repo, why)
 
     @property
     def pulling(self) -> bool:

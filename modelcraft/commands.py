@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from safetensors import SafetensorError
 
 from modelcraft.errors import ConfigError, ModelCraftError, TrainingError
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS, rung_named
@@ -44,6 +45,12 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     except BrokenPipeError:  # `… | head`: nobody reads on, which is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except SafetensorError as error:  # its way to say that a file could not be written
+        _fail(f"The weights cannot be written ({str(error)[:200]}); check the disk.", 1)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        _fail("There is not enough memory for this; take a smaller batch, context or model.", 1)
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
         _fail(f"A file{where} cannot be read or written: {error.strerror or error}; check the disk and the path.", 1)
@@ -96,7 +103,7 @@ def train(
     from modelcraft.train import Trainer, TrainingStoppedError, read_state
 
     rung = rung_named(model)
-    folder = out or Path("runs") / rung.name
+    folder = (out or Path("runs") / rung.name).expanduser()
     recipe, sizes = rung.recipe, vars(rung.config)
     if resume:  # what the run was started with need not be said again
         then, _ = read_state(folder)
@@ -121,8 +128,10 @@ def train(
     network = rung.build(config, pick_device(device), seed=recipe.seed)
 
     _make_parent(folder)
+    _check_is_ours(folder)
+    whole = folder.resolve()  # `.` and `..` have no name
     try:
-        with FileLock(folder.absolute().with_name(f".{folder.absolute().name}.lock"), timeout=0):
+        with FileLock(whole.with_name(f".{whole.name}.lock"), timeout=0):
             if not resume:
                 _move_aside(folder)
             about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
@@ -191,16 +200,23 @@ def _make_parent(folder: Path) -> None:
         ) from error
 
 
+def _check_is_ours(folder: Path) -> None:
+    """Refuse a folder that holds anything else than a training or a model: it would be moved aside."""
+    from modelcraft.checkpoint import CONFIG_FILE, STATE_FILE
+    from modelcraft.files import PART
+
+    inside = list(folder.iterdir()) if folder.is_dir() else []
+    ours = any((folder / name).exists() for name in (STATE_FILE, CONFIG_FILE)) or all(p.suffix == PART for p in inside)
+    if not ours or Path.cwd().is_relative_to(folder.resolve()):
+        raise TrainingError(f"{str(folder)!r} holds other things than a training; name another folder with --out.")
+
+
 def _move_aside(folder: Path) -> None:
     """Nothing is overwritten: what an earlier run left keeps its files under the next free number."""
-    from modelcraft.checkpoint import CONFIG_FILE, STATE_FILE
     from modelcraft.files import PART
 
     if not folder.is_dir() or all(left.suffix == PART for left in folder.iterdir()):
         return
-    of_a_run = any((folder / name).exists() for name in (STATE_FILE, CONFIG_FILE))
-    if not of_a_run or Path.cwd().is_relative_to(folder.absolute()):
-        raise TrainingError(f"{str(folder)!r} holds other things than a training; name another folder with --out.")
     number = 1
     while (earlier := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1

@@ -219,6 +219,7 @@ def test_a_bad_value_is_one_clear_sentence(server, name, fields, says):
         ("api/generate", {"data": ["A"]}, 404, "closed"),
         ("upload", {}, 403, "takes no files"),
         ("queue/join", {"fn_index": 10**6, "data": [], "session_hash": "x"}, 404, "no such function"),
+        ("queue/join", {"fn_index": 0, "data": ["\ud800"], "session_hash": "x"}, 400, "lone surrogates"),
         ("queue/join", {"fn_index": "0", "data": [], "session_hash": "x"}, 404, "no such function"),
         ("queue/join", {"fn_index": 0, "data": [1, 2], "session_hash": "x"}, 400, "fields"),
     ],

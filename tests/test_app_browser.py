@@ -346,6 +346,40 @@ def test_the_keyboard_is_enough(visitor):
     assert page.wait_written()[0] == "A\nB"
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_jumps_while_it_is_written(visitor, width):
+    page = visitor(viewport={"width": width, "height": 844})
+    page.set("length", 60)
+    parts = [".mc-script", "#message textarea", "#length", "#more"]
+    before = [page.page.locator(part).bounding_box() for part in parts]
+    page.say("ROMEO:")
+    page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 20")
+    assert [page.page.locator(part).bounding_box() for part in parts] == before
+    page.wait_written()
+    page.page.wait_for_function("document.querySelector('#status').textContent.includes('characters/s')")
+    assert [page.page.locator(part).bounding_box() for part in parts] == before
+    page.page.click("#api > button")
+    time.sleep(0.5)
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_who_scrolls_up_is_not_pulled_down(visitor):
+    page = visitor(viewport={"width": 390, "height": 600})
+    page.more()
+    page.set("pace", 120)
+    page.set("length", 2000)
+    page.say("ROMEO:")
+    page.page.wait_for_function("document.querySelector('.mc-script').scrollTop > 100")
+    page.page.hover(".mc-script")
+    page.page.mouse.wheel(0, -40)
+    time.sleep(0.3)
+    there = page.page.evaluate("document.querySelector('.mc-script').scrollTop")
+    time.sleep(0.7)
+    assert page.page.evaluate("document.querySelector('.mc-script').scrollTop") == there
+    page.page.click("#stop")
+    page.page.wait_for_selector("#go", state="visible")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_it_fits_and_can_be_read(visitor, scheme, width):

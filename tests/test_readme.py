@@ -29,7 +29,7 @@ ELSEWHERE = {
     "python -m modelcraft.hub push runs/bigram USER/REPO": ("tests/test_hub.py", '"modelcraft.hub", "push"'),
     "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": ("tests/test_app_start.py", "MODELCRAFT_HUB_REPOS="),
     "hf repos create USER/SPACE --type space --sdk gradio": BY_HAND,
-    'hf upload USER/SPACE . --type space --exclude "runs/*" --exclude "data/*.txt" --exclude ".git/*"': BY_HAND,
+    'hf upload USER/SPACE . --type space --exclude "runs/*" --exclude "data/*.txt" --exclude "*venv/*"': BY_HAND,
 }
 HERE = [
     "python -m modelcraft.generate",

@@ -342,7 +342,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, corpus, monkeypatch, c
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "to_her.txt").write_text("…")
     monkeypatch.chdir(tmp_path)
-    for out in ("letters", "."):
+    for out in ("letters", ".", "..", "letters/..", ""):
         monkeypatch.setattr(sys, "argv", ["train", "--out", out, "--corpus", str(corpus), "--steps", "1"])
         with pytest.raises(SystemExit) as left:
             run(train)

@@ -14,7 +14,7 @@ from modelcraft.ui.exact import MAX_SCRIPT, YOU, Turn, whole_text
 from modelcraft.ui.requests import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Desk, Wish, check_text
 
 MAX_SESSIONS = 1_000
-MAX_UNREAD = 150  # events, five seconds' worth: a client that has fetched none of so many will fetch none at all
+MAX_UNREAD = 60  # events, two seconds' worth: a client that has fetched none of so many will fetch none at all
 
 
 class Sessions:

@@ -71,7 +71,12 @@ class Chat:
             )
             self.length = _slider("Length", "characters to write", 1, MAX_LENGTH, DEFAULT_LENGTH, 1)
             self.temperature = _slider(
-                "Temperature", "0 safest, 1 the model's own odds, 2 wild", 0, MAX_TEMPERATURE, DEFAULT_TEMPERATURE, 0.05
+                "Temperature",
+                "0 always the likeliest, 1 the model's odds",
+                0,
+                MAX_TEMPERATURE,
+                DEFAULT_TEMPERATURE,
+                0.05,
             )
         with gr.Accordion("More", open=False, elem_id="more"), gr.Row():
             self.pace = _slider("Pace", "characters a second; 0: as fast as it runs", 0, MAX_PACE, DEFAULT_PACE, 1)
@@ -234,5 +239,5 @@ def status_line(entry: Entry, meter: Meter | None = None) -> str:
         f"weights {entry.source}",
     ]
     if meter and meter.characters:
-        parts.append(f"{meter.pace:,.0f} characters/s (the model alone {meter.speed:,.0f})")
+        parts.append(f"{meter.pace:,.0f} characters/s")
     return "\u00a0 ·  ".join(parts)  # a line may break after a dot, never before it

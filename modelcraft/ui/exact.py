@@ -96,7 +96,7 @@ const page = element.querySelector('.mc-script');
 const make = (tag, name) => Object.assign(document.createElement(tag), {className: name});
 const draw = () => {
   const {turns, writing} = props.value ?? {turns: [], writing: false};
-  const follow = page.scrollHeight - page.scrollTop - page.clientHeight < 80;
+  const follow = page.scrollHeight - page.scrollTop - page.clientHeight < 8;
   const grown = page.children.length < turns.length;
   while (page.children.length > turns.length) page.lastChild.remove();
   turns.forEach((turn, i) => {

@@ -112,6 +112,10 @@ class Gate:
         return json.dumps({"data": data, **({"session_hash": session} if session else {})}).encode()
 
     def _join(self, fields: dict[str, Any]) -> None:
+        try:
+            json.dumps(fields, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise RefusedError(400, "The request holds halves of characters (lone surrogates).") from None
         number, data, session = fields.get("fn_index"), fields.get("data"), fields.get("session_hash")
         takes = self.functions().get(number) if isinstance(number, int) and not isinstance(number, bool) else None
         if takes is None:

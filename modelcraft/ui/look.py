@@ -87,7 +87,7 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { max-width: 52rem !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; max-width: 52rem !important; margin: 0 auto !important; }
 .gradio-container :focus-visible { outline: 2px solid #a8412a !important; outline-offset: 2px; }
 .dark .gradio-container :focus-visible, .gradio-container.dark :focus-visible { outline-color: #e09a86 !important; }
 
@@ -130,6 +130,9 @@ CSS = """
 .dark input[type="range"] { --neutral-200: #453d32; }
 footer .divider:last-child, footer .divider:only-child { display: none; }
 #status { min-height: 1.5rem; }
+#seed input:focus-visible, #seed textarea:focus-visible { outline: 2px solid #a8412a !important; }
+.dark #seed input:focus-visible, .dark #seed textarea:focus-visible { outline-color: #e09a86 !important; }
+#api pre, #api code { white-space: pre-wrap; overflow-wrap: anywhere; }
 .mc-plain {
   margin: 0; min-height: 1.3em; font-size: .86rem; text-align: center; white-space: pre-wrap;
   color: var(--body-text-color-subdued);
@@ -151,7 +154,9 @@ footer .divider:last-child, footer .divider:only-child { display: none; }
 #seed input, #seed textarea { border: 1px solid var(--input-border-color); }
 #more, #api { border: 0; border-top: 1px solid var(--border-color-primary); border-radius: 0; }
 
+@media (max-width: 800px) { #status { min-height: 2.7rem; } }
 @media (max-width: 640px) {
+  #status { min-height: 4rem; }
   .mc-script { height: clamp(14rem, 45dvh, 26rem); padding: 1.1rem 1rem; }
   #title h1 { font-size: 1.7rem; }
   #title { padding-top: 0; }

@@ -17,10 +17,9 @@ HEARTBEAT_S = 0.15  # Gradio notices that a client has gone only when something 
 
 @dataclass
 class Meter:
-    """How fast a stream was: the characters, the time since the start, and the time that the model itself took."""
+    """How fast a stream was."""
 
     characters: int = 0
-    model_s: float = 0.0
     started: float = field(default_factory=time.perf_counter)
     finished: float | None = None
 
@@ -28,11 +27,6 @@ class Meter:
     def pace(self) -> float:
         """Characters a second, as the reader saw them."""
         return self.characters / max(1e-9, (self.finished or time.perf_counter()) - self.started)
-
-    @property
-    def speed(self) -> float:
-        """Characters a second, while the model was at work."""
-        return self.characters / max(1e-9, self.model_s)
 
 
 async def gather(
@@ -66,24 +60,24 @@ async def gather(
                 yield []
         finally:
             work.cancel()  # matters only where the reader left before a worker was free
-        batch, done, seconds = work.result()
+        batch, done = work.result()
         sent += len(batch)
         last = loop.time()
-        meter.characters, meter.model_s = sent, meter.model_s + seconds
+        meter.characters = sent
         if batch:
             yield batch
     meter.finished = time.perf_counter()
 
 
-def _take(tokens: Iterator[int], most: int, seconds: float) -> tuple[list[int], bool, float]:
-    """Run the model for `most` tokens or `seconds`, whichever is over first; at least one token."""
+def _take(tokens: Iterator[int], most: int, seconds: float) -> tuple[list[int], bool]:
+    """Run the model for `most` tokens or `seconds`, whichever is over first; say also whether it is done."""
     start = time.perf_counter()
     batch: list[int] = []
     while len(batch) < most:
         token = next(tokens, None)
         if token is None:
-            return batch, True, time.perf_counter() - start
+            return batch, True
         batch.append(token)
         if time.perf_counter() - start >= seconds:
             break
-    return batch, False, time.perf_counter() - start
+    return batch, False
