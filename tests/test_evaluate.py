@@ -117,7 +117,7 @@ def test_an_estimate_is_the_mean_over_batches_and_the_same_each_time(language_mo
     assert estimate == estimate_loss(language_model, data, 7, 3, seed=5)
     assert estimate != estimate_loss(language_model, data, 7, 3, seed=6)
     generator = torch.Generator().manual_seed(5)
-    losses = [float(language_model(*get_batch(data, 4, 3, generator))[1]) for _ in range(7)]
+    losses = [float(language_model(*get_batch(data, 4, 3, generator))[1].detach()) for _ in range(7)]
     assert estimate == pytest.approx(sum(losses) / 7, abs=1e-6)
 
 

@@ -77,7 +77,7 @@ def test_the_first_token_comes_at_once_and_alone(pool, pace):
 def test_without_a_pace_it_is_as_fast_as_the_model_and_still_gathered(pool):
     events, meter = run(numbers(300, 0.001), 0, pool)
     assert len(events) <= events[-1][0] / TICK_S + 3
-    assert meter.pace == pytest.approx(300 / events[-1][0], rel=0.2)
+    assert meter.pace == pytest.approx(300 / events[-1][0], rel=0.5)
 
 
 def test_a_slow_pace_and_a_slow_model_still_give_signs_of_life(pool):
@@ -86,7 +86,7 @@ def test_a_slow_pace_and_a_slow_model_still_give_signs_of_life(pool):
         assert in_order(events) == [0, 1]
         times = [at for at, _ in events]
         gaps = [later - earlier for earlier, later in zip([0.0, *times], times, strict=False)]
-        assert max(gaps) < HEARTBEAT_S + 0.25
+        assert max(gaps) < HEARTBEAT_S + 0.4
         assert sum(batch == [] for _, batch in events) >= 3
 
 
