@@ -34,7 +34,7 @@ from modelcraft.recipe import TrainConfig
 
 METRICS_FILE = "metrics.jsonl"
 STATE_FORMAT = "modelcraft-training-1"
-BF16_PARAMETERS = 200_000  # below that, converting costs more than the faster products save
+BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs more than faster products save
 
 
 class Trainer:

@@ -1,6 +1,7 @@
 """The README: every command in it is run, here or by CI, and what it shows is what comes out."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -9,10 +10,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from app_server import AppServer
 
 from modelcraft.checkpoint import WEIGHTS_DIR, read_info
+from modelcraft.data import Corpus
+from modelcraft.evaluate import exact_loss
 from modelcraft.ladder import RUNGS
+from modelcraft.tokenizer import CharTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -108,6 +113,28 @@ def test_the_table_shows_the_bundled_weights():
         parameters = json.loads((WEIGHTS_DIR / name / "config.json").read_text())["parameters"]
         row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
         assert f"| {parameters:,} | **{info.validation_loss:.4f}** |" in row
+
+
+def test_guessing_and_counting_pairs_cost_what_the_table_says(corpus_text):
+    tokenizer = CharTokenizer.of(corpus_text)
+    train_data, val_data = Corpus("tiny_shakespeare", corpus_text).splits(tokenizer, block_size=8)
+    counts = torch.ones(65, 65, dtype=torch.float64)
+    counts.index_put_((train_data[:-1], train_data[1:]), torch.ones(len(train_data) - 1).double(), accumulate=True)
+    log_probs = (counts / counts.sum(1, keepdim=True)).log()
+    assert f"| 4,225 counts | {-log_probs[val_data[:-1], val_data[1:]].mean():.4f} |" in README
+    assert f"| 0 | {math.log(65):.4f} |" in README
+
+
+def test_the_lessons_code_ends_where_the_readme_says(corpus_text, tmp_path, monkeypatch, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text(corpus_text, encoding="utf-8")
+    monkeypatch.setenv("MODELCRAFT_CORPUS", str(text))
+    names: dict = {}
+    exec(compile(block_after("The lesson's own code", "python"), "README.md", "exec"), names)
+    assert len(capsys.readouterr().out) == 102  # the context, a hundred characters, and print's own line end
+    said = re.search(r"validation loss of ([\d.]+) .* exact one of ([\d.]+)\.", README)
+    assert f"{names['training_records'][0]['val_loss']:.4f}" == said[1]
+    assert f"{exact_loss(names['model'], names['val_data']).nats_per_character:.3f}" == said[2]
 
 
 def test_a_space_starts_from_this_folder():

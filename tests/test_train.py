@@ -225,6 +225,7 @@ def uninterrupted(tmp_path_factory, corpus):
     assert code == 0, err
     assert "Exact validation loss" in out
     assert f"--model {folder}" in out
+    assert (folder / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
     return folder
 
 
