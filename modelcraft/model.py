@@ -6,6 +6,7 @@ the two equal.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from modelcraft.errors import ConfigError, VocabularyError, shown
-from modelcraft.sampling import SamplingParams, sample
+from modelcraft.sampling import SamplingParams, check_number, sample
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """What every rung's configuration has; a rung adds its own sizes. Checked where it is made.
 
-    Every field is a whole number of at least 1 (`ConfigError` otherwise).
+    A field is a whole number of at least 1 (or of what its metadata calls `least`), a share from 0 to 1, or a switch,
+    as its type says; `ConfigError` otherwise.
     """
 
     vocab_size: int = 65
@@ -29,9 +31,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-                raise ConfigError(f"{field.name} must be a whole number from 1 to 1,000,000, not {shown(value)}.")
+            value, least = getattr(self, field.name), field.metadata.get("least", 1)
+            if field.type is bool:
+                if not isinstance(value, bool):
+                    raise ConfigError(f"{field.name} must be true or false, not {shown(value)}.")
+            elif field.type is float:
+                check_number(field.name, value, 0, 1)
+            elif isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1_000_000:
+                raise ConfigError(f"{field.name} must be a whole number from {least} to 1,000,000, not {shown(value)}.")
 
 
 @dataclass
@@ -67,8 +74,8 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
+        """Where the parameters are (of a model that counts: its tables)."""
+        return next(itertools.chain(self.parameters(), self.buffers())).device
 
     @property
     def num_parameters(self) -> int:
