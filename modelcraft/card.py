@@ -9,7 +9,6 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from modelcraft.checkpoint import ModelInfo
 from modelcraft.data import TINY_SHAKESPEARE
-from modelcraft.evaluate import PROTOCOL
 from modelcraft.generate import SamplingParams, stream
 from modelcraft.ladder import rung_named
 from modelcraft.model import LanguageModel
@@ -46,6 +45,7 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
                 "Trained on": f"the first 90 % of {_code(corpus)}",
                 "SHA-256 of that text": _code(info.corpus.get("sha256", "not recorded")),
                 **_losses(info),
+                **_other_losses(info),
             }
         ),
         "## Load it",
@@ -108,6 +108,19 @@ def _exact_losses(info: ModelInfo) -> list[tuple[str, str, float]]:
     ]
 
 
+def _other_losses(info: ModelInfo) -> dict[str, str]:
+    """The losses by the model's other protocols, each with what it means."""
+    others = {}
+    for loss in info.losses.values():
+        if (
+            isinstance(loss, dict)
+            and loss is not info.quoted_loss
+            and isinstance(loss.get("nats_per_character"), float)
+        ):
+            others[_code(loss.get("protocol"))] = f"{loss['nats_per_character']:.4f} nats per character"
+    return others
+
+
 def _losses(info: ModelInfo) -> dict[str, str]:
     if not (losses := _exact_losses(info)):
         return {"Exact validation loss": "not measured"}
@@ -115,8 +128,8 @@ def _losses(info: ModelInfo) -> dict[str, str]:
 
 
 def _protocol(info: ModelInfo) -> str:
-    window = info.losses.get("window", info.config.block_size)
-    return f"{info.losses.get('protocol', PROTOCOL)} ({window} characters), over the last 10 % of the text"
+    window = info.quoted_loss.get("window", info.config.block_size)
+    return f"{info.quoted_loss.get('protocol')} ({window} characters), over the last 10 % of the text"
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -33,6 +33,7 @@ STATE_FILE = "training_state.safetensors"  # beside them, while and after they a
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 MAX_CONFIG_BYTES = 4 << 20
 MAX_WEIGHT_BYTES = 2 << 30
+WHOLE_NUMBERS = {torch.int64: ("I64",), torch.int32: ("I32", "I16"), torch.int16: ("I16",)}
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
@@ -45,24 +46,46 @@ class ModelInfo:
     vocabulary: str
     corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters
     training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and how far it came
-    losses: dict[str, Any] = field(default_factory=dict)  # the ExactLoss on the validation split
+    losses: dict[str, Any] = field(default_factory=dict)  # protocol → ExactLoss on the validation split
+
+    @property
+    def quoted_loss(self) -> Mapping[str, Any]:
+        """The ExactLoss that is quoted for this rung, as a dict; empty if it was not measured."""
+        loss = self.losses.get(rung_named(self.rung).model_class.protocols[0])
+        return loss if isinstance(loss, dict) else {}
 
     @property
     def validation_loss(self) -> float | None:
         """The exact validation loss in nats per character, if it was measured."""
-        loss = self.losses.get("nats_per_character")
+        loss = self.quoted_loss.get("nats_per_character")
         return loss if isinstance(loss, float) else None
 
 
-def save_folder(folder: Path, model: LanguageModel, info: ModelInfo, card: str) -> None:
-    """Write the model folder; every file appears whole or not at all, `config.json`, which makes it one, last."""
+def save_folder(
+    folder: Path, model: LanguageModel, info: ModelInfo, card: str, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write the model folder; every file appears whole or not at all, `config.json`, which makes it one, last.
+
+    Floats are stored as `dtype`; round the model to it before it is measured (`round_to`).
+    """
     # Clones, for safetensors refuses tensors that share memory, such as tied weights.
-    weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+    weights = {
+        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
     with replacing(folder / WEIGHTS_FILE) as aside:
         save_file(weights, aside, metadata={"format": "pt"})
     write_text(folder / CARD_FILE, card)
     described = {"format": FORMAT, "parameters": model.num_parameters, **asdict(info)}
     write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+
+
+def round_to(model: LanguageModel, dtype: torch.dtype) -> None:
+    """Round every weight to what `dtype` can hold; the model goes on computing in float32."""
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.to(dtype))
 
 
 def load(
@@ -202,8 +225,12 @@ def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
                         f"{str(path)!r}: the tensor {name!r} has the shape {shape}, and the config says "
                         f"{tuple(tensor.shape)}."
                     )
-                if dtype not in ("F32", "BF16", "F16"):
+                if tensor.is_floating_point() and dtype not in ("F32", "BF16", "F16"):
                     raise CheckpointError(f"{str(path)!r}: the tensor {name!r} is stored as {dtype}, not as floats.")
+                if not tensor.is_floating_point() and dtype not in WHOLE_NUMBERS.get(tensor.dtype, ()):
+                    raise CheckpointError(
+                        f"{str(path)!r}: the tensor {name!r} is stored as {dtype}, not as whole numbers."
+                    )
             weights = {name: file.get_tensor(name).to(tensor.dtype) for name, tensor in expected.items()}
     except FileNotFoundError as error:
         raise CheckpointError(f"The weights {str(path)!r} are missing; get the model again.") from error

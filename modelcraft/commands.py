@@ -155,8 +155,8 @@ def train(
         f"{folder}/\n"
         f"  model.safetensors, config.json, README.md   the model, best of step {info.training['best_step']:,}\n"
         f"  loss_curve.png, metrics.jsonl               how it learned\n"
-        f"Exact validation loss: {info.losses['nats_per_character']:.4f} nats per character "
-        f"({info.losses['bits_per_character']:.4f} bits), after {info.training['seconds']:.0f} s of training.\n"
+        f"Exact validation loss: {info.quoted_loss['nats_per_character']:.4f} nats per character "
+        f"({info.quoted_loss['bits_per_character']:.4f} bits), after {info.training['seconds']:.0f} s of training.\n"
         f"Play it: python -m modelcraft.generate --model {shlex.quote(str(folder))}"
     )
     if push_to_hub:
@@ -230,22 +230,35 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line of text.")] = False,
     device: Device = None,
 ) -> None:
-    """Measure a model's exact loss on the last tenth of a corpus: every character, no random batch."""
+    """Measure a model's exact loss on the last tenth of a corpus: every character, no random batch.
+
+    By each of its protocols, and by where in its window a character stands and of what kind it is.
+    """
     from modelcraft.checkpoint import load
     from modelcraft.data import load_corpus
-    from modelcraft.evaluate import exact_loss
+    from modelcraft.evaluate import character_losses
 
     network, tokenizer = load(model, device)
     text = load_corpus(corpus)
     _, val_data = text.splits(tokenizer, network.block_size)
-    loss = exact_loss(network, val_data, progress=not as_json)
-    if as_json:
-        typer.echo(json.dumps({"model": model, "corpus": text.name, **loss.as_dict()}, indent=2))
-    else:
+    described: dict[str, Any] = {"model": model, "corpus": text.name, "losses": {}}
+    for protocol in network.protocols:
+        measured = character_losses(network, val_data, protocol, progress=not as_json)
+        loss, by = measured.exact, {"by_kind": measured.by_kind(tokenizer.vocabulary)}
+        if protocol != "sliding":  # where every context is whole, the place in the window says nothing
+            by["by_position"] = measured.by_position()
+        described["losses"][protocol] = {**loss.as_dict(), **by}
+        if as_json:
+            continue
         typer.echo(
             f"{model}: {loss.nats_per_character:.4f} nats per character ({loss.bits_per_character:.4f} bits) on the "
             f"last tenth of {text.name}, {loss.protocol} ({loss.window}), {loss.characters:,} characters."
         )
+        for table in by.values():
+            for row in table:
+                typer.echo(f"    {row['what']:<26}{row['characters']:>9,}{row['nats_per_character']:>9.4f}")
+    if as_json:
+        typer.echo(json.dumps(described, indent=2))
 
 
 def generate(

@@ -6,6 +6,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ TINY_SHAKESPEARE = "tiny_shakespeare"
 TINY_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
+Batch = dict[str, Tensor]  # what a model is called with: "idx", "targets", for some rungs more
+UNSCORED = -100  # a target that no loss counts, as cross_entropy has it
 TRAIN_SHARE = 0.9  # the lesson's split: the first 90 % to learn from, the last 10 % to be measured on
 
 
@@ -162,3 +165,37 @@ def get_batch(
     windows = starts + torch.arange(block_size + 1)  # (B, T+1): every row its start and what follows
     rows = data[windows.to(data.device)].to(device if device is not None else data.device)  # (B, T+1)
     return rows[:, :-1], rows[:, 1:]
+
+
+def disjoint_windows(data: Tensor, block_size: int, rows: int) -> Iterator[Batch]:
+    """Cut `data` (N,) into windows side by side, `rows` at a time; every character but the first is a target once."""
+    n = len(data) - 1
+    whole = n - n % block_size
+    inputs = torch.split(data[:whole].view(-1, block_size), rows)  # (rows, T) each
+    targets = torch.split(data[1 : whole + 1].view(-1, block_size), rows)
+    for x, y in zip(inputs, targets, strict=True):
+        yield {"idx": x, "targets": y}
+    if n > whole:  # the last one is shorter
+        yield {"idx": data[None, whole:n], "targets": data[None, whole + 1 :]}
+
+
+def sliding_windows(data: Tensor, block_size: int, rows: int, length: int) -> Iterator[Batch]:
+    """Cut `data` (N,) into windows that overlap, so that each character is a target where its whole context is in view.
+
+    A window has `length` characters, at least `block_size`; its first `block_size` - 1 targets are UNSCORED, for the
+    window before has scored them. (The very first window, which has none before it, scores all.)
+    """
+    n = len(data) - 1
+    length = min(length, n)
+    known = min(block_size, length) - 1  # targets of a window whose context is not whole
+    stride = length - known
+    starts = torch.arange(0, n - known, stride).clamp(max=n - length)  # the last one ends where the data ends
+    scored = 0  # so far: everything before this place
+    for some in torch.split(starts, rows):
+        at = some[:, None] + torch.arange(length)  # (rows, T)
+        x, y = data[at], data[at + 1]
+        # The last start was moved back, so what it shares with the one before would be counted twice.
+        fresh = torch.maximum(some + known, torch.cat((some.new_tensor([scored]), some[:-1] + length)))
+        scored = int(some[-1]) + length
+        fresh = torch.where(some == 0, 0, fresh)
+        yield {"idx": x, "targets": y.masked_fill(at < fresh[:, None], UNSCORED)}

@@ -5,23 +5,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.errors import ConfigError, shown
+from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.recipe import TrainConfig
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: `model_class(config)` is the model, `recipe` what `python -m modelcraft.train --model NAME` does."""
+    """One rung: `model_class(config)` is the model, `recipe` what `python -m modelcraft.train --model NAME` does.
+
+    `stored_as` is how its floats are kept on disk. A rung that is not trained by gradient has a `fit` in place of a
+    recipe: training ids (N,) and config in, model out.
+    """
 
     name: str
     adds: str
     model_class: type[Any]
     config: ModelConfig
     recipe: TrainConfig = field(default_factory=TrainConfig)
+    stored_as: torch.dtype = torch.float32
+    fit: Callable[[Tensor, Any], LanguageModel] | None = None
 
     def configure(self, settings: Mapping[str, Any]) -> ModelConfig:
         """Return this rung's config with `settings` in place of its own; raises ConfigError for an unknown one."""
@@ -72,6 +80,27 @@ RUNGS: Mapping[str, Rung] = {
                 eval_interval=100,
                 eval_batches=50,
                 save_interval=300,
+            ),
+        ),
+        Rung(
+            name="gpt",
+            adds="the block repeated, with what the years since GPT-2 found out",
+            model_class=GPTLanguageModel,
+            config=GPTConfig(),
+            recipe=TrainConfig(
+                steps=4800,
+                batch_size=16,
+                learning_rate=3e-3,
+                muon_learning_rate=0.02,
+                weight_decay=0.1,
+                average=0.998,
+                decay_share=0.6,
+                warmup_steps=0,
+                grad_clip=0.0,
+                eval_interval=200,
+                eval_batches=20,
+                save_interval=200,
+                compile=True,
             ),
         ),
     )

@@ -9,13 +9,16 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from modelcraft.data import Batch, disjoint_windows, get_batch, sliding_windows
 from modelcraft.errors import ConfigError, VocabularyError, shown
 from modelcraft.sampling import SamplingParams, check_number, sample
+
+READ_AT_ONCE = 16_384  # characters, where an exact loss is measured: enough to be quick, few enough for a small memory
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,11 @@ class LanguageModel(nn.Module):
     """A model of the next character.
 
     A rung gives `forward`; it inherits generation and incremental decoding (`make_cache`, `step`), and replaces the
-    latter where it can remember instead of reading everything again.
+    latter where it can remember instead of reading everything again. `protocols` are the ways in which its exact loss
+    is measured, the first of them the one that is quoted.
     """
+
+    protocols: ClassVar[tuple[str, ...]] = ("disjoint", "sliding")
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -71,6 +77,37 @@ class LanguageModel(nn.Module):
     def block_size(self) -> int:
         """The longest context, in characters."""
         return self.config.block_size
+
+    @property
+    def max_length(self) -> int:
+        """The longest text that `forward` reads at once; more than the context where each position looks back alone."""
+        return self.block_size
+
+    @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """The modules that gain from `torch.compile`: those that are repeated, so that one compilation serves all."""
+        return []
+
+    def batch(
+        self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None
+    ) -> Batch:
+        """Cut a random batch to train on out of `data` (N,): the arguments of `forward`, on the model's device."""
+        idx, targets = get_batch(data, block_size or self.block_size, batch_size, generator, self.device)
+        return {"idx": idx, "targets": targets}
+
+    def windows(self, data: Tensor, protocol: str) -> Iterator[Batch]:
+        """Cut `data` (N,) into the batches of an exact loss: every character but the first is scored once.
+
+        "disjoint": windows of the context side by side, as in the literature. "sliding": each character with its
+        whole context in view.
+        """
+        length = self.block_size
+        if protocol == "sliding":
+            length = min(self.max_length, max(4 * self.block_size, 1024))
+        rows = max(1, READ_AT_ONCE // length)
+        if protocol == "sliding":
+            return sliding_windows(data, self.block_size, rows, length)
+        return disjoint_windows(data, self.block_size, rows)
 
     @property
     def device(self) -> torch.device:

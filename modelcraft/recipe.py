@@ -17,6 +17,10 @@ class TrainConfig:
     linearly to `final_lr_share` of itself. `grad_clip` 0 and `weight_decay` 0 switch these off; the decay is AdamW's,
     on matrices and tables only. `patience` ends the run after so many evaluations without a better validation loss
     (None: never). `precision` "auto" takes bfloat16 where the hardware and the size of the model gain from it.
+
+    With a `muon_learning_rate` Muon moves the matrices (optim.py); it follows the same schedule. With an `average` such
+    as 0.998 the model that is measured and kept is a running average of the weights, over some 1 / (1 - average) steps.
+    `compile` lets PyTorch compile the model's parts, where there is a C++ compiler.
     """
 
     steps: int = 5000
@@ -33,12 +37,17 @@ class TrainConfig:
     patience: int | None = None
     seed: int = 1337
     precision: str = "auto"
+    muon_learning_rate: float = 0.0
+    average: float = 0.0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_number("batch_size", self.batch_size, 1, 65_536, whole=True)
         for name in ("steps", "eval_interval", "eval_batches", "save_interval"):
             check_number(name, getattr(self, name), 1, 1_000_000_000, whole=True)
         check_number("learning_rate", self.learning_rate, 0, 100)
+        check_number("muon_learning_rate", self.muon_learning_rate, 0, 100)
+        check_number("average", self.average, 0, 1)
         check_number("warmup_steps", self.warmup_steps, 0, 1_000_000_000, whole=True)
         for name in ("decay_share", "final_lr_share", "weight_decay"):
             check_number(name, getattr(self, name), 0, 1)
@@ -51,8 +60,12 @@ class TrainConfig:
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of step `step`, counted from 0."""
+        return self.learning_rate * self.share_at(step)
+
+    def share_at(self, step: int) -> float:
+        """Return which share of the highest learning rate step `step`, counted from 0, takes."""
         if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / (self.warmup_steps + 1)
+            return (step + 1) / (self.warmup_steps + 1)
         decay_steps = math.ceil(self.decay_share * self.steps)
         left = (self.steps - step) / decay_steps if decay_steps else 1.0
-        return self.learning_rate * (self.final_lr_share + (1 - self.final_lr_share) * max(0.0, min(1.0, left)))
+        return self.final_lr_share + (1 - self.final_lr_share) * max(0.0, min(1.0, left))

@@ -7,6 +7,7 @@ was never interrupted.
 """
 
 import contextlib
+import copy
 import json
 import math
 import signal
@@ -24,16 +25,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelcraft.checkpoint import STATE_FILE
-from modelcraft.data import get_batch
 from modelcraft.device import gains_from_bf16
 from modelcraft.errors import CheckpointError, TrainingError
 from modelcraft.evaluate import estimate_loss
 from modelcraft.files import replacing, sweep, write_text
 from modelcraft.model import LanguageModel
+from modelcraft.optim import compile_parts, ema, make_optimizers, set_share
 from modelcraft.recipe import TrainConfig
 
 METRICS_FILE = "metrics.jsonl"
-STATE_FORMAT = "modelcraft-training-1"
+STATE_FORMAT = "modelcraft-training-2"
 BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs more than faster products save
 
 
@@ -61,9 +62,10 @@ class Trainer:
         self.seconds = 0.0
         self.records: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
-        self._dropout_state: dict[str, Tensor] | None = None  # of a run that is resumed
         self.generator = torch.Generator().manual_seed(config.seed)  # draws the batches
-        self.optimizer = torch.optim.AdamW(_decayed(model, config.weight_decay), lr=config.learning_rate)
+        self.optimizers = make_optimizers(model, config)
+        # The model that is measured and kept: a running average of the weights, or the model itself.
+        self.judged = copy.deepcopy(model) if config.average else model
         wanted = config.precision
         big = model.num_parameters >= BF16_PARAMETERS
         self.bf16 = wanted == "bf16" or (wanted == "auto" and big and gains_from_bf16(self.device))
@@ -100,13 +102,14 @@ class Trainer:
             disable=not progress,
             dynamic_ncols=True,
         )
-        # Dropout draws from torch's own generators; they are borrowed for the run and given back as they were.
+        # Torch's own generators are borrowed for the run and given back as they were.
         devices = [self.device] if self.device.type == "cuda" else []
         with bar, torch.random.fork_rng(devices=devices), _graceful_stop() as stop:
             sweep(self.folder)
-            self._seed_dropout()
             if self.step == 0:
                 self.save()  # from here on there is always something to resume
+            if self.config.compile:
+                compile_parts(self.model)
             self.model.train()
             while True:
                 if self._evaluation_is_due():
@@ -131,19 +134,20 @@ class Trainer:
             self.save()
 
     def _train_step(self) -> None:
-        learning_rate = self.config.learning_rate_at(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        xb, yb = get_batch(
-            self.train_data, self.model.block_size, self.config.batch_size, self.generator, self.device
-        )  # (B, T) each
+        set_share(self.optimizers, self.config.share_at(self.step))
+        # Dropout draws from torch's own generators. Seeded for each step they have no state that a resume would need.
+        torch.manual_seed((self.config.seed * 1_000_003 + self.step) % 2**63)
+        batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            _, loss = self.model(xb, yb)
-        self.optimizer.zero_grad(set_to_none=True)
+            _, loss = self.model(**batch)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.judged is not self.model:
+            ema(list(self.judged.parameters()), list(self.model.parameters()), self.config.average, self.step)
 
     def _evaluation_is_due(self) -> bool:
         done = bool(self.records) and self.records[-1]["step"] == self.step
@@ -153,7 +157,7 @@ class Trainer:
         losses = {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             for name, data in (("train_loss", self.train_data), ("val_loss", self.val_data)):
-                losses[name] = estimate_loss(self.model, data, self.config.eval_batches, self.config.batch_size)
+                losses[name] = estimate_loss(self.judged, data, self.config.eval_batches, self.config.batch_size)
         if not all(map(math.isfinite, losses.values())):
             raise TrainingError(
                 f"The loss is no number any more at step {self.step}; train with a lower --learning-rate. "
@@ -169,25 +173,27 @@ class Trainer:
             }
         )
         if self.best_record is self.records[-1]:
-            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
         write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def save(self) -> None:
         """Write the whole state of the run, in one file and one step."""
-        optimizer = self.optimizer.state_dict()
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        scalars: dict[str, dict[str, Any]] = {}
-        for index, state in optimizer["state"].items():
-            for key, value in state.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer/{index}/{key}"] = value
-                else:
-                    scalars.setdefault(str(index), {})[key] = value
+        if self.judged is not self.model:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.judged.state_dict().items()}
+        optimizers = []
+        for number, optimizer in enumerate(self.optimizers):
+            state = optimizer.state_dict()
+            scalars: dict[str, dict[str, Any]] = {}
+            for index, values in state["state"].items():
+                for key, value in values.items():
+                    if isinstance(value, Tensor):
+                        tensors[f"optimizer/{number}/{index}/{key}"] = value
+                    else:
+                        scalars.setdefault(str(index), {})[key] = value
+            optimizers.append({"param_groups": state["param_groups"], "scalars": scalars})
         tensors["rng/batches"] = self.generator.get_state()
-        tensors["rng/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["rng/device"] = torch.cuda.get_rng_state(self.device)
         # Copies: safetensors refuses tensors that share memory, such as tied weights.
         tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         described = {
@@ -198,7 +204,7 @@ class Trainer:
             "seconds": self.seconds,
             "bf16": self.bf16,
             "records": self.records,
-            "optimizer": {"param_groups": optimizer["param_groups"], "scalars": scalars},
+            "optimizers": optimizers,
         }
         with replacing(self.folder / STATE_FILE) as aside:
             save_file(tensors, aside, metadata={"training": json.dumps(described)})
@@ -220,26 +226,16 @@ class Trainer:
         self.bf16, self.records = described["bf16"], described["records"]
         self.model.load_state_dict(_under("model/", tensors), strict=True)
         self.best = {name: tensor.to(self.device) for name, tensor in _under("best/", tensors).items()}
-        state: dict[int, dict[str, Any]] = {
-            int(index): dict(values) for index, values in described["optimizer"]["scalars"].items()
-        }
-        for name, tensor in _under("optimizer/", tensors).items():
-            index, key = name.split("/", 1)
-            state.setdefault(int(index), {})[key] = tensor
-        groups = described["optimizer"]["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if self.judged is not self.model:
+            self.judged.load_state_dict(_under("average/", tensors), strict=True)
+        for number, (optimizer, then) in enumerate(zip(self.optimizers, described["optimizers"], strict=True)):
+            state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in then["scalars"].items()}
+            for name, tensor in _under(f"optimizer/{number}/", tensors).items():
+                index, key = name.split("/", 1)
+                state.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict({"state": state, "param_groups": then["param_groups"]})
         self.generator.set_state(tensors["rng/batches"])
-        self._dropout_state = {name: tensors[name] for name in ("rng/cpu", "rng/device") if name in tensors}
         write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
-
-    def _seed_dropout(self) -> None:
-        """Give torch's own generators, which dropout draws from, the state that belongs to this step."""
-        if self._dropout_state is None:
-            torch.manual_seed(self.config.seed)
-            return
-        torch.set_rng_state(self._dropout_state["rng/cpu"])
-        if "rng/device" in self._dropout_state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(self._dropout_state["rng/device"], self.device)
 
 
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -287,15 +283,6 @@ def _graceful_stop() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _decayed(model: LanguageModel, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the parameters: matrices and tables decay, biases and gains do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

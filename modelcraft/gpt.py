@@ -1,0 +1,248 @@
+"""Rung: the GPT, the transformer block repeated, and made as good as two CPU cores can make it.
+
+The idea is the one of the rungs below: look at the past, think about it, repeat. What the years since GPT-2 have found
+out about doing that better stands here, each part in one line of code:
+
+- rotary positions (`rotate`): a query and a key are turned by an angle that grows with their position, so that their
+  product knows how far they are apart and nothing else. There is no table of positions to learn, nor to run out of.
+- RMSNorm without weights (`norm`): layer norm needs neither the mean nor its own gain and bias; also right after the
+  embedding.
+- QK-norm: queries and keys are normed before they meet, so that no attention can saturate early.
+- ReLU² instead of ReLU in the feed-forward.
+- zeros: the last matrix of each branch and `lm_head` start at 0. An untrained model is then no noise, but a model that
+  says ln 65 = 4.1744 exactly, and each branch grows from nothing.
+- a cap on the logits (`logit_cap`): 15 · tanh(logits / 15), so that no certainty is without bounds.
+- grouped queries (`n_kv_head`): several query heads share one key and value head; half the cache to read for every
+  character that is written.
+- and, in recipe.py, Muon for the matrices, and an average of the weights.
+
+Before you run it: the rungs below lose what lies before their window. What can this model still know, through its
+layers, of a character 300 places back, though no layer looks back more than 256? (Something: the second layer reads
+what the first one made of it.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modelcraft.errors import ConfigError
+from modelcraft.model import LanguageModel, ModelConfig
+
+ROPE_BASE = 1024  # the slowest of the rotations turns once in some 6,000 characters: far more than the context
+
+
+@dataclass(frozen=True)
+class GPTConfig(ModelConfig):
+    """The sizes of a GPT."""
+
+    block_size: int = 256
+    n_embd: int = 256
+    n_layer: int = 6
+    n_head: int = 4
+    n_kv_head: int = 2
+    dropout: float = 0.25
+    logit_cap: int = 15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_embd % (2 * self.n_head):
+            raise ConfigError(f"n_embd must be a multiple of 2 · n_head = {2 * self.n_head:,}, not {self.n_embd:,}.")
+        if self.n_head % self.n_kv_head:
+            raise ConfigError(f"n_head ({self.n_head}) must be a multiple of n_kv_head ({self.n_kv_head}).")
+
+    @property
+    def head_size(self) -> int:
+        """The width of one head."""
+        return self.n_embd // self.n_head
+
+
+def norm(x: Tensor) -> Tensor:
+    """Scale each vector to a mean square of 1 (RMSNorm, Zhang & Sennrich 2019, without its gain)."""
+    return F.rms_norm(x, (x.shape[-1],))
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn pairs of numbers in `x` (..., hs) by their position's angle (RoPE, Su et al. 2021); cos, sin (..., hs/2)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Gather from `v` what the queries find: softmax(q · kᵀ / √hs) · v, written out.
+
+    q (B, H, T, hs), k and v (B, H_kv, S, hs), mask True where a query may look, (T, S) or (B, T, S); returns
+    (B, H, T, hs). H / H_kv query heads in a row share a key and value head (Ainslie et al. 2023).
+    """
+    B, H, T, hs = q.shape  # noqa: N806
+    shared, S = H // k.shape[1], k.shape[2]  # noqa: N806
+    q = q.reshape(B, -1, shared * T, hs)  # (B, H_kv, H/H_kv · T, hs): one product for all that share a key
+    wei = (q @ k.transpose(-2, -1)).view(B, -1, shared, T, S) * hs**-0.5
+    mask = mask[:, None, None] if mask.ndim == 3 else mask
+    wei = wei.masked_fill(~mask, -torch.inf).softmax(-1, dtype=torch.float32).to(v.dtype)
+    out: Tensor = (wei.view(B, -1, shared * T, S) @ v).view(B, H, T, hs)
+    return out
+
+
+class SelfAttention(nn.Module):
+    """Several heads at once: the video's `key`, `query` and `value`, each one matrix for all its heads."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.head_size = config.head_size
+        kv_size = config.n_kv_head * config.head_size
+        self.query = nn.Linear(config.n_embd, config.n_embd, bias=False)
+        self.key = nn.Linear(config.n_embd, kv_size, bias=False)
+        self.value = nn.Linear(config.n_embd, kv_size, bias=False)
+        self.proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Ask, offer, answer: q (B, H, T, hs), k and v (B, H_kv, T, hs) of x (B, T, C)."""
+        B, T, _ = x.shape  # noqa: N806
+        q, k, v = (layer(x).view(B, T, -1, self.head_size) for layer in (self.query, self.key, self.value))
+        q, k = norm(rotate(q, cos, sin)).to(v.dtype), norm(rotate(k, cos, sin)).to(v.dtype)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        """Let every position of x (B, T, C) gather from those that `mask` (T, T) lets it see."""
+        q, k, v = self.project(x, cos, sin)
+        out: Tensor = self.proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, C)
+        return out
+
+
+class FeedForward(nn.Module):
+    """Think about what was gathered: wider, ReLU², back (Primer, So et al. 2021)."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+        self.proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, T, C) for (B, T, C); no position sees another."""
+        out: Tensor = self.proj(F.relu(self.fc(x)).square())
+        return out
+
+
+class Block(nn.Module):
+    """Communication, then computation, each on a residual path (pre-norm)."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.sa = SelfAttention(config)
+        self.ffwd = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, T, C) for (B, T, C)."""
+        x = x + self.dropout(self.sa(norm(x), cos, sin, mask))
+        out: Tensor = x + self.dropout(self.ffwd(norm(x)))
+        return out
+
+
+@dataclass
+class RingCache:
+    """The keys and values of the last `block_size` characters; position p stands in slot p mod block_size."""
+
+    keys: Tensor  # (n_layer, B, H_kv, W, hs)
+    values: Tensor  # (n_layer, B, H_kv, W, hs)
+    length: Tensor  # (B,): how many characters each row has read
+
+
+class GPTLanguageModel(LanguageModel):
+    """Score every next character, in view of the last `block_size`."""
+
+    config: GPTConfig
+    freqs: Tensor
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config)
+        self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks: Sequence[Block] = nn.ModuleList(Block(config) for _ in range(config.n_layer))  # type: ignore[assignment]
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        for name, parameter in self.named_parameters():
+            if name.endswith("proj.weight") or name == "lm_head.weight":
+                nn.init.zeros_(parameter)
+        half = config.head_size // 2
+        self.register_buffer("freqs", ROPE_BASE ** (-torch.arange(half) / half), persistent=False)  # (hs/2,)
+
+    @property
+    def max_length(self) -> int:
+        """The longest text that `forward` reads at once: each position still sees `block_size` characters."""
+        return 16 * self.block_size
+
+    @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """The blocks: they are alike, so the first one's compilation serves all."""
+        return list(self.blocks)
+
+    def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats.
+
+        A text longer than the context is read with a band: every position attends to the last `block_size` ones.
+        """
+        _, T = idx.shape  # noqa: N806
+        at = torch.arange(T, device=idx.device)
+        apart = at[:, None] - at  # (T, T): how far back each key lies
+        mask = (apart >= 0) & (apart < self.block_size)
+        cos, sin = self.angles(at)  # (T, 1, hs/2)
+        x = self.embed(idx)  # (B, T, C)
+        for block in self.blocks:
+            x = block(x, cos, sin, mask)
+        logits = self.score(x)  # (B, T, V)
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the cosines and sines (..., 1, hs/2) of `positions` (...); one for all heads."""
+        angles = positions[..., None, None] * self.freqs
+        return angles.cos(), angles.sin()
+
+    def embed(self, idx: Tensor) -> Tensor:
+        """Look the characters up: (B, T) -> (B, T, C)."""
+        out: Tensor = self.dropout(norm(self.token_embedding_table(idx)))
+        return out
+
+    def score(self, x: Tensor) -> Tensor:
+        """Turn what was thought into capped scores: (B, T, C) -> (B, T, V), in float32."""
+        cap = self.config.logit_cap
+        return cap * torch.tanh(self.lm_head(norm(x)).float() / cap)
+
+    def make_cache(self, batch_size: int) -> RingCache:
+        """Return an empty ring for `batch_size` texts."""
+        c = self.config
+        shape = (c.n_layer, batch_size, c.n_kv_head, c.block_size, c.head_size)
+        keys, values = (torch.zeros(shape, device=self.device) for _ in range(2))
+        return RingCache(keys, values, torch.zeros(batch_size, dtype=torch.long, device=self.device))
+
+    def step(self, idx: Tensor, cache: RingCache) -> Tensor:
+        """Read the newest tokens (B, T) after what `cache` holds; return the logits (B, V) of the next.
+
+        Equal to a full, banded forward over everything that was read.
+        """
+        W = self.block_size  # noqa: N806
+        T = idx.shape[1]  # noqa: N806
+        now = cache.length[:, None] + torch.arange(T, device=idx.device)  # (B, T): where the new tokens stand
+        slots = torch.arange(W, device=idx.device)
+        # What stands in slot s now: the last position before `length` that is s mod W; negative where nothing is yet.
+        past = cache.length[:, None] - 1 - (cache.length[:, None] - 1 - slots) % W  # (B, W)
+        keys_at = torch.cat((past, now), dim=1)  # (B, W + T)
+        apart = now[:, :, None] - keys_at[:, None]  # (B, T, W + T)
+        mask = (apart >= 0) & (apart < W) & (keys_at >= 0)[:, None]
+        cos, sin = self.angles(now)
+        kept = now[:, -W:]  # of a long prompt only the end stays
+        rows = torch.arange(len(idx), device=idx.device)[:, None]
+        x = self.embed(idx)  # (B, T, C)
+        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
+            q, k, v = block.sa.project(norm(x), cos, sin)
+            out = attend(q, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2), mask)  # (B, H, T, hs)
+            keys[rows, :, kept % W] = k[:, :, -W:].transpose(1, 2)
+            values[rows, :, kept % W] = v[:, :, -W:].transpose(1, 2)
+            x = x + block.sa.proj(out.transpose(1, 2).flatten(2))
+            x = x + block.ffwd(norm(x))
+        cache.length += T
+        return self.score(x[:, -1])  # (B, V)
