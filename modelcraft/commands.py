@@ -3,27 +3,36 @@
 Exit code 0 on success, 1 with one sentence on stderr for a user's error, 130 after Ctrl-C with everything saved.
 """
 
+import contextlib
 import json
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from safetensors import SafetensorError
 
 from modelcraft.errors import ConfigError, ModelCraftError, TrainingError
-from modelcraft.ladder import DEFAULT_RUNG, RUNGS, rung_named
+from modelcraft.ladder import DEFAULT_RUNG, RUNGS, Rung, rung_named
+from modelcraft.model import ModelConfig
 from modelcraft.recipe import TrainConfig
+
+if TYPE_CHECKING:
+    from modelcraft.checkpoint import ModelInfo
+    from modelcraft.data import Corpus
+    from modelcraft.parallel import Ranks
+    from modelcraft.tokenizer import CharTokenizer
 
 CORPUS_HELP = "tiny_shakespeare (downloaded on first use), or the path of any UTF-8 text."
 DEVICE_HELP = "cuda, cpu, …; without it the GPU if there is one, else the CPU."
 MODEL_HELP = "A rung's name, a model folder, or a Hub repository user/repo[@revision]."
-Corpus = Annotated[
+CorpusName = Annotated[
     str | None, typer.Option(envvar="MODELCRAFT_CORPUS", help=CORPUS_HELP, show_default="tiny_shakespeare")
 ]
 Device = Annotated[str | None, typer.Option(help=DEVICE_HELP, show_default="auto")]
@@ -58,13 +67,14 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    print(sentence, file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one says it
+        print(sentence, file=sys.stderr)
     sys.exit(code)
 
 
 def train(
     model: Annotated[str, typer.Option(help=f"The rung to train: {', '.join(RUNGS)}.")] = DEFAULT_RUNG,
-    corpus: Corpus = None,
+    corpus: CorpusName = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default="the rung's")] = None,
@@ -94,21 +104,10 @@ def train(
 
     Ctrl-C saves everything; --resume goes on and ends with the same weights as an uninterrupted run.
     """
-    from filelock import FileLock, Timeout
-
-    from modelcraft.data import load_corpus
-    from modelcraft.device import pick_device
-    from modelcraft.export import export
-    from modelcraft.tokenizer import CharTokenizer
-    from modelcraft.train import Trainer, TrainingStoppedError, read_state
+    from modelcraft.parallel import joined
 
     rung = rung_named(model)
     folder = (out or Path("runs") / rung.name).expanduser()
-    recipe, sizes = rung.recipe, vars(rung.config)
-    if resume:  # what the run was started with need not be said again
-        then, _ = read_state(folder)
-        recipe = TrainConfig(**then["config"])
-        sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
     given: dict[str, Any] = {
         "steps": steps,
         "batch_size": batch_size,
@@ -119,63 +118,137 @@ def train(
         "eval_interval": eval_interval,
         "save_interval": save_interval,
     }
-    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
-    _look_ahead_to_push(push_to_hub)
-    text = load_corpus(corpus)
-    tokenizer = CharTokenizer.of(text.text)
-    config = rung.configure({**sizes, **_sizes(set_ or []), "vocab_size": tokenizer.vocab_size})
-    train_data, val_data = text.splits(tokenizer, config.block_size)
-    network = rung.build(config, pick_device(device), seed=recipe.seed)
-
-    _make_parent(folder)
-    _check_is_ours(folder)
-    whole = folder.resolve()  # `.` and `..` have no name
-    try:
-        with FileLock(whole.with_name(f".{whole.name}.lock"), timeout=0):
-            if not resume:
-                _move_aside(folder)
-            about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
-            trainer = Trainer(network, train_data, val_data, recipe, folder, about)
-            if resume:
-                trainer.restore()
-            typer.echo(
-                f"{rung.name}: {network.num_parameters:,} parameters, {text.name} ({len(text.text):,} characters), "
-                f"{recipe.steps:,} steps on {network.device}{', bf16' if trainer.bf16 else ''}",
-                err=True,
-            )
-            trainer.train(progress=True)
-            info = export(trainer, rung, text, tokenizer, folder, progress=True)
-    except KeyboardInterrupt:  # after the training, or a second one during it
-        raise TrainingStoppedError(signal.SIGINT) from None
-    except Timeout:
-        raise TrainingError(
-            f"Another training is running in {str(folder)!r}; wait for it, or name another folder with --out."
-        ) from None
-    typer.echo(
-        f"{folder}/\n"
-        f"  model.safetensors, config.json, README.md   the model, best of step {info.training['best_step']:,}\n"
-        f"  loss_curve.png, metrics.jsonl               how it learned\n"
-        f"Exact validation loss: {info.quoted_loss['nats_per_character']:.4f} nats per character "
-        f"({info.quoted_loss['bits_per_character']:.4f} bits), after {info.training['seconds']:.0f} s of training.\n"
-        f"Play it: python -m modelcraft.generate --model {shlex.quote(str(folder))}"
-    )
+    given = {name: value for name, value in given.items() if value is not None}
+    with joined(device) as (ranks, own_device):
+        if ranks.first:
+            _look_ahead_to_push(push_to_hub)
+        _train(rung, folder, corpus, given, _settings(set_ or []), own_device, resume, ranks)
+        if not ranks.first:
+            return
     if push_to_hub:
         from modelcraft import hub
 
         typer.echo(f"On the Hub: {hub.push(folder, push_to_hub, private=private)}")
 
 
-def _sizes(settings: list[str]) -> dict[str, int]:
-    sizes = {}
-    for setting in settings:
+def _train(
+    rung: Rung,
+    folder: Path,
+    corpus: str | None,
+    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    device: str | None,
+    resume: bool,
+    ranks: "Ranks",
+) -> None:
+    """Train `rung` into `folder`; of several processes the first one alone writes there."""
+    from filelock import FileLock, Timeout
+
+    from modelcraft.data import load_corpus
+    from modelcraft.tokenizer import CharTokenizer
+    from modelcraft.train import TrainingStoppedError, read_state
+
+    recipe, sizes = rung.recipe, vars(rung.config)
+    if resume:  # what the run was started with need not be said again
+        then, _ = read_state(folder)
+        recipe = TrainConfig(**then["config"])
+        sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
+    recipe = replace(recipe, **given)
+    text = load_corpus(corpus)
+    tokenizer = CharTokenizer.of(text.text)
+    config = rung.configure({**sizes, **settings, "vocab_size": tokenizer.vocab_size})
+    text.splits(tokenizer, config.block_size)  # which raises if the text is too short
+
+    _make_parent(folder)
+    _check_is_ours(folder)
+    whole = folder.resolve()  # `.` and `..` have no name
+    lock = FileLock(whole.with_name(f".{whole.name}.lock"), timeout=0) if ranks.first else contextlib.nullcontext()
+    try:
+        with lock:
+            if ranks.first and not resume:
+                _move_aside(folder)
+            ranks.wait()
+            if rung.fit is None:
+                info = _train_by_gradient(rung, folder, text, tokenizer, config, recipe, device, resume, ranks)
+            else:
+                info = _count(rung, folder, text, tokenizer, config)
+    except KeyboardInterrupt:  # after the training, or a second one during it
+        raise TrainingStoppedError(signal.SIGINT) from None
+    except Timeout:
+        raise TrainingError(
+            f"Another training is running in {str(folder)!r}; wait for it, or name another folder with --out."
+        ) from None
+    if info is None:
+        return
+    steps = info.training.get("best_step")
+    typer.echo(
+        f"{folder}/\n"
+        f"  model.safetensors, config.json, README.md   the model{f', best of step {steps:,}' if steps else ''}\n"
+        + ("  loss_curve.png, metrics.jsonl               how it learned\n" if steps is not None else "")
+        + f"Exact validation loss: {info.quoted_loss['nats_per_character']:.4f} nats per character "
+        f"({info.quoted_loss['bits_per_character']:.4f} bits), after {info.training['seconds']:.0f} s of training.\n"
+        f"Play it: python -m modelcraft.generate --model {shlex.quote(str(folder))}"
+    )
+
+
+def _train_by_gradient(
+    rung: Rung,
+    folder: Path,
+    text: "Corpus",
+    tokenizer: "CharTokenizer",
+    config: ModelConfig,
+    recipe: TrainConfig,
+    device: str | None,
+    resume: bool,
+    ranks: "Ranks",
+) -> "ModelInfo | None":
+    from modelcraft.device import pick_device
+    from modelcraft.export import export
+    from modelcraft.train import Trainer
+
+    train_data, val_data = text.splits(tokenizer, config.block_size)
+    network = rung.build(config, pick_device(device), seed=recipe.seed)
+    about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
+    trainer = Trainer(network, train_data, val_data, recipe, folder, about, ranks)
+    if resume:
+        trainer.restore()
+    if ranks.first:
+        typer.echo(
+            f"{rung.name}: {network.num_parameters:,} parameters, {text.name} ({len(text.text):,} characters), "
+            f"{recipe.steps:,} steps on {network.device}{', bf16' if trainer.bf16 else ''}"
+            f"{f', {ranks.world} processes' if ranks.world > 1 else ''}",
+            err=True,
+        )
+    trainer.train(progress=ranks.first)
+    return export(trainer, rung, text, tokenizer, folder, progress=True) if ranks.first else None
+
+
+def _count(rung: Rung, folder: Path, text: "Corpus", tokenizer: "CharTokenizer", config: ModelConfig) -> "ModelInfo":
+    """Make a rung that is not trained by gradient: one look at the training text is all."""
+    from modelcraft.export import write_folder
+
+    assert rung.fit is not None
+    train_data, _ = text.splits(tokenizer, config.block_size)
+    started = time.perf_counter()
+    counted = rung.fit(train_data, config)
+    training = {"characters": len(train_data), "seconds": round(time.perf_counter() - started, 1)}
+    folder.mkdir(exist_ok=True)
+    return write_folder(counted, rung, text, tokenizer, folder, training, progress=True)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for setting in given:
         name, _, value = setting.partition("=")
-        try:
-            sizes[name] = int(value)
-        except ValueError:
-            raise ConfigError(f"--set takes NAME=VALUE with a whole number, not {setting!r}.") from None
         if name == "vocab_size":
             raise ConfigError("vocab_size follows from the corpus; leave it out.")
-    return sizes
+        try:
+            settings[name] = {"true": True, "false": False}.get(value)
+            if settings[name] is None:
+                settings[name] = float(value) if "." in value else int(value)
+        except ValueError:
+            raise ConfigError(f"--set takes NAME=VALUE with a number, true or false, not {setting!r}.") from None
+    return settings
 
 
 def _look_ahead_to_push(repo_id: str | None) -> None:
@@ -226,7 +299,7 @@ def _move_aside(folder: Path) -> None:
 
 def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)] = DEFAULT_RUNG,
-    corpus: Corpus = None,
+    corpus: CorpusName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line of text.")] = False,
     device: Device = None,
 ) -> None:

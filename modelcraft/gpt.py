@@ -11,6 +11,8 @@ out about doing that better stands here, each part in one line of code:
 - ReLU² instead of ReLU in the feed-forward.
 - zeros: the last matrix of each branch and `lm_head` start at 0. An untrained model is then no noise, but a model that
   says ln 65 = 4.1744 exactly, and each branch grows from nothing.
+- noise (`garble`): while it trains, one character in ten that it reads is another one. The text is short, a million
+  characters, and such a model would soon know it by heart; what it never sees twice alike it cannot learn by heart.
 - a cap on the logits (`logit_cap`): 15 · tanh(logits / 15), so that no certainty is without bounds.
 - grouped queries (`n_kv_head`): several query heads share one key and value head; half the cache to read for every
   character that is written.
@@ -44,6 +46,7 @@ class GPTConfig(ModelConfig):
     n_head: int = 4
     n_kv_head: int = 2
     dropout: float = 0.25
+    noise: float = 0.1
     logit_cap: int = 15
 
     def __post_init__(self) -> None:
@@ -68,6 +71,12 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn pairs of numbers in `x` (..., hs) by their position's angle (RoPE, Su et al. 2021); cos, sin (..., hs/2)."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+def garble(idx: Tensor, share: float) -> Tensor:
+    """Put in place of a random `share` of the characters idx (B, T) others of the same batch."""
+    other = idx.flatten()[torch.randint(idx.numel(), idx.shape, device=idx.device)]  # (B, T)
+    return torch.where(torch.rand(idx.shape, device=idx.device) < share, other, idx)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -189,6 +198,8 @@ class GPTLanguageModel(LanguageModel):
         apart = at[:, None] - at  # (T, T): how far back each key lies
         mask = (apart >= 0) & (apart < self.block_size)
         cos, sin = self.angles(at)  # (T, 1, hs/2)
+        if self.training and self.config.noise:
+            idx = garble(idx, self.config.noise)
         x = self.embed(idx)  # (B, T, C)
         for block in self.blocks:
             x = block(x, cos, sin, mask)

@@ -31,6 +31,7 @@ from modelcraft.evaluate import estimate_loss
 from modelcraft.files import replacing, sweep, write_text
 from modelcraft.model import LanguageModel
 from modelcraft.optim import compile_parts, ema, make_optimizers, set_share
+from modelcraft.parallel import Ranks
 from modelcraft.recipe import TrainConfig
 
 METRICS_FILE = "metrics.jsonl"
@@ -53,11 +54,14 @@ class Trainer:
         config: TrainConfig,
         folder: Path,
         about: Mapping[str, Any] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model, self.train_data, self.val_data = model, train_data, val_data
         self.config, self.folder = config, folder
         self.about = dict(about or {})  # what a resumed run must agree on: the rung, its config, the corpus
         self.device = model.device
+        self.ranks = ranks or Ranks()  # which of several processes this one is
+        self.parallel = self.ranks.wrap(model)
         self.step = 0
         self.seconds = 0.0
         self.records: list[dict[str, float]] = []
@@ -105,7 +109,8 @@ class Trainer:
         # Torch's own generators are borrowed for the run and given back as they were.
         devices = [self.device] if self.device.type == "cuda" else []
         with bar, torch.random.fork_rng(devices=devices), _graceful_stop() as stop:
-            sweep(self.folder)
+            if self.ranks.first:
+                sweep(self.folder)
             if self.step == 0:
                 self.save()  # from here on there is always something to resume
             if self.config.compile:
@@ -119,9 +124,9 @@ class Trainer:
                         train=f"{self.records[-1]['train_loss']:.4f}",
                         val=f"{self.records[-1]['val_loss']:.4f}",
                     )
-                if stop:
+                if self.ranks.any(bool(stop)):  # the others must not wait for one that has stopped
                     self.save()
-                    raise TrainingStoppedError(stop[0])
+                    raise TrainingStoppedError(stop[0] if stop else signal.SIGTERM)
                 if self.finished:
                     break
                 started = time.perf_counter()
@@ -136,12 +141,13 @@ class Trainer:
     def _train_step(self) -> None:
         set_share(self.optimizers, self.config.share_at(self.step))
         # Dropout draws from torch's own generators. Seeded for each step they have no state that a resume would need.
-        torch.manual_seed((self.config.seed * 1_000_003 + self.step) % 2**63)
+        torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
         batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
+        share, weight = self.ranks.share(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            _, loss = self.model(**batch)
+            _, loss = self.parallel(**share)
         self.model.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * weight).backward()
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         for optimizer in self.optimizers:
@@ -174,10 +180,16 @@ class Trainer:
         )
         if self.best_record is self.records[-1]:
             self.best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
-        write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        if self.ranks.first:
+            write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def save(self) -> None:
         """Write the whole state of the run, in one file and one step."""
+        if not self.ranks.first:
+            return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         if self.judged is not self.model:
@@ -235,7 +247,7 @@ class Trainer:
                 state.setdefault(int(index), {})[key] = tensor
             optimizer.load_state_dict({"state": state, "param_groups": then["param_groups"]})
         self.generator.set_state(tensors["rng/batches"])
-        write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
+        self._write_metrics()
 
 
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.data import get_batch
 from modelcraft.errors import CorpusError
-from modelcraft.evaluate import PROTOCOL, estimate_loss, exact_loss
+from modelcraft.evaluate import PROTOCOLS, estimate_loss, exact_loss
 from modelcraft.model import ModelConfig
 
 V = len(VOCABULARY)
@@ -82,13 +82,13 @@ def test_a_model_that_knows_all_loses_nearly_nothing():
 def test_bits_are_nats_over_the_logarithm_of_two(language_model):
     loss = exact_loss(language_model, text(100))
     assert loss.bits_per_character == pytest.approx(loss.nats_per_character / math.log(2), rel=1e-12)
-    assert loss.protocol == PROTOCOL
+    assert loss.protocol == "mean over " + PROTOCOLS["disjoint"]
     assert json.loads(json.dumps(loss.as_dict())) == {
         "nats_per_character": loss.nats_per_character,
         "bits_per_character": loss.bits_per_character,
         "characters": 99,
         "window": 4,
-        "protocol": PROTOCOL,
+        "protocol": "mean over " + PROTOCOLS["disjoint"],
     }
 
 

@@ -85,7 +85,7 @@ def assert_same_state(one: Path, other: Path) -> None:
     for name, tensor in tensors.items():
         assert torch.equal(tensor, tensors_too[name]), name
     assert without_seconds(described["records"]) == without_seconds(described_too["records"])
-    for key in ("step", "config", "optimizer", "bf16", "about"):
+    for key in ("step", "config", "optimizers", "bf16", "about"):
         assert described[key] == described_too[key], key
 
 
@@ -179,7 +179,7 @@ def test_no_pickle_in_the_state(tmp_path):
     make_trainer(tmp_path).train()
     with safe_open(tmp_path / STATE_FILE, "pt") as file:
         names = set(file.keys())
-    assert {"rng/batches", "rng/cpu"} <= names
+    assert "rng/batches" in names
     assert any(name.startswith("optimizer/") for name in names)
     assert {path.suffix for path in tmp_path.iterdir()} <= {".safetensors", ".jsonl"}
 
