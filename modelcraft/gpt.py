@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from modelcraft.errors import ConfigError
 from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.ring import RingCache, StepWeights, step_one, versions
 
 ROPE_BASE = 1024  # the slowest of the rotations turns once in some 6,000 characters: far more than the context
 
@@ -151,15 +152,6 @@ class Block(nn.Module):
         return out
 
 
-@dataclass
-class RingCache:
-    """The keys and values of the last `block_size` characters; position p stands in slot p mod block_size."""
-
-    keys: Tensor  # (n_layer, B, H_kv, W, hs)
-    values: Tensor  # (n_layer, B, H_kv, W, hs)
-    length: Tensor  # (B,): how many characters each row has read
-
-
 class GPTLanguageModel(LanguageModel):
     """Score every next character, in view of the last `block_size`."""
 
@@ -175,6 +167,7 @@ class GPTLanguageModel(LanguageModel):
         for name, parameter in self.named_parameters():
             if name.endswith("proj.weight") or name == "lm_head.weight":
                 nn.init.zeros_(parameter)
+        self._step_weights: StepWeights | None = None  # made when the first text is written
         half = config.head_size // 2
         self.register_buffer("freqs", ROPE_BASE ** (-torch.arange(half) / half), persistent=False)  # (hs/2,)
 
@@ -224,23 +217,32 @@ class GPTLanguageModel(LanguageModel):
         return cap * torch.tanh(self.lm_head(norm(x)).float() / cap)
 
     def make_cache(self, batch_size: int) -> RingCache:
-        """Return an empty ring for `batch_size` texts."""
+        """Return an empty ring for `batch_size` texts; it reads the weights as they are now."""
         c = self.config
         shape = (c.n_layer, batch_size, c.n_kv_head, c.block_size, c.head_size)
         keys, values = (torch.zeros(shape, device=self.device) for _ in range(2))
-        return RingCache(keys, values, torch.zeros(batch_size, dtype=torch.long, device=self.device))
+        if self._step_weights is None or self._step_weights.versions != versions(self):
+            self._step_weights = StepWeights.of(self)
+        return RingCache(keys, values, [0] * batch_size, self._step_weights)
 
     def step(self, idx: Tensor, cache: RingCache) -> Tensor:
         """Read the newest tokens (B, T) after what `cache` holds; return the logits (B, V) of the next.
 
         Equal to a full, banded forward over everything that was read.
         """
+        if idx.shape[1] == 1:
+            return step_one(self, idx, cache)
+        return self.step_many(idx, cache)
+
+    def step_many(self, idx: Tensor, cache: RingCache) -> Tensor:
+        """Read the newest tokens (B, T) as `step` does, in the clear way: what `step_one` has to be equal to."""
         W = self.block_size  # noqa: N806
         T = idx.shape[1]  # noqa: N806
-        now = cache.length[:, None] + torch.arange(T, device=idx.device)  # (B, T): where the new tokens stand
+        length = cache.positions[:, None]  # (B, 1)
+        now = length + torch.arange(T, device=idx.device)  # (B, T): where the new tokens stand
         slots = torch.arange(W, device=idx.device)
         # What stands in slot s now: the last position before `length` that is s mod W; negative where nothing is yet.
-        past = cache.length[:, None] - 1 - (cache.length[:, None] - 1 - slots) % W  # (B, W)
+        past = length - 1 - (length - 1 - slots) % W  # (B, W)
         keys_at = torch.cat((past, now), dim=1)  # (B, W + T)
         apart = now[:, :, None] - keys_at[:, None]  # (B, T, W + T)
         mask = (apart >= 0) & (apart < W) & (keys_at >= 0)[:, None]
@@ -250,10 +252,12 @@ class GPTLanguageModel(LanguageModel):
         x = self.embed(idx)  # (B, T, C)
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
             q, k, v = block.sa.project(norm(x), cos, sin)
-            out = attend(q, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2), mask)  # (B, H, T, hs)
-            keys[rows, :, kept % W] = k[:, :, -W:].transpose(1, 2)
+            # `step_one` keeps keys as unit vectors; here they are √hs long.
+            past_keys = keys * self.config.head_size**0.5
+            out = attend(q, torch.cat((past_keys, k), dim=2), torch.cat((values, v), dim=2), mask)  # (B, H, T, hs)
+            keys[rows, :, kept % W] = (k[:, :, -W:] * self.config.head_size**-0.5).transpose(1, 2)
             values[rows, :, kept % W] = v[:, :, -W:].transpose(1, 2)
             x = x + block.sa.proj(out.transpose(1, 2).flatten(2))
             x = x + block.ffwd(norm(x))
-        cache.length += T
+        cache.lengths = [length + T for length in cache.lengths]
         return self.score(x[:, -1])  # (B, V)

@@ -25,8 +25,8 @@ READ_AT_ONCE = 16_384  # characters, where an exact loss is measured: enough to 
 class ModelConfig:
     """What every rung's configuration has; a rung adds its own sizes. Checked where it is made.
 
-    A field is a whole number of at least 1 (or of what its metadata calls `least`), a share from 0 to 1, or a switch,
-    as its type says; `ConfigError` otherwise.
+    A field is a whole number from 1 to a million (or as its metadata says, `least` and `most`), a share from 0 to 1, or
+    a switch, as its type says; `ConfigError` otherwise.
     """
 
     vocab_size: int = 65
@@ -34,14 +34,15 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, least = getattr(self, field.name), field.metadata.get("least", 1)
+            value = getattr(self, field.name)
+            least, most = field.metadata.get("least", 1), field.metadata.get("most", 1_000_000)
             if field.type is bool:
                 if not isinstance(value, bool):
                     raise ConfigError(f"{field.name} must be true or false, not {shown(value)}.")
             elif field.type is float:
                 check_number(field.name, value, 0, 1)
-            elif isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1_000_000:
-                raise ConfigError(f"{field.name} must be a whole number from {least} to 1,000,000, not {shown(value)}.")
+            elif isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ConfigError(f"{field.name} must be a whole number from {least} to {most:,}, not {shown(value)}.")
 
 
 @dataclass
@@ -178,12 +179,14 @@ class LanguageModel(nn.Module):
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode (dropout off) and track no gradient; put it back in the mode it was found in after."""
     was_training = model.training
-    model.eval()
+    if was_training:  # both walk over every part of the model, which a step of a small one would feel
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 @contextlib.contextmanager

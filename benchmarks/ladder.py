@@ -1,0 +1,217 @@
+"""What does each idea buy? Every rung at the same budget, three seeds each, and the block with parts of it taken out.
+
+`python -m benchmarks.ladder` trains them all (`--jobs` at a time, one thread each), keeps each result in
+`docs/ladder.jsonl` as soon as it is there, goes on where it was interrupted, and writes `docs/ladder.md` and
+`docs/ladder.png` from that file; `--write-only` does only the latter. The README shows both.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor, nn
+
+from modelcraft.attention import AveragingLanguageModel, HeadConfig, HeadLanguageModel, MultiHeadConfig
+from modelcraft.attention import KeysAndValues, MultiHeadLanguageModel
+from modelcraft.bigram import BigramConfig, BigramLanguageModel
+from modelcraft.data import load_corpus
+from modelcraft.evaluate import exact_loss
+from modelcraft.model import LanguageModel, seeded
+from modelcraft.optim import make_optimizers, set_share
+from modelcraft.recipe import TrainConfig
+from modelcraft.tokenizer import CharTokenizer
+from modelcraft.transformer import Block, BlockConfig, BlockLanguageModel, FeedForwardLanguageModel
+from modelcraft.transformer import ResidualLanguageModel
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+RESULTS, TABLE, PLOT = DOCS / "ladder.jsonl", DOCS / "ladder.md", DOCS / "ladder.png"
+SEEDS = (1, 2, 3)
+
+
+class BlockWithoutResidual(Block):
+    """The block, but what a layer makes of its input replaces it."""
+
+    def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+        return self.ffwd(self.ln2(self.sa(self.ln1(x), cache)))  # type: ignore[no-any-return]
+
+
+class WithoutResidual(BlockLanguageModel):
+    block = BlockWithoutResidual
+
+
+class WithoutPositions(BlockLanguageModel):
+    """The block, but a character looks the same wherever it stands."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__(config)
+        nn.init.zeros_(self.position_embedding_table.weight)
+        self.position_embedding_table.weight.requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A budget that all rungs get alike."""
+
+    title: str
+    n_embd: int
+    block_size: int
+    recipe: TrainConfig
+    seeds: tuple[int, ...]
+
+
+SETTINGS = {
+    "video": Setting(
+        "the video's small setting: 32 wide, context 8, 5,000 steps of 32 windows, AdamW at a constant 1e-3",
+        n_embd=32,
+        block_size=8,
+        recipe=TrainConfig(steps=5000, batch_size=32, learning_rate=1e-3, warmup_steps=0, decay_share=0.0),
+        seeds=SEEDS[:1],
+    ),
+    "equal": Setting(
+        "equal budget: 64 wide, context 32, 2,000 steps of 32 windows, AdamW at 2e-3, falling to 0 over the second half",
+        n_embd=64,
+        block_size=32,
+        recipe=TrainConfig(steps=2000, batch_size=32, learning_rate=2e-3, warmup_steps=50, decay_share=0.5),
+        seeds=SEEDS,
+    ),
+}
+Maker = Callable[[Setting], LanguageModel]
+RUNGS: dict[str, Maker] = {
+    "bigram": lambda s: BigramLanguageModel(_sized(BigramConfig(), s)),
+    "averaging": lambda s: AveragingLanguageModel(_sized(BigramConfig(), s)),
+    "head": lambda s: HeadLanguageModel(_sized(HeadConfig(), s)),
+    "multihead": lambda s: MultiHeadLanguageModel(_sized(MultiHeadConfig(), s)),
+    "feedforward": lambda s: FeedForwardLanguageModel(_sized(MultiHeadConfig(), s)),
+    "residual": lambda s: ResidualLanguageModel(_sized(BlockConfig(), s)),
+    "block": lambda s: BlockLanguageModel(_sized(BlockConfig(), s)),
+}
+ABLATIONS: dict[str, Maker] = {
+    "block, no residual path": lambda s: WithoutResidual(_sized(BlockConfig(), s)),
+    "block, no layer norm": RUNGS["residual"],
+    "block, no positions": lambda s: WithoutPositions(_sized(BlockConfig(), s)),
+    "block, one head": lambda s: BlockLanguageModel(_sized(replace(BlockConfig(), n_head=1), s)),
+}
+
+
+def _sized(config: Any, setting: Setting) -> Any:
+    return replace(config, n_embd=setting.n_embd, block_size=setting.block_size)
+
+
+def train_one(setting_name: str, name: str, seed: int) -> dict[str, Any]:
+    """Train one model and return its exact loss."""
+    torch.set_num_threads(1)
+    setting = SETTINGS[setting_name]
+    corpus = load_corpus()
+    train_data, val_data = corpus.splits(CharTokenizer.of(corpus.text), setting.block_size)
+    with seeded(seed):
+        model = {**RUNGS, **ABLATIONS}[name](setting)
+    optimizers = make_optimizers(model, setting.recipe)
+    generator = torch.Generator().manual_seed(seed)
+    started = time.perf_counter()
+    for step in range(setting.recipe.steps):
+        set_share(optimizers, setting.recipe.share_at(step))
+        _, loss = model(**model.batch(train_data, setting.recipe.batch_size, generator))
+        model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[union-attr, no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+    return {
+        "setting": setting_name,
+        "rung": name,
+        "seed": seed,
+        "parameters": model.num_parameters,
+        "seconds": round(time.perf_counter() - started, 1),
+        "train_loss": exact_loss(model.eval(), train_data[: len(val_data)]).nats_per_character,
+        "val_loss": exact_loss(model, val_data).nats_per_character,
+    }
+
+
+def read_results() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def summary(results: list[dict[str, Any]], setting: str, name: str) -> tuple[int, list[float]]:
+    rows = [row for row in results if row["setting"] == setting and row["rung"] == name]
+    return rows[0]["parameters"], [row["val_loss"] for row in rows]
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return the tables as Markdown."""
+    lines = [
+        f"Exact validation loss (disjoint windows) at {SETTINGS['equal'].title}; mean and range of three seeds. Beside "
+        f"it, one seed, {SETTINGS['video'].title}.",
+        "",
+        "| rung | parameters | equal budget | range | the step buys | video's setting |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    before = None
+    for name in RUNGS:
+        parameters, losses = summary(results, "equal", name)
+        video = summary(results, "video", name)[1][0]
+        mean = statistics.mean(losses)
+        step = f"{before - mean:+.3f}" if before else ""
+        lines.append(
+            f"| {name} | {parameters:,} | {mean:.3f} | {min(losses):.3f}–{max(losses):.3f} | {step} | {video:.3f} |"
+        )
+        before = mean
+    lines += ["", "| the block without … | parameters | equal budget | range | it costs |", "|---|---:|---:|---:|---:|"]
+    block = statistics.mean(summary(results, "equal", "block")[1])
+    for name in ABLATIONS:
+        parameters, losses = summary(results, "equal", name)
+        mean = statistics.mean(losses)
+        spread = f"{min(losses):.3f}–{max(losses):.3f}"
+        lines.append(
+            f"| {name.removeprefix('block, ')} | {parameters:,} | {mean:.3f} | {spread} | {mean - block:+.3f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(results: list[dict[str, Any]]) -> None:
+    from matplotlib.figure import Figure
+
+    names = [*RUNGS, *ABLATIONS]
+    figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for place, name in enumerate(names):
+        losses = summary(results, "equal", name)[1]
+        color = "#8c2f1b" if name in RUNGS else "#8a8578"
+        axes.barh(place, statistics.mean(losses), color=color, height=0.62)
+        axes.plot(losses, [place] * len(losses), "|", color="#1e1a16", markersize=11)
+        axes.text(max(losses) + 0.012, place, f"{statistics.mean(losses):.3f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(1.7)
+    axes.set_xlabel("exact validation loss, nats per character (equal budget; the strokes are the three seeds)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PLOT)
+
+
+def main(
+    jobs: Annotated[int, typer.Option(help="Models trained at a time.")] = 2,
+    write_only: Annotated[bool, typer.Option("--write-only", help="Only write the table and the plot.")] = False,
+) -> None:
+    done = {(row["setting"], row["rung"], row["seed"]) for row in read_results()}
+    wanted = [("video", name, seed) for name in RUNGS for seed in SETTINGS["video"].seeds]
+    wanted += [("equal", name, seed) for name in [*RUNGS, *ABLATIONS] for seed in SETTINGS["equal"].seeds]
+    left = [] if write_only else [key for key in wanted if key not in done]
+    with ProcessPoolExecutor(jobs) as pool:
+        for future in as_completed([pool.submit(train_one, *key) for key in left]):
+            row = future.result()
+            print(row, flush=True)
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+    results = read_results()
+    TABLE.write_text(table(results), encoding="utf-8")
+    plot(results)
+    print(TABLE.read_text())
+
+
+if __name__ == "__main__":
+    typer.run(main)

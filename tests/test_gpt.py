@@ -1,0 +1,220 @@
+"""The GPT: no look into the future, one memory for all ways of reading, and a start that knows nothing."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import init
+
+from modelcraft.errors import ConfigError
+from modelcraft.generate import SamplingParams, stream
+from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, garble, norm, rotate
+from modelcraft.ladder import RUNGS
+from modelcraft.model import seeded
+
+CONFIG = GPTConfig(vocab_size=11, block_size=8, n_embd=32, n_layer=2, n_head=4, n_kv_head=2, dropout=0.0, noise=0.0)
+
+
+def make_model(config: GPTConfig = CONFIG, random: bool = True) -> GPTLanguageModel:
+    """An untrained model; `random` fills in what starts at zero, without which nothing would depend on anything."""
+    with seeded(1):
+        model = GPTLanguageModel(config)
+        if random:
+            for parameter in model.parameters():
+                init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def some_ids(*shape: int, vocab_size: int = 11) -> torch.Tensor:
+    return torch.randint(vocab_size, shape, generator=torch.Generator().manual_seed(5))
+
+
+def test_an_untrained_model_knows_nothing():
+    model = make_model(GPTConfig(n_layer=1), random=False)
+    idx = some_ids(2, 9, vocab_size=65)
+    logits, loss = model(idx, idx)
+    assert logits.shape == (2, 9, 65)
+    assert loss.item() == pytest.approx(math.log(65), abs=1e-6)
+
+
+@pytest.mark.parametrize("length", [8, 20])  # within the context, and with the band
+def test_no_look_into_the_future(length):
+    model = make_model()
+    idx = some_ids(2, length)
+    before, _ = model(idx)
+    for t in range(1, length):
+        changed = idx.clone()
+        changed[:, t] = (changed[:, t] + 1) % 11
+        after, _ = model(changed)
+        assert torch.equal(after[:, :t], before[:, :t])
+        assert not torch.equal(after[:, t], before[:, t])
+
+
+def test_each_layer_looks_back_one_context():
+    model = make_model()
+    idx = some_ids(1, 40)
+    before, _ = model(idx)
+    changed = idx.clone()
+    changed[0, 10] = (changed[0, 10] + 1) % 11
+    differs = (model(changed)[0] - before).abs().amax(-1)[0] > 1e-6
+    reach = 10 + CONFIG.n_layer * (CONFIG.block_size - 1)
+    assert differs[reach]
+    assert not differs[reach + 1 :].any()
+
+
+SPLITS = [[1] * 40, [5] + [1] * 35, [8] + [1] * 32, [20] + [1] * 20, [3, 9, 1, 27]]
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=str)
+@pytest.mark.parametrize("heads", [(4, 2), (4, 4), (2, 1)], ids=str)
+def test_with_a_memory_as_without(split, heads):
+    model = make_model(GPTConfig(11, 8, 32, 2, *heads, dropout=0.0))
+    idx = some_ids(3, 40)
+    with torch.no_grad():
+        full, _ = model(idx)
+        for step in (model.step, model.step_many):
+            cache, at = model.make_cache(3), 0
+            for length in split:
+                logits = step(idx[:, at : at + length], cache)
+                at += length
+                torch.testing.assert_close(logits, full[:, at - 1], atol=1e-4, rtol=0)
+
+
+def test_rows_of_different_age():
+    """Rows that joined at different times go through one step together and are not disturbed by each other."""
+    model = make_model()
+    idx = some_ids(3, 30)
+    ages = [0, 3, 17]
+    with torch.no_grad():
+        caches = [model.make_cache(1) for _ in ages]
+        for row, (age, cache) in enumerate(zip(ages, caches, strict=True)):
+            if age:
+                model.step(idx[row : row + 1, :age], cache)
+        together = model.make_cache(3)
+        together.keys = torch.cat([cache.keys for cache in caches], dim=1)
+        together.values = torch.cat([cache.values for cache in caches], dim=1)
+        together.lengths = list(ages)
+        for n in range(12):
+            new = torch.stack([idx[row, age + n : age + n + 1] for row, age in enumerate(ages)])
+            alone = torch.cat([model.step(new[row : row + 1], cache) for row, cache in enumerate(caches)])
+            torch.testing.assert_close(model.step(new, together), alone, atol=1e-5, rtol=0)
+
+
+def test_a_memory_reads_the_weights_of_its_time():
+    model = make_model()
+    ids = [1, 2, 3]
+    greedy = SamplingParams(20, temperature=0)
+    list(stream(model, ids, greedy))
+    with torch.no_grad():
+        model.lm_head.weight.copy_(-model.lm_head.weight)
+        after, cache = [], model.make_cache(1)
+        idx = torch.tensor([ids])
+        for _ in range(20):
+            idx = model.step_many(idx, cache).argmax(-1)[:, None]
+            after.append(int(idx))
+    assert list(stream(model, ids, greedy)) == after
+
+
+def test_attention_is_that_of_pytorch():
+    q, k, v = (torch.randn(2, heads, 7, 16) for heads in (4, 2, 2))
+    mask = torch.ones(7, 7).tril().bool()
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+    torch.testing.assert_close(attend(q, k, v, mask), expected)
+
+
+def test_rotation_keeps_lengths_and_sees_only_distances():
+    model = make_model()
+    q, k = torch.randn(2, 1, 8)
+
+    def product(query_at: int, key_at: int) -> torch.Tensor:
+        cos, sin = model.angles(torch.tensor([query_at, key_at]))  # (2, 1, hs/2)
+        return (rotate(q, cos[0], sin[0]) * rotate(k, cos[1], sin[1])).sum()
+
+    cos, sin = model.angles(torch.tensor([12]))
+    torch.testing.assert_close(rotate(q, cos[0], sin[0]).norm(), q.norm())
+    torch.testing.assert_close(product(5, 2), product(12, 9))
+    assert not torch.isclose(product(5, 2), product(9, 2))
+
+
+def test_norm_makes_a_mean_square_of_one():
+    x = 7 * torch.randn(3, 32)
+    torch.testing.assert_close(norm(x).square().mean(-1), torch.ones(3))
+
+
+def test_noise_is_for_training_only():
+    model = make_model(GPTConfig(11, 8, 32, 2, dropout=0.0, noise=0.5))
+    idx = some_ids(4, 8)
+    assert torch.equal(model(idx)[0], model(idx)[0])
+    model.train()
+    assert not torch.equal(model(idx)[0], model(idx)[0])
+
+
+def test_noise_replaces_its_share_by_characters_of_the_batch():
+    idx = some_ids(200, 100, vocab_size=60)
+    noisy = garble(idx, 0.1)
+    changed = (noisy != idx).float().mean().item()
+    assert 0.08 < changed < 0.11  # one in ten, a sixtieth of them by itself
+    assert set(noisy.unique().tolist()) <= set(idx.unique().tolist())
+    assert torch.equal(garble(idx, 0.0), idx)
+
+
+def test_the_cap_holds():
+    model = make_model()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(1000)
+        logits, _ = model(some_ids(2, 8))
+    assert logits.abs().max() <= CONFIG.logit_cap
+
+
+def test_one_batch_is_learned_by_heart():
+    model = make_model(random=False).train()
+    idx = some_ids(2, 9)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(150):
+        _, loss = model(idx[:, :-1], idx[:, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.02
+
+
+def test_on_the_meta_device():
+    rung = RUNGS["gpt"]
+    model = rung.build(rung.config, device="meta")
+    idx = torch.zeros(2, 9, dtype=torch.long, device="meta")
+    logits, loss = model(idx, idx)
+    assert logits.shape == (2, 9, 65)
+    assert loss.device.type == "meta"
+    with torch.no_grad():
+        cache = model.make_cache(2)
+        assert model.step(idx, cache).shape == (2, 65)
+        assert model.step(idx[:, :1], cache).shape == (2, 65)
+
+
+def test_what_ships_is_small_enough():
+    rung = RUNGS["gpt"]
+    model = rung.build(rung.config, device="meta")
+    assert model.num_parameters <= 5_000_000
+    assert rung.config.block_size == 256
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"n_embd": 30}, "n_embd must be a multiple of 2 · n_head = 8, not 30"),
+        ({"n_kv_head": 3}, r"n_head \(4\) must be a multiple of n_kv_head \(3\)"),
+        ({"dropout": 1.5}, "dropout must be a number from 0 to 1"),
+        ({"noise": "much"}, "noise must be a number from 0 to 1"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(settings, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        GPTConfig(**settings)
+
+
+def test_generate_and_stream_agree_within_the_context():
+    """Beyond it they differ: `generate` crops and forgets, the ring's layers remember more."""
+    model = make_model()
+    ids = some_ids(1, 3)
+    written = model.generate(ids, 5, generator=torch.Generator().manual_seed(3))[0, 3:].tolist()
+    assert written == list(stream(model, ids[0].tolist(), SamplingParams(5, temperature=1.0, seed=3)))
