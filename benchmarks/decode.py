@@ -88,7 +88,7 @@ def main(
         "the clear step with a cache": lambda: uncompiled_clear_step(network, ids, length),
         "as shipped (modelcraft.stream)": lambda: ours(network, ids, length),
     }
-    parameters = {name: network.num_parameters for name in ways}
+    parameters = dict.fromkeys(ways, network.num_parameters)
     for kind in ("Llama", "GPT-2"):
         other = transformers_model(kind, network, length)
         name = f"transformers, {kind}-shaped, with its cache"

@@ -16,10 +16,23 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from modelcraft.attention import (
+    AveragingLanguageModel,
+    HeadConfig,
+    HeadLanguageModel,
+    KeysAndValues,
+    MultiHeadConfig,
+    MultiHeadLanguageModel,
+)
+from modelcraft.transformer import (
+    Block,
+    BlockConfig,
+    BlockLanguageModel,
+    FeedForwardLanguageModel,
+    ResidualLanguageModel,
+)
 from torch import Tensor, nn
 
-from modelcraft.attention import AveragingLanguageModel, HeadConfig, HeadLanguageModel, MultiHeadConfig
-from modelcraft.attention import KeysAndValues, MultiHeadLanguageModel
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.data import load_corpus
 from modelcraft.evaluate import exact_loss
@@ -27,8 +40,6 @@ from modelcraft.model import LanguageModel, seeded
 from modelcraft.optim import make_optimizers, set_share
 from modelcraft.recipe import TrainConfig
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.transformer import Block, BlockConfig, BlockLanguageModel, FeedForwardLanguageModel
-from modelcraft.transformer import ResidualLanguageModel
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, TABLE, PLOT = DOCS / "ladder.jsonl", DOCS / "ladder.md", DOCS / "ladder.png"
@@ -75,7 +86,7 @@ SETTINGS = {
         seeds=SEEDS[:1],
     ),
     "equal": Setting(
-        "equal budget: 64 wide, context 32, 2,000 steps of 32 windows, AdamW at 2e-3, falling to 0 over the second half",
+        "equal budget: 64 wide, context 32, 2,000 steps of 32 windows, AdamW at 2e-3, falling to 0 in the second half",
         n_embd=64,
         block_size=32,
         recipe=TrainConfig(steps=2000, batch_size=32, learning_rate=2e-3, warmup_steps=50, decay_share=0.5),
