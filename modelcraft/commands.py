@@ -93,8 +93,11 @@ def train(
     save_interval: Annotated[
         int | None, typer.Option(help="Steps between saved states.", show_default="the rung's")
     ] = None,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Let PyTorch compile it.", show_default="the rung's")
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A size of the model, such as n_embd=64.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the model, such as n_embd=64.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was interrupted.")] = False,
     push_to_hub: Annotated[str | None, typer.Option(metavar="USER/REPO", help="Upload the result.")] = None,
@@ -117,6 +120,7 @@ def train(
         "patience": patience,
         "eval_interval": eval_interval,
         "save_interval": save_interval,
+        "compile": compile_,
     }
     given = {name: value for name, value in given.items() if value is not None}
     with joined(device) as (ranks, own_device):

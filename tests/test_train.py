@@ -112,6 +112,53 @@ def test_the_generators_of_dropout_are_part_of_the_state(tmp_path):
     assert_same_state(tmp_path / "whole", tmp_path / "part")
 
 
+def gpt_trainer(folder: Path) -> Trainer:
+    """A small GPT as the big one is trained: Muon, dropout, noise, bf16 and a running average of the weights."""
+    rung = RUNGS["gpt"]
+    config = replace(rung.config, n_embd=32, n_layer=2, block_size=16)
+    recipe = replace(RECIPE, muon_learning_rate=0.02, average=0.9, weight_decay=0.1, precision="bf16", steps=24)
+    data = torch.tensor([ord(c) % 65 for c in TEXT])
+    return Trainer(rung.build(config, seed=3), data[:3600], data[3600:], recipe, folder, {"rung": "gpt"})
+
+
+def test_the_gpt_with_averaged_weights_resumes_to_the_same_bits(tmp_path):
+    whole = gpt_trainer(tmp_path / "whole")
+    whole.train()
+    part = gpt_trainer(tmp_path / "part")
+    step = part._train_step
+    part._train_step = lambda: (step(), part.step == 12 and signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(TrainingStoppedError):
+        part.train()
+    part = gpt_trainer(tmp_path / "part")
+    part.restore()
+    part.train()
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+    _, tensors = read_state(tmp_path / "part")
+    averaged = {name.removeprefix("average/") for name in tensors if name.startswith("average/")}
+    assert averaged == set(whole.model.state_dict())
+
+
+def test_what_is_measured_and_kept_is_the_average(tmp_path):
+    trainer = gpt_trainer(tmp_path)
+    trainer.train()
+    assert trainer.best_record is trainer.records[-1]  # so that `best` is of the last step
+    by_hand = None
+    again = gpt_trainer(tmp_path / "again")
+    step = again._train_step
+
+    def step_and_average() -> None:
+        nonlocal by_hand
+        before = again.model.lm_head.weight.detach().clone() if by_hand is None else by_hand
+        step()
+        decay = min(0.9, (again.step + 1) / (again.step + 10))
+        by_hand = decay * before + (1 - decay) * again.model.lm_head.weight.detach()
+
+    again._train_step = step_and_average
+    again.train()
+    torch.testing.assert_close(trainer.best["lm_head.weight"], by_hand)
+    assert not torch.allclose(trainer.best["lm_head.weight"], trainer.model.lm_head.weight)
+
+
 def test_training_leaves_the_global_generator_alone(tmp_path):
     torch.manual_seed(0)
     expected = torch.rand(3)
@@ -394,7 +441,7 @@ def test_nothing_is_overwritten(tmp_path, corpus, uninterrupted):
         (["--steps", "many"], "integer"),
         (["--precision", "fp8"], "precision must be one of"),
         (["--device", "warp"], "no device"),
-        (["--set", "n_embd=big"], "whole number"),
+        (["--set", "n_embd=big"], "with a number, true or false"),
         (["--set", "width=3"], "no setting 'width'"),
         (["--nonsense"], "--nonsense"),
         (["--resume"], "no training to resume"),
