@@ -48,7 +48,7 @@ def transformers_model(kind: str, like: GPTLanguageModel, length: int) -> Any:
         gpt2 = GPT2Config(
             vocab_size=c.vocab_size, n_positions=most, n_embd=c.n_embd, n_layer=c.n_layer, n_head=c.n_head
         )
-        return GPT2LMHeadModel(gpt2).eval()
+        return GPT2LMHeadModel(gpt2).requires_grad_(False)
     llama = LlamaConfig(
         vocab_size=c.vocab_size,
         hidden_size=c.n_embd,
@@ -58,7 +58,7 @@ def transformers_model(kind: str, like: GPTLanguageModel, length: int) -> Any:
         num_key_value_heads=c.n_head,
         max_position_embeddings=most,
     )
-    return LlamaForCausalLM(llama).eval()
+    return LlamaForCausalLM(llama).requires_grad_(False)
 
 
 def theirs(network: Any, ids: list[int], length: int) -> None:
@@ -91,6 +91,7 @@ def main(
     parameters = dict.fromkeys(ways, network.num_parameters)
     for kind in ("Llama", "GPT-2"):
         other = transformers_model(kind, network, length)
+        other.train(False)
         name = f"transformers, {kind}-shaped, with its cache"
         parameters[name] = sum(p.numel() for p in other.parameters())
         ways[name] = lambda other=other: theirs(other, ids, length)  # type: ignore[misc]

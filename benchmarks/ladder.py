@@ -130,7 +130,7 @@ def train_one(setting_name: str, name: str, seed: int) -> dict[str, Any]:
         set_share(optimizers, setting.recipe.share_at(step))
         _, loss = model(**model.batch(train_data, setting.recipe.batch_size, generator))
         model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[union-attr, no-untyped-call]
+        loss.backward()
         for optimizer in optimizers:
             optimizer.step()
     return {

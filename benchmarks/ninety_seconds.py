@@ -68,7 +68,7 @@ def stand_in() -> None:
         _, loss = model(**model.batch(train_data, 12, generator))
         assert loss is not None
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -89,10 +89,10 @@ def main(
     if only_stand_in:
         stand_in()
         return
-    rows = []
+    rows: list[tuple[str, int, int, float, float]] = []
     seconds, printed = timed("benchmarks.ninety_seconds", "--only-stand-in")
-    parameters, loss = printed.split()
-    rows.append(("the usual recipe (stand-in)", int(parameters), 2000, seconds, float(loss)))
+    size, reached = printed.split()
+    rows.append(("the usual recipe (stand-in)", int(size), 2000, seconds, float(reached)))
     steps = RUNGS["gpt-mini"].recipe.steps
     for name, n in (("gpt-mini, a few steps", short), ("gpt-mini", steps)):
         with tempfile.TemporaryDirectory() as folder:

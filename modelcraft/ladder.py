@@ -8,11 +8,20 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from modelcraft.attention import (
+    AveragingLanguageModel,
+    HeadConfig,
+    HeadLanguageModel,
+    MultiHeadConfig,
+    MultiHeadLanguageModel,
+)
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.errors import ConfigError, shown
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.model import LanguageModel, ModelConfig, seeded
+from modelcraft.ngram import CountingConfig, CountingLanguageModel, count
 from modelcraft.recipe import TrainConfig
+from modelcraft.transformer import BlockConfig, BlockLanguageModel, FeedForwardLanguageModel, ResidualLanguageModel
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Rung:
     """One rung: `model_class(config)` is the model, `recipe` what `python -m modelcraft.train --model NAME` does.
 
     `stored_as` is how its floats are kept on disk. A rung that is not trained by gradient has a `fit` in place of a
-    recipe: training ids (N,) and config in, model out.
+    recipe: training ids (N,) and config in, model out. `bundled` says whether `weights/` has it.
     """
 
     name: str
@@ -30,6 +39,7 @@ class Rung:
     recipe: TrainConfig = field(default_factory=TrainConfig)
     stored_as: torch.dtype = torch.float32
     fit: Callable[[Tensor, Any], LanguageModel] | None = None
+    bundled: bool = True
 
     def configure(self, settings: Mapping[str, Any]) -> ModelConfig:
         """Return this rung's config with `settings` in place of its own; raises ConfigError for an unknown one."""
@@ -64,9 +74,29 @@ class _NoInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+# The video's small setting: every idea at the same sizes and the same budget.
+_SMALL = TrainConfig(
+    steps=5000,
+    batch_size=32,
+    learning_rate=1e-3,
+    warmup_steps=0,
+    decay_share=0.0,
+    grad_clip=0.0,
+    eval_interval=500,
+    eval_batches=400,
+    save_interval=500,
+)
+
 RUNGS: Mapping[str, Rung] = {
     rung.name: rung
     for rung in (
+        Rung(
+            name="counting",
+            adds="how often each character followed the six before it (Kneser–Ney)",
+            model_class=CountingLanguageModel,
+            config=CountingConfig(),
+            fit=count,
+        ),
         Rung(
             name="bigram",
             adds="a table of what follows each character, learned by gradient",
@@ -83,10 +113,74 @@ RUNGS: Mapping[str, Rung] = {
             ),
         ),
         Rung(
+            name="averaging",
+            adds="the past, every character of it with the same weight",
+            model_class=AveragingLanguageModel,
+            config=BigramConfig(),
+            recipe=_SMALL,
+        ),
+        Rung(
+            name="head",
+            adds="weights that depend on what is there: one head of self-attention",
+            model_class=HeadLanguageModel,
+            config=HeadConfig(),
+            recipe=_SMALL,
+        ),
+        Rung(
+            name="multihead",
+            adds="several heads side by side, and a projection",
+            model_class=MultiHeadLanguageModel,
+            config=MultiHeadConfig(),
+            recipe=_SMALL,
+        ),
+        Rung(
+            name="feedforward",
+            adds="thinking on what was gathered",
+            model_class=FeedForwardLanguageModel,
+            config=MultiHeadConfig(),
+            recipe=_SMALL,
+        ),
+        Rung(
+            name="residual",
+            adds="residual paths, so that three blocks can follow each other",
+            model_class=ResidualLanguageModel,
+            config=BlockConfig(),
+            recipe=_SMALL,
+        ),
+        Rung(
+            name="block",
+            adds="layer norm: the transformer block",
+            model_class=BlockLanguageModel,
+            config=BlockConfig(),
+            recipe=_SMALL,
+        ),
+        Rung(
+            name="gpt-mini",
+            adds="the GPT below, small enough to train in a minute and a half",
+            model_class=GPTLanguageModel,
+            config=GPTConfig(block_size=128, n_embd=128, n_layer=4, n_head=4, n_kv_head=2, dropout=0.0, noise=0.0),
+            stored_as=torch.bfloat16,
+            recipe=TrainConfig(
+                steps=800,
+                batch_size=32,
+                learning_rate=6e-3,
+                muon_learning_rate=0.03,
+                weight_decay=0.1,
+                decay_share=0.7,
+                warmup_steps=0,
+                grad_clip=0.0,
+                eval_interval=200,
+                eval_batches=8,
+                save_interval=400,
+                compile=True,
+            ),
+        ),
+        Rung(
             name="gpt",
             adds="the block repeated, with what the years since GPT-2 found out",
             model_class=GPTLanguageModel,
             config=GPTConfig(),
+            stored_as=torch.bfloat16,
             recipe=TrainConfig(
                 steps=4000,
                 batch_size=16,
@@ -102,6 +196,25 @@ RUNGS: Mapping[str, Rung] = {
                 save_interval=200,
                 compile=True,
             ),
+        ),
+        Rung(
+            name="gpt-video",
+            adds="the video's last model, 384 wide, six layers: for a GPU",
+            model_class=BlockLanguageModel,
+            config=BlockConfig(block_size=256, n_embd=384, n_head=6, n_layer=6, dropout=0.2),
+            recipe=TrainConfig(
+                steps=5000,
+                batch_size=64,
+                learning_rate=3e-4,
+                warmup_steps=0,
+                decay_share=0.0,
+                grad_clip=0.0,
+                eval_interval=500,
+                eval_batches=200,
+                save_interval=500,
+                precision="bf16",
+            ),
+            bundled=False,
         ),
     )
 }

@@ -124,7 +124,8 @@ def step_one(model: "GPTLanguageModel", idx: Tensor, cache: RingCache) -> Tensor
 
 
 def _unit(x: Tensor) -> Tensor:
-    return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(TINY)
+    out: Tensor = x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(TINY)
+    return out
 
 
 def _laid(weight: Tensor) -> Tensor:
