@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from torch import Tensor, nn
+
 from modelcraft.attention import (
     AveragingLanguageModel,
     HeadConfig,
@@ -24,15 +26,6 @@ from modelcraft.attention import (
     MultiHeadConfig,
     MultiHeadLanguageModel,
 )
-from modelcraft.transformer import (
-    Block,
-    BlockConfig,
-    BlockLanguageModel,
-    FeedForwardLanguageModel,
-    ResidualLanguageModel,
-)
-from torch import Tensor, nn
-
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.data import load_corpus
 from modelcraft.evaluate import exact_loss
@@ -40,6 +33,13 @@ from modelcraft.model import LanguageModel, seeded
 from modelcraft.optim import make_optimizers, set_share
 from modelcraft.recipe import TrainConfig
 from modelcraft.tokenizer import CharTokenizer
+from modelcraft.transformer import (
+    Block,
+    BlockConfig,
+    BlockLanguageModel,
+    FeedForwardLanguageModel,
+    ResidualLanguageModel,
+)
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, TABLE, PLOT = DOCS / "ladder.jsonl", DOCS / "ladder.md", DOCS / "ladder.png"
