@@ -9,7 +9,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -128,9 +128,24 @@ def load_folder(
     expected = rung.build(info.config, device="meta").state_dict()
     weights = _read_weights(folder / WEIGHTS_FILE, expected)
     # Only now, when all of it has been checked, is the model made; what is no weight (a mask, say) comes with that.
-    model = rung.build(info.config)
+    model = rung.build(info.config, parts=load_parts(rung.parts, folder, info.vocabulary))
     model.load_state_dict(weights, strict=True)
     return model.to(pick_device(device)).eval(), CharTokenizer(info.vocabulary), info
+
+
+def load_parts(names: Sequence[str], folder: Path, vocabulary: str) -> list[LanguageModel]:
+    """Load the models `names` that the one in `folder` is made of: those that lie beside it, or the bundled ones."""
+    parts = []
+    for name in names:
+        beside = folder.resolve().parent / name
+        part, tokenizer, info = load_folder(beside if (beside / CONFIG_FILE).exists() else WEIGHTS_DIR / name, "cpu")
+        if info.rung != name or tokenizer.vocabulary != vocabulary:
+            raise CheckpointError(
+                f"{str(folder)!r} needs a {name!r} that knows the same characters; train {name!r} on the same text, "
+                f"and put it at {str(beside)!r}."
+            )
+        parts.append(part)
+    return parts
 
 
 def read_info(folder: Path) -> ModelInfo:

@@ -160,6 +160,8 @@ def _train(
     recipe = replace(recipe, **given)
     text = load_corpus(corpus)
     tokenizer = CharTokenizer.of(text.text)
+    if "newline" in sizes and "\n" in tokenizer.vocabulary:
+        settings = {**settings, "newline": tokenizer.vocabulary.index("\n")}
     config = rung.configure({**sizes, **settings, "vocab_size": tokenizer.vocab_size})
     text.splits(tokenizer, config.block_size)  # which raises if the text is too short
 
@@ -229,12 +231,14 @@ def _train_by_gradient(
 
 def _count(rung: Rung, folder: Path, text: "Corpus", tokenizer: "CharTokenizer", config: ModelConfig) -> "ModelInfo":
     """Make a rung that is not trained by gradient: one look at the training text is all."""
+    from modelcraft.checkpoint import load_parts
     from modelcraft.export import write_folder
 
     assert rung.fit is not None
     train_data, _ = text.splits(tokenizer, config.block_size)
+    parts = load_parts(rung.parts, folder, tokenizer.vocabulary)
     started = time.perf_counter()
-    counted = rung.fit(train_data, config)
+    counted = rung.fit(train_data, config, *parts)
     training = {"characters": len(train_data), "seconds": round(time.perf_counter() - started, 1)}
     folder.mkdir(exist_ok=True)
     return write_folder(counted, rung, text, tokenizer, folder, training, progress=True)

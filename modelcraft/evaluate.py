@@ -19,9 +19,9 @@ from modelcraft.model import LanguageModel, evaluating
 PROTOCOLS = {
     "disjoint": "every character but the first, in disjoint windows of the model's context",
     "sliding": "every character but the first, each with the model's whole context before it",
-    "replies": "every character of every reply, after the speech that it answers",
-    "shuffled": "every character of every reply, after a speech that another reply answers",
-    "alone": "every character of every reply, after no speech at all",
+    "right": "every character of every reply, in windows of the decoder's context, given the speech that it answers",
+    "shuffled": "every character of every reply, in windows of the decoder's context, given another's speech",
+    "none": "every character of every reply, in windows of the decoder's context, given no speech",
 }
 KINDS = ("lower-case letters", "capitals", "space", "newline", "punctuation and the rest")
 

@@ -1,7 +1,7 @@
 """The ladder: every rung by its name, with what it is made of and how it is trained."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,11 +16,13 @@ from modelcraft.attention import (
     MultiHeadLanguageModel,
 )
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
+from modelcraft.blend import BlendConfig, BlendLanguageModel
 from modelcraft.errors import ConfigError, shown
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.ngram import CountingConfig, CountingLanguageModel, count
 from modelcraft.recipe import TrainConfig
+from modelcraft.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from modelcraft.transformer import BlockConfig, BlockLanguageModel, FeedForwardLanguageModel, ResidualLanguageModel
 
 
@@ -29,7 +31,8 @@ class Rung:
     """One rung: `model_class(config)` is the model, `recipe` what `python -m modelcraft.train --model NAME` does.
 
     `stored_as` is how its floats are kept on disk. A rung that is not trained by gradient has a `fit` in place of a
-    recipe: training ids (N,) and config in, model out. `bundled` says whether `weights/` has it.
+    recipe: training ids (N,), config and parts in, model out. `bundled` says whether `weights/` has it,
+    `parts` names the rungs that it is made of.
     """
 
     name: str
@@ -38,8 +41,9 @@ class Rung:
     config: ModelConfig
     recipe: TrainConfig = field(default_factory=TrainConfig)
     stored_as: torch.dtype = torch.float32
-    fit: Callable[[Tensor, Any], LanguageModel] | None = None
+    fit: Callable[..., LanguageModel] | None = None
     bundled: bool = True
+    parts: tuple[str, ...] = ()
 
     def configure(self, settings: Mapping[str, Any]) -> ModelConfig:
         """Return this rung's config with `settings` in place of its own; raises ConfigError for an unknown one."""
@@ -48,17 +52,26 @@ class Rung:
             raise ConfigError(f"The rung {self.name!r} has no setting {shown(unknown[0])}; it has {', '.join(known)}.")
         return type(self.config)(**settings)
 
-    def build(self, config: ModelConfig, device: torch.device | str = "cpu", seed: int = 1337) -> LanguageModel:
+    def build(
+        self,
+        config: ModelConfig,
+        device: torch.device | str = "cpu",
+        seed: int = 1337,
+        parts: Sequence[LanguageModel] = (),
+    ) -> LanguageModel:
         """Make the untrained model; the same seed gives the same numbers on every device.
 
-        On the device `meta` nothing is allocated: that is how a config is looked at before it is trusted.
+        `parts` are the trained models that it is made of, if it is. On the device `meta` nothing is allocated, and the
+        parts need not be given: that is how a config is looked at before it is trusted.
         """
         if torch.device(device).type == "meta":
+            rungs = [RUNGS[name] for name in self.parts]
+            parts = [rung.build(replace(rung.config, vocab_size=config.vocab_size), device) for rung in rungs]
             with torch.device("meta"), _NoInit():
-                model: LanguageModel = self.model_class(config)
+                model: LanguageModel = self.model_class(config, *parts)
             return model
         with seeded(seed):
-            model = self.model_class(config)
+            model = self.model_class(config, *parts)
         return model.to(device)
 
 
@@ -72,6 +85,12 @@ class _NoInit(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
+
+
+def _fit_blend(train_data: Tensor, config: BlendConfig, *parts: LanguageModel) -> LanguageModel:
+    from modelcraft.blending import fit_blend  # it trains a network, and the trainer comes after the ladder
+
+    return fit_blend(train_data, config, *parts)
 
 
 # The video's small setting: every idea at the same sizes and the same budget.
@@ -155,6 +174,22 @@ RUNGS: Mapping[str, Rung] = {
             recipe=_SMALL,
         ),
         Rung(
+            name="encoder-decoder",
+            adds="a second text: the encoder reads a speech, the decoder answers it",
+            model_class=EncoderDecoder,
+            config=EncoderDecoderConfig(n_embd=160, n_layer=3, n_head=4, dropout=0.2),
+            recipe=TrainConfig(
+                steps=3000,
+                batch_size=32,
+                learning_rate=2e-3,
+                warmup_steps=100,
+                weight_decay=0.1,
+                eval_interval=300,
+                eval_batches=20,
+                save_interval=300,
+            ),
+        ),
+        Rung(
             name="gpt-mini",
             adds="the GPT below, small enough to train in a minute and a half",
             model_class=GPTLanguageModel,
@@ -196,6 +231,14 @@ RUNGS: Mapping[str, Rung] = {
                 save_interval=200,
                 compile=True,
             ),
+        ),
+        Rung(
+            name="blend",
+            adds="what counting remembers, mixed into what the GPT learned",
+            model_class=BlendLanguageModel,
+            config=BlendConfig(),
+            parts=("gpt", "counting"),
+            fit=_fit_blend,
         ),
         Rung(
             name="gpt-video",

@@ -100,7 +100,7 @@ class CountingLanguageModel(LanguageModel):
     (c − D) / c(h) of each. Where the last digit is 0, a share is the γ of the context before it.
     """
 
-    protocols: ClassVar[tuple[str, ...]] = ("sliding",)  # a window of six characters side by side would be no context
+    protocols: ClassVar[tuple[str, ...]] = ("sliding",)  # windows of six characters side by side have no context
     config: CountingConfig
     keys: Tensor
     counts: Tensor

@@ -1,0 +1,146 @@
+"""A play as speeches and replies: what the encoder–decoder is trained and measured on.
+
+In tiny Shakespeare a speech ends with a blank line, and the next one answers it. So a text falls into speeches, each
+with every character up to its second newline in a row, and each but the first is the reply to the one before.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modelcraft.errors import ConfigError, CorpusError
+from modelcraft.evaluate import ExactLoss
+from modelcraft.model import LanguageModel, evaluating
+
+SOURCES = {"right": "the speech that it answers", "shuffled": "the speech that another answers", "none": "no speech"}
+PROTOCOL = "mean over every character of every reply, in disjoint windows of the model's context, given {}"
+NOTHING, NO_TARGET = -1, -100  # what fills up the rows of a batch: no character to read, none to predict
+UNPROMPTED_SHARE = 0.1  # so many replies are learned without the speech, or "none" would be a sight never seen before
+
+
+def cut_speeches(data: Tensor, newline: int) -> list[tuple[int, int]]:
+    """Return where each speech of `data` (N,) starts and ends; together they are all of it.
+
+    A speech ends after the second of two newlines that are both its own; the last one need not.
+    """
+    is_newline = data == newline
+    start, spans = 0, []
+    for end in ((is_newline[:-1] & is_newline[1:]).nonzero().flatten() + 2).tolist():
+        if end - start >= 2:  # of three newlines in a row the third begins the next speech
+            spans.append((start, end))
+            start = end
+    if start < len(data):
+        spans.append((start, len(data)))
+    return spans
+
+
+def as_source(speech: Tensor, newline: int, block_size: int) -> Tensor:
+    """Return what an encoder reads of `speech` (N,): its last `block_size` characters, less the newlines at the end."""
+    speech = speech[-block_size:]
+    if speech.is_meta:
+        return speech
+    words = (speech != newline).nonzero()
+    return speech[: int(words[-1]) + 1] if len(words) else speech[:0]
+
+
+class Dialogue:
+    """The replies in `data` (N,), in windows of at most `block_size` characters, each with the speech it answers.
+
+    A reply longer than a window is cut into several, one after the other, so that every character of every reply is
+    predicted in one window and in no other. A batch is what the model's `forward` takes, by name: `source` (B, S), the
+    speeches; `idx` (B, T), the character before each window and all of the window but its last; `targets` (B, T), the
+    window. The character before a reply is the newline that ended the speech, so a decoder starts from a newline.
+    Raises CorpusError for a text without two speeches.
+    """
+
+    def __init__(self, data: Tensor, newline: int, block_size: int) -> None:
+        spans = cut_speeches(data, newline)
+        if len(spans) < 2:
+            raise CorpusError(
+                "A model of replies needs speeches with a blank line after each, and this text (or its last tenth) has "
+                "no two of them; use a longer text, or one with blank lines."
+            )
+        self.data, self.newline = data, newline
+        self.block_size = block_size
+        sources, windows, replies = [], [], []
+        for reply, ((start, end), (first, last)) in enumerate(itertools.pairwise(spans)):
+            sources.append((max(start, end - block_size), len(as_source(data[start:end], newline, block_size))))
+            for begin in range(first, last, block_size):
+                windows.append((begin, min(block_size, last - begin)))
+                replies.append(reply)
+        self.sources = torch.tensor(sources)  # (R, 2): where the speech that each reply answers starts, how long it is
+        self.windows = torch.tensor(windows)  # (W, 2): where each window starts, how long it is
+        self.replies = torch.tensor(replies)  # (W,): which reply each window is of
+
+    @property
+    def characters(self) -> int:
+        """How many characters the replies have."""
+        return int(self.windows[:, 1].sum())
+
+    def batch(
+        self, batch_size: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
+    ) -> dict[str, Tensor]:
+        """Draw `batch_size` windows, a tenth of them with no speech to answer; `generator` (on the CPU) decides all."""
+        drawn = torch.randint(len(self.windows), (batch_size,), generator=generator)  # (B,)
+        sources = self.sources[self.replies[drawn]]  # (B, 2)
+        unprompted = torch.rand(batch_size, generator=generator) < UNPROMPTED_SHARE
+        sources[unprompted, 1] = 0
+        return self._rows(self.windows[drawn], sources, device)
+
+    def batches(
+        self, rows: int, source: str = "right", device: torch.device | str | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """Yield all windows once, up to `rows` at a time, with the speech that each answers, another's, or none."""
+        if source not in SOURCES:
+            raise ConfigError(f"source must be one of {', '.join(SOURCES)}, not {source!r}.")
+        sources = self.sources.clone()  # (R, 2)
+        if source == "shuffled":
+            # All replies in a random circle: each is given the speech of the next, so none keeps its own.
+            circle = torch.randperm(len(sources), generator=torch.Generator().manual_seed(0))
+            sources[circle] = self.sources[circle.roll(-1)]
+        elif source == "none":
+            sources[:, 1] = 0
+        order = self.windows[:, 1].argsort(stable=True)  # like lengths together: little to fill up
+        for some in torch.split(order, rows):
+            yield self._rows(self.windows[some], sources[self.replies[some]], device)
+
+    def _rows(self, windows: Tensor, sources: Tensor, device: torch.device | str | None) -> dict[str, Tensor]:
+        before = windows - torch.tensor([1, 0])  # one character earlier, equally long
+        return {
+            "source": self._cut(sources, NOTHING, device),
+            "idx": self._cut(before, self.newline, device),
+            "targets": self._cut(windows, NO_TARGET, device),
+        }
+
+    def _cut(self, spans: Tensor, filling: int, device: torch.device | str | None) -> Tensor:
+        """Cut pieces (B, 2), each a start and a length, out of the text, and fill the rows up on the right: (B, T)."""
+        starts, lengths = spans[:, :1], spans[:, 1:]  # (B, 1) each
+        offsets = torch.arange(int(lengths.max()))  # (T,)
+        places = (starts + offsets).clamp(max=len(self.data) - 1)  # (B, T)
+        rows = self.data[places.to(self.data.device)]
+        rows = rows.masked_fill((offsets >= lengths).to(rows.device), filling)
+        return rows.to(device if device is not None else rows.device)
+
+
+def reply_loss(model: LanguageModel, dialogue: Dialogue, source: str = "right") -> ExactLoss:
+    """Return the mean loss over every character of every reply, once each.
+
+    `source` says what the encoder reads: the `right` speech, a `shuffled` one (always the same other reply's), or
+    `none`. What `right` is better by is what the model takes from the speech.
+    """
+    total = 0.0
+    with evaluating(model):
+        for batch in dialogue.batches(max(1, 16_384 // dialogue.block_size), source, model.device):
+            logits, _ = model(batch["idx"], source=batch["source"])  # (B, T, V)
+            targets = batch["targets"].flatten().cpu()
+            losses = F.cross_entropy(
+                logits.float().flatten(0, 1).cpu(), targets, reduction="none", ignore_index=NO_TARGET
+            )
+            total += float(losses.double().sum())
+    nats = total / dialogue.characters
+    protocol = PROTOCOL.format(SOURCES[source])
+    return ExactLoss(nats, nats / math.log(2), dialogue.characters, dialogue.block_size, protocol)

@@ -1,0 +1,220 @@
+"""Rung: the encoder–decoder, which answers a speech with a speech.
+
+The idea. All rungs so far go on with the text that they are given. Here there are two: one that is already there, and
+one that is to be written. An encoder reads the first, a speech of the play, as a whole: its blocks have no mask, every
+character may look at all others. A decoder writes the second, the reply, as a GPT would, and in each of its blocks it
+also looks at the speech: the queries come from the reply, the keys and values from what the encoder made of the speech,
+
+    wei = softmax(q(reply) @ k(speech)ᵀ / √head_size),    out = wei @ v(speech).
+
+That is cross-attention. It is all that is new: no mask in the encoder, a third layer in the decoder's blocks. The
+transformer of 2017 was this one, made for translation; a GPT is its decoder alone.
+
+What it buys shows when the speech is changed: `reply_loss` measures the replies with the right speech in the encoder,
+with another one, and with none. If cross-attention were not used, the three would be equal.
+
+Before you run it: a mask kept every rung from peeking at what it has to predict. Why may the encoder do without?
+(What is to be predicted is the reply, and none of it is in the speech.)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modelcraft.attention import KeysAndValues
+from modelcraft.data import Batch
+from modelcraft.dialogue import NO_TARGET, Dialogue, as_source
+from modelcraft.errors import ConfigError
+from modelcraft.model import READ_AT_ONCE, LanguageModel, evaluating
+from modelcraft.sampling import SamplingParams, sample
+from modelcraft.transformer import BlockConfig, DecoderBlock, EncoderBlock
+
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig(BlockConfig):
+    """The sizes of an encoder–decoder: `n_layer` blocks each, a context of `block_size` each.
+
+    `newline` is the id of the newline: a reply begins after one and ends with two.
+    """
+
+    block_size: int = 128
+    n_embd: int = 128
+    newline: int = field(default=0, metadata={"least": 0})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.newline >= self.vocab_size:
+            raise ConfigError(
+                f"newline must be a token of the vocabulary, below {self.vocab_size}, not {self.newline}."
+            )
+
+
+@dataclass
+class Heard:
+    """What the decoder looks at: the keys and values (B, nh, S, H) that its blocks make of the speech."""
+
+    offered: list[tuple[Tensor, Tensor]]
+    visible: Tensor  # (B, 1, 1, S): false where a row is only filled up
+
+
+@dataclass
+class Turn:
+    """One reply while it is written, and the speech it answers."""
+
+    source: Tensor  # (S,)
+    reply: Tensor  # (T,): the newline that it starts from, and what was written
+    heard: Heard | None = None  # the speech, once it has been read
+    known: KeysAndValues = field(default_factory=KeysAndValues)  # what the decoder has computed of the reply so far
+    done: int = 0  # of so many of its characters
+
+
+class EncoderDecoder(LanguageModel):
+    """Score the next character of a reply from the reply so far and the speech that it answers.
+
+    To `generate` and `step` the first context is the speech, and the text is the reply. After its blank line the play
+    goes on: the reply is the next speech, and the model answers itself.
+    """
+
+    protocols: ClassVar[tuple[str, ...]] = ("right", "shuffled", "none")
+    config: EncoderDecoderConfig
+
+    def __init__(self, config: EncoderDecoderConfig) -> None:
+        super().__init__(config)
+        self._dialogues: dict[int, Dialogue] = {}
+        self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)  # the same for both texts
+        self.source_position_embedding_table = nn.Embedding(1 + config.block_size, config.n_embd)
+        self.encoder_blocks = nn.ModuleList([EncoderBlock(config) for _ in range(config.n_layer)])
+        self.ln_source = nn.LayerNorm(config.n_embd)
+        self.position_embedding_table = nn.Embedding(config.block_size, config.n_embd)
+        self.blocks = nn.ModuleList([DecoderBlock(config) for _ in range(config.n_layer)])
+        self.ln_f = nn.LayerNorm(config.n_embd)
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size)
+        nn.init.normal_(self.lm_head.weight, std=0.02)  # even first guesses, as in the bigram model
+        nn.init.zeros_(self.lm_head.bias)
+
+    def batch(
+        self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None
+    ) -> Batch:
+        """Draw windows of replies in `data` (N,), with the speeches that they answer."""
+        return self.dialogue(data).batch(batch_size, generator, self.device)
+
+    def windows(self, data: Tensor, protocol: str) -> Iterator[Batch]:
+        """Cut `data` (N,) into all of its replies, with the `right` speech, a `shuffled` one, or `none`."""
+        return self.dialogue(data).batches(max(1, READ_AT_ONCE // self.block_size), protocol)
+
+    def dialogue(self, data: Tensor) -> Dialogue:
+        """Find the speeches in `data` (N,); those of a text that was asked for before are remembered."""
+        known = self._dialogues.get(id(data))
+        if known is None or known.data is not data:
+            known = self._dialogues[id(data)] = Dialogue(data, self.config.newline, self.block_size)
+        return known
+
+    def encode(self, source: Tensor) -> Heard:
+        """Read speeches (B, S), S <= block_size; shorter ones are filled up with -1 on the right."""
+        # A newline goes before each: so even an empty speech is something to look at, and softmax has a sum.
+        source = F.pad(source, (1, 0), value=self.config.newline)  # (B, 1+S)
+        visible = (source >= 0)[:, None, None, :]  # (B, 1, 1, 1+S): to every head and every position that asks
+        tok_emb = self.token_embedding_table(source.clamp(min=0))  # (B, 1+S, C)
+        pos_emb = self.source_position_embedding_table(torch.arange(source.shape[1], device=source.device))
+        x = tok_emb + pos_emb  # (B, 1+S, C)
+        for block in self.encoder_blocks:
+            x = block(x, visible)
+        x = self.ln_source(x)
+        return Heard([block.ca.offer(x) for block in self.blocks], visible)  # type: ignore[operator, union-attr]
+
+    def decode(self, idx: Tensor, heard: Heard, known: KeysAndValues | None = None, start: int = 0) -> Tensor:
+        """Score the next characters of replies, (B, T) -> (B, T, V).
+
+        With `known` the `start` characters before `idx` have been read, and only `idx` is.
+        """
+        tok_emb = self.token_embedding_table(idx)  # (B, T, C)
+        pos_emb = self.position_embedding_table(torch.arange(start, start + idx.shape[1], device=idx.device))  # (T, C)
+        x = tok_emb + pos_emb  # (B, T, C)
+        for block, (k, v) in zip(self.blocks, heard.offered, strict=True):
+            x = block(x, k, v, heard.visible, known)
+        logits: Tensor = self.lm_head(self.ln_f(x))  # (B, T, V)
+        return logits
+
+    def forward(
+        self, idx: Tensor, targets: Tensor | None = None, source: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats over those that are not -100.
+
+        `idx` (B, T) begins with a newline, or in the middle of a reply; `source` (B, S) are the speeches, filled up
+        with -1, or None: there was no speech.
+        """
+        if source is None:
+            source = idx[:, :0]  # (B, 0)
+        logits = self.decode(idx, self.encode(source))
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
+
+    def hear(self, speech: Tensor) -> Turn:
+        """Begin the reply to `speech` (N,)."""
+        newline, block_size = self.config.newline, self.block_size
+        return Turn(as_source(speech, newline, block_size), speech.new_full((1,), newline))
+
+    def read(self, turn: Turn, token: Tensor) -> Turn:
+        """Append `token` (1,) to the reply; if that ends it, return the turn that answers it."""
+        turn.reply = torch.cat((turn.reply, token))
+        written = turn.reply[1:]
+        ended = len(written) >= 2 and not written.is_meta and bool((written[-2:] == self.config.newline).all())
+        return self.hear(written) if ended else turn
+
+    def generate(
+        self,
+        idx: Tensor,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Answer the speeches `idx` (B, T) with `max_new_tokens` characters; returns both, (B, T + new).
+
+        This is the slow and clear version of `step`: the speech and the reply are read anew for every character.
+        """
+        params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p)
+        self.check_context(idx)
+        turns = [self.hear(speech) for speech in idx]
+        with evaluating(self):
+            for _ in range(params.max_new_tokens):
+                rows = [self(turn.reply[None, -self.block_size :], source=turn.source[None])[0] for turn in turns]
+                logits = torch.cat([row[:, -1] for row in rows])  # (B, V): each reply is as long as it is
+                idx_next = sample(logits, params, generator)[:, None]  # (B, 1)
+                turns = [self.read(turn, token) for turn, token in zip(turns, idx_next, strict=True)]
+                idx = torch.cat((idx, idx_next), dim=1)  # (B, T+1)
+        return idx
+
+    def make_cache(self, batch_size: int) -> list[Turn]:
+        """Return an empty memory: the turns of the `batch_size` plays that the first step will begin."""
+        return []
+
+    def step(self, idx: Tensor, cache: Any) -> Tensor:
+        """Read the newest tokens (B, T), T >= 1: at first the speeches, then what was written; return logits (B, V).
+
+        Each row is a play of its own, at its own place. A speech is encoded once, and of a reply only what is new is
+        read, unless it is longer than the context: then that is read again, as in all rungs.
+        """
+        if not cache:
+            cache.extend(self.hear(speech) for speech in idx)
+        else:
+            for row, tokens in enumerate(idx):
+                for token in tokens.split(1):
+                    cache[row] = self.read(cache[row], token)
+        return torch.cat([self._score(turn) for turn in cache])  # (B, V)
+
+    def _score(self, turn: Turn) -> Tensor:
+        if turn.heard is None:
+            turn.heard = self.encode(turn.source[None])
+        if len(turn.reply) > self.block_size:
+            return self.decode(turn.reply[None, -self.block_size :], turn.heard)[:, -1]
+        newest = turn.reply[None, turn.done :]  # (1, T)
+        logits = self.decode(newest, turn.heard, turn.known, start=turn.done)
+        turn.done = len(turn.reply)
+        return logits[:, -1]  # (1, V)
