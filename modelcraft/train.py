@@ -139,7 +139,8 @@ class Trainer:
             self.save()
 
     def _train_step(self) -> None:
-        set_share(self.optimizers, self.config.share_at(self.step))
+        self.model.noise_share = self.config.share_at(self.step)
+        set_share(self.optimizers, self.model.noise_share)
         # Dropout draws from torch's own generators. Seeded for each step they have no state that a resume would need.
         torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
         batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
