@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from modelcraft.data import UNSCORED
 from modelcraft.errors import CheckpointError, ConfigError, CorpusError
 from modelcraft.model import LanguageModel, ModelConfig, evaluating
 from modelcraft.ngram import CountingLanguageModel, scored
@@ -134,20 +135,20 @@ def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24)
 
     So the parts here are not those of the finished model: make both from the first nine tenths of the training text,
     by the same recipes, fit w on the last tenth of it, and load w into a blend of those that were made from all of it.
-    The validation text is never looked at. A level that hardly occurs stays near one half.
-    Returns the loss that is
+    The validation text is never looked at. A level that hardly occurs stays near one half. Returns the loss that is
     left, in nats per character. Raises CorpusError for a text without a pair of characters.
     """
     if len(held_out) < 2:
         raise CorpusError("The weights of a blend need a text of at least two characters to be fitted on.")
     found = []
     with evaluating(blend):
-        # In windows of the network's context, as the loss is measured: neither part sees what is before its window.
-        windows = (torch.split(ids, blend.block_size) for ids in (held_out[:-1], held_out[1:]))  # (T,) each
-        for x, y in zip(*windows, strict=True):
-            idx, answer = x[None].to(blend.device), y[None, :, None].to(blend.device)  # (1, T), (1, T, 1)
-            learned, counted = (part(idx)[0].log_softmax(-1).gather(-1, answer)[0, :, 0] for part in blend.parts)
-            found.append(torch.stack((blend.levels(idx)[0], learned, counted)).cpu().double())  # (3, T)
+        for batch in blend.windows(held_out, blend.protocols[0]):  # as the loss is measured
+            idx, targets = (batch[name].to(blend.device) for name in ("idx", "targets"))  # (rows, T) each
+            scored_here = targets != UNSCORED
+            answer = targets.clamp(min=0)[..., None]  # (rows, T, 1)
+            learned, counted = (part(idx)[0].log_softmax(-1).gather(-1, answer)[..., 0] for part in blend.parts)
+            rows = torch.stack((blend.levels(idx), learned, counted))  # (3, rows, T)
+            found.append(rows[:, scored_here].cpu().double())  # (3, n)
     levels, learned, counted = torch.cat(found, dim=1)  # (N-1,) each
     levels, counted, gain = levels.long(), counted.exp(), learned.exp() - counted.exp()
     low = torch.zeros(blend.config.levels, dtype=torch.float64)
