@@ -12,8 +12,8 @@ out about doing that better stands here, each part in one line of code:
 - zeros: the last matrix of each branch and `lm_head` start at 0. An untrained model is then no noise, but a model that
   says ln 65 = 4.1744 exactly, and each branch grows from nothing.
 - noise (`garble`): while it trains, one character in ten that it reads is another one. The text is short, a million
-  characters, and such a model would soon know it by heart; what it never sees twice alike it cannot learn by heart. The noise falls with the learning rate: at the end the
-  model reads the text as it is.
+  characters, and such a model would soon know it by heart; what it never sees twice alike it cannot learn by heart.
+  The noise falls with the learning rate: at the end the model reads the text as it is.
 - a cap on the logits (`logit_cap`): 15 · tanh(logits / 15), so that no certainty is without bounds.
 - grouped queries (`n_kv_head`): several query heads share one key and value head; half the cache to read for every
   character that is written.

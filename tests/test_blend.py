@@ -8,6 +8,7 @@ from modelcraft import blend as blend_module
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.blend import BlendConfig, BlendLanguageModel, fit_weights
 from modelcraft.errors import CheckpointError, ConfigError, CorpusError
+from modelcraft.evaluate import exact_loss
 from modelcraft.generate import stream
 from modelcraft.model import ModelConfig, evaluating
 from modelcraft.ngram import CountingConfig, count
@@ -202,11 +203,9 @@ def halves():
 def test_the_fit_is_the_best_there_is(halves):
     """Against a search: no weight of any level can be changed to the better."""
     model, held_out, *_ = halves
-    x, y = held_out[:-1].view(-1, T), held_out[1:].view(-1, T)
 
     def loss():
-        with torch.no_grad():
-            return model(x, y)[1].item()
+        return exact_loss(model, held_out).nats_per_character
 
     fitted = fit_weights(model, held_out)
     assert fitted == pytest.approx(loss(), abs=1e-5)
@@ -227,15 +226,11 @@ def test_a_blend_is_better_than_either_on_new_text(halves):
         assert model(x, y)[1].item() < min(alone) - 0.02
 
 
-def test_the_fit_asks_both_parts_with_the_same_past():
-    """A window's first character has nothing before it, for the counts as for the network: as the loss is measured."""
+def test_the_fit_is_measured_as_the_loss_is():
+    """With the whole context before each character, where there is one: so are the losses that are published."""
     text = encoded(CHAIN.text(400, seed=2))
     model = blended(knowing_network(), counted(CHAIN.text(400, seed=1), 5))
-    short = fit_weights(model, text)
-    windows = [(text[i : i + T], text[i + 1 : i + T + 1]) for i in range(0, 399, T)]  # the last is shorter
-    with torch.no_grad():
-        total = sum(model(x[: len(y)][None], y[None])[1].item() * len(y) for x, y in windows)
-    assert short == pytest.approx(total / 399, abs=1e-5)
+    assert fit_weights(model, text) == pytest.approx(exact_loss(model, text, "sliding").nats_per_character, abs=1e-5)
 
 
 def test_a_level_that_never_occurs_stays_between_the_two():
