@@ -55,7 +55,7 @@ def model_folder(tmp_path, tiny_model):
         vocabulary=VOCABULARY,
         corpus={"name": "synthetic", "sha256": "0" * 64, "characters": 1_000},
         training={"steps": 10, "seed": 1},
-        losses={"nats_per_character": 2.5, "bits_per_character": 3.6},
+        losses={"disjoint": {"nats_per_character": 2.5, "bits_per_character": 3.6}},
     )
     save_folder(folder, tiny_model, info, "# A card\n")
     return folder

@@ -1,8 +1,9 @@
 import dataclasses
+import math
 
 import pytest
 import torch
-from helpers import assert_one_sentence
+from helpers import assert_one_sentence, spread
 
 from modelcraft.checkpoint import WEIGHTS_DIR
 from modelcraft.errors import ConfigError
@@ -11,6 +12,11 @@ from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.recipe import TrainConfig
 
 every_rung = pytest.mark.parametrize("name", RUNGS)
+
+
+def made(rung, device="cpu", seed=1337):
+    """The untrained model, with untrained parts if it is made of some."""
+    return rung.build(rung.config, device, seed, [made(RUNGS[part], device) for part in rung.parts])
 
 
 def test_the_default_is_a_rung():
@@ -28,7 +34,7 @@ def test_a_rung_says_what_it_is(name):
     assert rung.model_class.__doc__
 
 
-@every_rung
+@pytest.mark.parametrize("name", [name for name, rung in RUNGS.items() if rung.bundled])
 def test_a_rung_has_bundled_weights(name):
     assert {"config.json", "model.safetensors", "README.md"} <= {p.name for p in (WEIGHTS_DIR / name).iterdir()}
 
@@ -37,22 +43,60 @@ def test_a_rung_has_bundled_weights(name):
 def test_a_seed_makes_the_model(name):
     rung = RUNGS[name]
     before = torch.get_rng_state()
-    first, second, other = (rung.build(rung.config, seed=seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (made(rung, seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], second[key]) for key in first)
-    assert any(not torch.equal(first[key], other[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first) or rung.fit  # counts begin with nothing
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @every_rung
 def test_on_meta_it_has_the_same_shapes_and_no_numbers(name):
     rung = RUNGS[name]
-    real, meta = rung.build(rung.config), rung.build(rung.config, device="meta")
+    real, meta = made(rung), rung.build(rung.config, device="meta")
     assert all(tensor.is_meta for tensor in meta.state_dict().values())
     assert {k: (t.shape, t.dtype) for k, t in meta.state_dict().items()} == {
         k: (t.shape, t.dtype) for k, t in real.state_dict().items()
     }
     assert meta.num_parameters == real.num_parameters
     assert meta.config == real.config == rung.config
+
+
+@every_rung
+def test_a_rung_runs_on_meta(name):
+    """No tensor of the forward or of a step is made on an implied device."""
+    model = RUNGS[name].build(RUNGS[name].config, device="meta").eval()
+    idx = torch.zeros((2, 6), dtype=torch.long, device="meta")
+    logits, loss = model(idx, idx)
+    assert logits.shape == (2, 6, 65) and logits.is_meta and loss.is_meta
+    with torch.no_grad():
+        cache = model.make_cache(2)
+        for newest in (idx, idx[:, :1], idx[:, :1]):
+            assert model.step(newest, cache).shape == (2, 65)
+
+
+@every_rung
+def test_an_untrained_rung_knows_nothing(name):
+    """Its loss is ln 65, and that of averaging and attention, whose tables begin large, within a tenth of it."""
+    model = made(RUNGS[name]).eval()
+    idx = torch.randint(65, (4, 8), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        _, loss = model(idx[:, :-1], idx[:, 1:])
+    assert loss.item() == pytest.approx(math.log(65), abs=0.1)
+
+
+@every_rung
+def test_no_rung_looks_into_the_future(name):
+    model = spread(made(RUNGS[name]), std=0.1).eval()
+    idx = torch.randint(65, (2, 8), generator=torch.Generator().manual_seed(0))
+    changed = idx.clone()
+    changed[:, 5:] = (changed[:, 5:] + 1) % 65
+    with torch.no_grad():
+        before, after = model(idx)[0], model(changed)[0]
+    torch.testing.assert_close(after[:, :5], before[:, :5], atol=1e-5, rtol=0)
+    assert not torch.allclose(after[:, 5:], before[:, 5:]) or name in (
+        "counting",
+        "blend",
+    )  # these have counted nothing
 
 
 def test_a_seed_gives_what_the_lessons_call_gives():
@@ -81,5 +125,5 @@ def test_a_config_is_made_from_its_settings(name):
 def test_there_is_no_such_rung(wrong):
     with pytest.raises(ConfigError) as caught:
         rung_named(wrong)
-    assert_one_sentence(caught.value, "the rungs are bigram")
+    assert_one_sentence(caught.value, "the rungs are counting, bigram")
     assert len(str(caught.value)) < 1_000
