@@ -180,7 +180,7 @@ class Attention(nn.Module):
     Who is asked need not be who asks: `offer` makes keys and values of whatever there is to gather from.
     """
 
-    # Or F.scaled_dot_product_attention, which a test holds equal: on a CPU in bf16 a training step takes a quarter more.
+    # Or F.scaled_dot_product_attention, which a test holds equal; on a CPU in bf16 a step then takes a quarter more.
     gather = staticmethod(attention)
 
     def __init__(self, config: MultiHeadConfig) -> None:
