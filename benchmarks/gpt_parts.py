@@ -1,0 +1,150 @@
+"""What did each part of gpt.py buy? A small GPT, trained with all of them, and with each one taken out.
+
+`python -m benchmarks.gpt_parts` trains every variant with two seeds, one thread each, and prints a table. What dropout
+and noise do does not show here: so short a training learns nothing by heart.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Annotated
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor, nn
+
+from modelcraft import gpt
+from modelcraft.data import load_corpus
+from modelcraft.evaluate import exact_loss
+from modelcraft.gpt import FeedForward, GPTConfig, GPTLanguageModel, SelfAttention
+from modelcraft.model import seeded
+from modelcraft.optim import make_optimizers, set_share
+from modelcraft.recipe import TrainConfig
+from modelcraft.tokenizer import CharTokenizer
+
+CONFIG = GPTConfig(block_size=64, n_embd=96, n_layer=3, dropout=0.0, noise=0.0)
+RECIPE = TrainConfig(
+    steps=500, batch_size=32, learning_rate=3e-3, muon_learning_rate=0.02, weight_decay=0.1, warmup_steps=0
+)
+SEEDS = (1, 2)
+
+
+class LearnedPositions(GPTLanguageModel):
+    """Positions from a table, as in the rungs below."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config)
+        self.position_embedding_table = nn.Embedding(config.block_size, config.n_embd)
+
+    def embed(self, idx: Tensor) -> Tensor:
+        positions = self.position_embedding_table(torch.arange(idx.shape[1], device=idx.device))
+        return gpt.norm(self.token_embedding_table(idx) + positions)
+
+
+class NoZeros(GPTLanguageModel):
+    """PyTorch's usual first weights everywhere; the head's small, so that the first loss is near ln 65."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config)
+        for block in self.blocks:
+            block.sa.proj.reset_parameters()
+            block.ffwd.proj.reset_parameters()
+        nn.init.normal_(self.lm_head.weight, std=0.02)
+
+
+def relu(self: FeedForward, x: Tensor) -> Tensor:
+    out: Tensor = self.proj(F.relu(self.fc(x)))
+    return out
+
+
+def without_qk_norm(self: SelfAttention, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+    B, T, _ = x.shape  # noqa: N806
+    q, k, v = (layer(x).view(B, T, -1, self.head_size) for layer in (self.query, self.key, self.value))
+    q, k = gpt.rotate(q, cos, sin).to(v.dtype), gpt.rotate(k, cos, sin).to(v.dtype)
+    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+
+def uncapped(self: GPTLanguageModel, x: Tensor) -> Tensor:
+    out: Tensor = self.lm_head(gpt.norm(x)).float()
+    return out
+
+
+@contextmanager
+def nothing() -> Iterator[None]:
+    yield
+
+
+Variant = tuple[type[GPTLanguageModel], GPTConfig, TrainConfig, Callable[[], object]]
+VARIANTS: dict[str, Variant] = {
+    "all of it": (GPTLanguageModel, CONFIG, RECIPE, nothing),
+    "AdamW for all in place of Muon": (GPTLanguageModel, CONFIG, replace(RECIPE, muon_learning_rate=0.0), nothing),
+    "a table of positions in place of the rotation": (
+        LearnedPositions,
+        CONFIG,
+        RECIPE,
+        lambda: patch.object(gpt, "rotate", lambda x, cos, sin: x),
+    ),
+    "no QK-norm": (GPTLanguageModel, CONFIG, RECIPE, lambda: patch.object(SelfAttention, "project", without_qk_norm)),
+    "ReLU in place of ReLU²": (GPTLanguageModel, CONFIG, RECIPE, lambda: patch.object(FeedForward, "forward", relu)),
+    "no zeros at the start": (NoZeros, CONFIG, RECIPE, nothing),
+    "no cap on the logits": (
+        GPTLanguageModel,
+        CONFIG,
+        RECIPE,
+        lambda: patch.object(GPTLanguageModel, "score", uncapped),
+    ),
+    "a key and value head for each query head": (GPTLanguageModel, replace(CONFIG, n_kv_head=4), RECIPE, nothing),
+}
+
+
+def train_one(name: str, seed: int) -> tuple[str, int, float]:
+    torch.set_num_threads(1)
+    corpus = load_corpus()
+    train_data, val_data = corpus.splits(CharTokenizer.of(corpus.text), CONFIG.block_size)
+    model_class, config, recipe, taken_out = VARIANTS[name]
+    with taken_out():  # type: ignore[attr-defined]
+        with seeded(seed):
+            model = model_class(config)
+        optimizers = make_optimizers(model, recipe)
+        generator = torch.Generator().manual_seed(seed)
+        for step in range(recipe.steps):
+            set_share(optimizers, recipe.share_at(step))
+            _, loss = model(**model.batch(train_data, recipe.batch_size, generator))
+            assert loss is not None
+            model.zero_grad(set_to_none=True)
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+        return name, model.num_parameters, exact_loss(model.eval(), val_data).nats_per_character
+
+
+def main(jobs: Annotated[int, typer.Option(help="Models trained at a time.")] = 2) -> None:
+    started = time.perf_counter()
+    losses: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    parameters = {}
+    with ProcessPoolExecutor(jobs) as pool:
+        tasks = [(name, seed) for seed in SEEDS for name in VARIANTS]
+        for name, size, loss in pool.map(train_one, *zip(*tasks, strict=True)):
+            losses[name].append(loss)
+            parameters[name] = size
+            print(name, loss, flush=True)
+    whole = statistics.mean(losses["all of it"])
+    c, r = CONFIG, RECIPE
+    print(
+        f"\n{c.n_layer} layers, {c.n_embd} wide, context {c.block_size}, {r.steps} steps of {r.batch_size} windows, "
+        f"{len(SEEDS)} seeds; {time.perf_counter() - started:.0f} s\n"
+    )
+    print("| variant | parameters | exact validation loss | against all of it |\n|---|---:|---:|---:|")
+    for name, several in losses.items():
+        mean = statistics.mean(several)
+        seeds = " / ".join(f"{loss:.3f}" for loss in several)
+        print(f"| {name} | {parameters[name]:,} | {mean:.3f} ({seeds}) | {mean - whole:+.3f} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
