@@ -69,8 +69,8 @@ class WithoutPositions(BlockLanguageModel):
 
 
 N_EMBD, BLOCK_SIZE = 64, 32
-RECIPE = TrainConfig(steps=1000, batch_size=32, learning_rate=3e-3, warmup_steps=50, decay_share=0.5)
-BUDGET = "64 wide, context 32, 1,000 steps of 32 windows, AdamW at 3e-3, falling to 0 in the second half"
+RECIPE = TrainConfig(steps=600, batch_size=32, learning_rate=3e-3, warmup_steps=50, decay_share=0.5)
+BUDGET = "64 wide, context 32, 600 steps of 32 windows, AdamW at 3e-3, falling to 0 in the second half"
 Maker = Callable[[], LanguageModel]
 RUNGS: dict[str, Maker] = {
     "bigram": lambda: BigramLanguageModel(_sized(BigramConfig())),

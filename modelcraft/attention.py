@@ -14,10 +14,10 @@ asks (query), every position says what it offers (key), and where the two match 
 
 What it buys, in nats per character:
 
-    bigram      2.49
-    averaging   2.82   a step back: in the crowd nobody can be told apart, not even the last to speak
-    head        2.4
-    multihead   2.28
+    bigram      2.48
+    averaging   2.83   a step back: in the crowd nobody can be told apart, not even the last to speak
+    head        2.40
+    multihead   2.27
 
 Before you run it: averaging sees eight characters where the bigram model saw one. Why is it the worse of the two?
 (The last character tells most about the next, and it now has one voice among eight. Attention is the cure, for it can

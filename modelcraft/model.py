@@ -105,7 +105,7 @@ class LanguageModel(nn.Module):
         """
         length = self.block_size
         if protocol == "sliding":
-            length = min(self.max_length, max(4 * self.block_size, 1024))
+            length = min(self.max_length, max(4 * self.block_size, 512))
         rows = max(1, READ_AT_ONCE // length)
         if protocol == "sliding":
             return sliding_windows(data, self.block_size, rows, length)

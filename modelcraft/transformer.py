@@ -20,10 +20,10 @@ stays untouched. The paper of 2017 had it the other way round.
 
 What it buys, in nats per character:
 
-    multihead     2.28
-    feedforward   2.24
-    residual      2.10
-    block         2.07
+    multihead     2.27
+    feedforward   2.21
+    residual      2.09
+    block         2.06
 
 Before you run it: take the `x +` out of three blocks. Will they do worse than one layer without it, although they have
 three times the parameters? (Much worse: untrained layers scramble what they are given, and the gradient, multiplied at
