@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcraft import data
-from modelcraft.data import TINY_SHAKESPEARE, Corpus, download, get_batch, load_corpus, read_text
+from modelcraft.data import (
+    TINY_SHAKESPEARE,
+    UNSCORED,
+    Corpus,
+    disjoint_windows,
+    download,
+    get_batch,
+    load_corpus,
+    read_text,
+    sliding_windows,
+)
 from modelcraft.errors import CorpusError
 from modelcraft.tokenizer import CharTokenizer
 
@@ -265,3 +275,24 @@ def test_it_waits_longer_each_time(tmp_path, monkeypatch):
     with serving("missing") as (url, _), pytest.raises(CorpusError):
         download(url, tmp_path / "text.txt", SHA256, attempts=4, patience_s=0.5)
     assert waited == [0.5, 1.0, 2.0]
+
+
+@given(
+    length=st.integers(2, 60),
+    block_size=st.integers(1, 9),
+    rows=st.integers(1, 4),
+    longer=st.integers(0, 30),
+)
+def test_windows_score_every_character_but_the_first_once(length, block_size, rows, longer):
+    text = torch.arange(length)
+    side_by_side = list(disjoint_windows(text, block_size, rows))
+    assert torch.cat([batch["targets"].flatten() for batch in side_by_side]).tolist() == list(range(1, length))
+    sliding = list(sliding_windows(text, block_size, rows, block_size + longer))
+    scored = torch.cat([batch["targets"][batch["targets"] != UNSCORED] for batch in sliding])
+    assert sorted(scored.tolist()) == list(range(1, length))
+    for batch in [*side_by_side, *sliding]:
+        targets = batch["targets"]
+        assert torch.equal((batch["idx"] + 1)[targets != UNSCORED], targets[targets != UNSCORED])
+    for batch in sliding:  # a character that is scored has its whole context in view, or all that there is before it
+        for row, place in (batch["targets"] != UNSCORED).nonzero().tolist():
+            assert place + 1 >= min(block_size, batch["targets"][row, place])

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.data import get_batch
+from modelcraft.checkpoint import WEIGHTS_DIR, load_folder
+from modelcraft.data import Corpus, get_batch
 from modelcraft.errors import CorpusError
-from modelcraft.evaluate import PROTOCOLS, estimate_loss, exact_loss
+from modelcraft.evaluate import PROTOCOLS, character_losses, estimate_loss, exact_loss
+from modelcraft.ladder import RUNGS
 from modelcraft.model import ModelConfig
 
 V = len(VOCABULARY)
@@ -129,7 +131,9 @@ def test_an_estimate_leaves_torchs_own_generator_alone(language_model):
 
 def test_an_estimate_of_shorter_windows(language_model):
     shapes = set()
-    language_model.register_forward_pre_hook(lambda _, inputs: shapes.add(tuple(inputs[0].shape)))
+    language_model.register_forward_pre_hook(
+        lambda _, args, kwargs: shapes.add(tuple(kwargs["idx"].shape)), with_kwargs=True
+    )
     estimate_loss(language_model, text(500), 2, 3, block_size=2)
     estimate_loss(language_model, text(500), 2, 3)
     assert shapes == {(3, 2), (3, 4)}
@@ -139,3 +143,59 @@ def test_many_estimates_come_near_the_exact_loss(tiny_model):
     data = text(5_000)
     exact = exact_loss(tiny_model, data).nats_per_character
     assert estimate_loss(tiny_model, data, 200, 64) == pytest.approx(exact, abs=0.02)
+
+
+def test_sliding_gives_each_character_its_whole_context(tiny_model):
+    """Against the slow way: each character after the (up to) four before it, one at a time."""
+    model = spread(PrefixModel(ModelConfig(vocab_size=V, block_size=4))).eval()
+    data = text(60)
+    by_hand = []
+    with torch.no_grad():
+        for i in range(1, len(data)):
+            logits, _ = model(data[None, max(0, i - 4) : i])
+            by_hand.append(torch.nn.functional.cross_entropy(logits[:, -1], data[i : i + 1]))
+    expected = torch.stack(by_hand).mean().item()
+    assert exact_loss(model, data, "sliding").nats_per_character == pytest.approx(expected, abs=1e-5)
+    assert exact_loss(model, data, "disjoint").nats_per_character != pytest.approx(expected, abs=1e-3)
+
+
+def test_a_loss_falls_into_kinds_of_character():
+    model = spread(BigramLanguageModel(BigramConfig(vocab_size=6, block_size=4, n_embd=3))).eval()
+    vocabulary = "\n .Aab"[:6]
+    data = torch.tensor([vocabulary.index(c) for c in "aab. A\nba" * 9])
+    measured = character_losses(model, data)
+    rows = {row["what"]: row for row in measured.by_kind(vocabulary)}
+    assert {name: row["characters"] for name, row in rows.items()} == {
+        "lower-case letters": 44,
+        "capitals": 9,
+        "space": 9,
+        "newline": 9,
+        "punctuation and the rest": 9,
+    }
+    stops = measured.losses[measured.targets == vocabulary.index(".")]
+    assert rows["punctuation and the rest"]["nats_per_character"] == pytest.approx(stops.mean().item(), abs=1e-6)
+    whole = sum(row["characters"] * row["nats_per_character"] for row in rows.values()) / 80
+    assert whole == pytest.approx(measured.exact.nats_per_character, abs=1e-9)
+
+
+def test_a_loss_falls_into_places_in_the_window():
+    model = spread(PrefixModel(ModelConfig(vocab_size=V, block_size=12))).eval()
+    data = text(12 * 10 + 1)
+    rows = character_losses(model, data).by_position()
+    assert [(row["what"], row["characters"]) for row in rows] == [
+        ("1", 10),
+        ("2 to 3", 20),
+        ("4 to 7", 40),
+        ("8 to 12", 50),
+    ]
+    first, _ = model(data[:-1].view(-1, 12)[:, :1])
+    expected = torch.nn.functional.cross_entropy(first[:, 0], data[1:].view(-1, 12)[:, 0]).item()
+    assert rows[0]["nats_per_character"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name, rung in RUNGS.items() if rung.bundled and name != "blend"])
+def test_the_bundled_figures_hold(name, corpus_text):
+    """The loss that config.json has, computed anew (blend's takes as long as all others together)."""
+    model, tokenizer, info = load_folder(WEIGHTS_DIR / name, "cpu")
+    _, val_data = Corpus("tiny_shakespeare", corpus_text).splits(tokenizer, model.block_size)
+    assert exact_loss(model, val_data).nats_per_character == pytest.approx(info.validation_loss, abs=1e-3)

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcraft.errors import ConfigError, VocabularyError
-from modelcraft.ladder import RUNGS
 from modelcraft.model import LanguageModel, ModelConfig, evaluating
 
 V = len(VOCABULARY)
@@ -198,38 +197,6 @@ def test_generate_refuses_what_is_no_context(language_model, context, part):
 
 def test_nothing_to_write_is_the_context_itself(language_model):
     assert torch.equal(language_model.generate(ids(2, 7), 0), ids(2, 7))
-
-
-@pytest.mark.parametrize("name", RUNGS)
-def test_forward_step_and_generate_run_on_meta(name):
-    rung = RUNGS[name]
-    model = rung.build(rung.config, device="meta")
-    x = torch.zeros((2, model.block_size), dtype=torch.long, device="meta")
-    logits, loss = model(x, x)
-    assert logits.is_meta and loss.is_meta
-    cache = model.make_cache(batch_size=2)
-    for length in (3, 1, model.block_size):
-        step = model.step(x[:, :length], cache)
-        assert step.is_meta and step.shape == (2, rung.config.vocab_size)
-    assert model.generate(x, 2).shape == (2, model.block_size + 2)
-    assert model.device == torch.device("meta")
-
-
-@pytest.mark.parametrize("name", RUNGS)
-def test_every_rung_sees_no_future_and_steps_as_it_reads(name):
-    rung = RUNGS[name]
-    model = rung.build(rung.config).eval()
-    T = model.block_size  # noqa: N806
-    x = torch.randint(rung.config.vocab_size, (2, T + 3), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        whole, _ = model(x[:, :T])
-        changed = x[:, :T].clone()
-        changed[:, T // 2 :] = (changed[:, T // 2 :] + 1) % rung.config.vocab_size
-        assert torch.equal(model(changed)[0][:, : T // 2], whole[:, : T // 2])
-        cache = model.make_cache(batch_size=2)
-        for end in range(1, T + 4):
-            expected, _ = model(x[:, max(0, end - T) : end])
-            torch.testing.assert_close(model.step(x[:, end - 1 : end], cache), expected[:, -1], atol=1e-5, rtol=0)
 
 
 @given(st.integers(1, 6), st.integers(1, 12), st.integers(0, 8), st.integers(0, 2**30))

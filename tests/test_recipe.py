@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelcraft.errors import ConfigError
 from modelcraft.recipe import TrainConfig
 
-NUMBERS = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "precision"]
+NUMBERS = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in ("precision", "compile")]
 
 
 def test_the_learning_rate_rises_stays_and_falls():
