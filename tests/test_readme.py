@@ -26,7 +26,12 @@ COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.split
 
 # Where each command is run that this file does not run, and by what it is known there.
 BY_HAND = ("", "it needs a person's account on the Hub")
+LONG = ("", "it takes too long for a test; its result is in weights/")
 ELSEWHERE = {
+    "python -m modelcraft.train --model gpt-mini": LONG,
+    "python -m modelcraft.train --model gpt": LONG,
+    "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt": ("tests/test_parallel.py", "torch.distributed.run"),
+    "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt --resume": ("tests/test_parallel.py", '"--resume"'),
     "pip install -r requirements.txt && python app.py": ("tests/test_app_start.py", '"app.py"'),
     "pip install -r requirements-dev.txt && pytest": (".ci/run", "-r requirements-dev.txt"),
     "hf auth login": BY_HAND,
@@ -56,7 +61,7 @@ def block_after(text: str, kind: str) -> str:
 
 
 def test_every_command_is_run_somewhere():
-    for command in (line.split("  #")[0].strip() for line in COMMANDS):
+    for command in (line.split("  #")[0].strip() for line in COMMANDS if not line.startswith("hf jobs run")):
         assert command in ELSEWHERE or any(command.startswith(start) for start in HERE), command
     for file, known_by in ELSEWHERE.values():
         assert not file or known_by in (ROOT / file).read_text(encoding="utf-8"), file
@@ -103,16 +108,21 @@ def test_train_and_evaluate(tmp_path, corpus_text):
     assert without_seconds.sub("", done.stdout) == without_seconds.sub("", shown)
     done = shell("python -m modelcraft.evaluate runs/bigram --json", **where)
     assert done.returncode == 0, done.stderr
-    measured = json.loads(done.stdout)["nats_per_character"]
+    measured = json.loads(done.stdout)["losses"]["disjoint"]["nats_per_character"]
     assert measured == pytest.approx(read_info(WEIGHTS_DIR / "bigram").validation_loss, abs=1e-3)
 
 
 def test_the_table_shows_the_bundled_weights():
-    for name in RUNGS:
+    for name in (name for name, rung in RUNGS.items() if rung.bundled):
         info = read_info(WEIGHTS_DIR / name)
         parameters = json.loads((WEIGHTS_DIR / name / "config.json").read_text())["parameters"]
         row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
         assert f"| {parameters:,} | **{info.validation_loss:.4f}** |" in row
+
+
+def test_the_ladder_is_the_file_that_its_benchmark_writes():
+    shown = README.partition("<!-- ladder -->\n")[2].partition("<!-- /ladder -->")[0]
+    assert shown == (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
 
 
 def test_guessing_and_counting_pairs_cost_what_the_table_says(corpus_text):
