@@ -19,6 +19,7 @@ from modelcraft.ui import look
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.chat import Chat
 from modelcraft.ui.gate import Gate
+from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
 
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
@@ -29,10 +30,14 @@ def build(desk: Desk) -> gr.Blocks:
     demo: gr.Blocks = gr.Blocks(title="ModelCraft")
     with demo:
         gr.HTML(TITLE, apply_default_css=False)
-        chat = Chat(desk)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Chat", elem_id="chat-tab"):
+                chat = Chat(desk)
+            with gr.Tab("Race", elem_id="race-tab"):
+                Race(desk)
         add_api_help()
         add_api(desk)
-        demo.load(chat.describe, chat.model, chat.status, api_visibility="private", show_progress="hidden")
+        demo.load(chat.open, chat.model, [chat.model, chat.status], api_visibility="private", show_progress="hidden")
     demo.queue(default_concurrency_limit=None, api_open=False)
     return demo
 

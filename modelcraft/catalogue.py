@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder, without_folder
+from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder, read_info, without_folder
 from modelcraft.device import pick_device
 from modelcraft.errors import CheckpointError, ConfigError, ModelCraftError
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS
@@ -33,6 +33,16 @@ class Entry:
     def name(self) -> str:
         """The rung's name, by which it is asked for."""
         return self.info.rung
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What can be said of a model without loading it."""
+
+    name: str
+    adds: str
+    parameters: int | None = None  # None: its folder is damaged
+    loss: float | None = None  # nats per character; None: not measured
 
 
 class Catalogue:
@@ -64,14 +74,31 @@ class Catalogue:
     def get(self, name: str | None = None) -> Entry:
         """Return the model of that name; raises ConfigError if there is none, CheckpointError if it cannot be read."""
         name = name or self.default
-        if name not in self.names:
-            there_are = f"there are {', '.join(self.names)}" if self.names else "none is installed, so train one first"
-            asked = f" {name!r}" if re.fullmatch(r"[\w.-]{1,40}", str(name)) else " of that name"  # it may be markup
-            raise ConfigError(f"There is no model{asked}; {there_are}.")
+        self.check(name)
+        if entry := self._entries.get(name):  # at once, even while another one is being loaded
+            return entry
         with self._lock:
             if name not in self._entries:
                 self._entries[name] = self._load(self._weights / name, "bundled")
             return self._entries[name]
+
+    def check(self, name: Any) -> None:
+        """Raise ConfigError unless there is a model of that name."""
+        if name not in self.names:
+            there_are = f"there are {', '.join(self.names)}" if self.names else "none is installed, so train one first"
+            asked = f" {name!r}" if re.fullmatch(r"[\w.-]{1,40}", str(name)) else " of that name"  # it may be markup
+            raise ConfigError(f"There is no model{asked}; {there_are}.")
+
+    def figures(self, name: str) -> Figures:
+        """Return the figures of one of `names`: from the model that runs, else from its `config.json` alone."""
+        adds = RUNGS[name].adds
+        if entry := self._entries.get(name):
+            return Figures(name, adds, entry.model.num_parameters, entry.info.validation_loss)
+        try:
+            info = read_info(self._weights / name)
+        except CheckpointError:  # whoever asks for the model will be told
+            return Figures(name, adds)
+        return Figures(name, adds, info.parameters, info.validation_loss)
 
     def _load(self, folder: Path, source: str) -> Entry:
         try:

@@ -46,6 +46,7 @@ class ModelInfo:
     vocabulary: str
     corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters
     training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and how far it came
+<<<<<<< HEAD
     losses: dict[str, Any] = field(default_factory=dict)  # protocol → ExactLoss on the validation split
 
     @property
@@ -53,6 +54,10 @@ class ModelInfo:
         """The ExactLoss that is quoted for this rung, as a dict; empty if it was not measured."""
         loss = self.losses.get(rung_named(self.rung).model_class.protocols[0])
         return loss if isinstance(loss, dict) else {}
+=======
+    losses: dict[str, Any] = field(default_factory=dict)  # the ExactLoss on the validation split
+    parameters: int | None = field(default=None, compare=False)  # as written there; a model at hand knows its own
+>>>>>>> a898b868138ad644023a83bbc61ad18790f7e2fc
 
     @property
     def validation_loss(self) -> float | None:
@@ -76,7 +81,8 @@ def save_folder(
     with replacing(folder / WEIGHTS_FILE) as aside:
         save_file(weights, aside, metadata={"format": "pt"})
     write_text(folder / CARD_FILE, card)
-    described = {"format": FORMAT, "parameters": model.num_parameters, **asdict(info)}
+    parameters = {"parameters": model.num_parameters}
+    described = {"format": FORMAT} | parameters | asdict(info) | parameters  # twice: among the first, and the true one
     write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -198,7 +204,7 @@ def _checked_info(described: Any) -> ModelInfo:
         raise ConfigError("it holds half a surrogate pair, which is no character.") from None
     except RecursionError:
         raise ConfigError("it is nested too deeply.") from None
-    known = {"format", "parameters", *ModelInfo.__dataclass_fields__}
+    known = {"format", *ModelInfo.__dataclass_fields__}
     if unknown := sorted(set(described) - known):
         raise ConfigError(f"it has an unknown key {shown(unknown[0])}.")
     if missing := sorted(known - set(described)):
@@ -208,6 +214,9 @@ def _checked_info(described: Any) -> ModelInfo:
     for key in ("config", "corpus", "training", "losses"):
         if not isinstance(described[key], dict):
             raise ConfigError(f"{key!r} is not an object.")
+    parameters = described["parameters"]
+    if isinstance(parameters, bool) or not isinstance(parameters, int) or parameters < 0:
+        raise ConfigError("'parameters' is not a number of parameters.")
     rung = rung_named(described["rung"])
     if missing := sorted(set(rung.config.__dataclass_fields__) - set(described["config"])):
         raise ConfigError(f"the setting {missing[0]!r} is missing.")
@@ -220,7 +229,9 @@ def _checked_info(described: Any) -> ModelInfo:
     size = sum(t.numel() * t.element_size() for t in rung.build(config, device="meta").state_dict().values())
     if size > MAX_WEIGHT_BYTES:
         raise ConfigError(f"the model would take {size / 2**30:,.0f} GiB; {MAX_WEIGHT_BYTES >> 30} is the limit.")
-    return ModelInfo(rung.name, config, vocabulary, described["corpus"], described["training"], described["losses"])
+    return ModelInfo(
+        rung.name, config, vocabulary, described["corpus"], described["training"], described["losses"], parameters
+    )
 
 
 def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -264,7 +264,7 @@ RUNGS: Mapping[str, Rung] = {
     )
 }
 
-DEFAULT_RUNG = "bigram"
+DEFAULT_RUNG = "gpt"
 
 
 def rung_named(name: str) -> Rung:

@@ -1,5 +1,6 @@
 """The chat: a visitor writes a line of the script, the model goes on with it, character by character."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from modelcraft.catalogue import Entry
 from modelcraft.errors import ConfigError, ModelCraftError
 from modelcraft.ui.api import nobody_reads, refusal
 from modelcraft.ui.exact import COPY_JS, YOU, Turn, plain_view, read_script, script, script_view, whole_text
+from modelcraft.ui.figures import choices
 from modelcraft.ui.requests import (
     DEFAULT_LENGTH,
     DEFAULT_PACE,
@@ -36,7 +38,6 @@ class Chat:
         self._wire()
 
     def _build(self) -> None:
-        names = self.desk.catalogue.names
         self.script = script_view("script")
         self.status = plain_view("status")
         self.timer = gr.Timer(2, active=self.desk.catalogue.pulling)  # until all that was named is there, or is not
@@ -45,7 +46,7 @@ class Chat:
             self.undo = gr.Button("Undo", size="sm", min_width=0, elem_id="undo")
             self.clear = gr.Button("Clear", size="sm", min_width=0, elem_id="clear")
             self.copy = gr.Button("Copy", size="sm", min_width=0, elem_id="copy")
-        with gr.Row(elem_id="desk", equal_height=True):
+        with gr.Row(elem_id="desk", elem_classes="mc-desk", equal_height=True):
             self.message = gr.Textbox(
                 placeholder="Write a line …",
                 label="Your line",
@@ -58,19 +59,18 @@ class Chat:
             )
             self.go = gr.Button("Write", variant="primary", min_width=0, elem_id="go")
             self.stop = gr.Button("Stop", variant="stop", min_width=0, visible=False, elem_id="stop")
-        with gr.Row(elem_id="examples"):
+        with gr.Row(elem_id="examples", elem_classes="mc-examples"):
             self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
+        self.model = gr.Dropdown(
+            choices(self.desk.catalogue),
+            value=self.desk.catalogue.default,
+            label="Model",
+            filterable=False,
+            elem_id="model",
+        )
         with gr.Row(elem_id="dials"):
-            self.model = gr.Dropdown(
-                names,
-                value=self.desk.catalogue.default,
-                label="Model",
-                visible=len(names) > 1,
-                min_width=220,
-                elem_id="model",
-            )
-            self.length = _slider("Length", "characters to write", 1, MAX_LENGTH, DEFAULT_LENGTH, 1)
-            self.temperature = _slider(
+            self.length = slider("Length", "characters to write", 1, MAX_LENGTH, DEFAULT_LENGTH, 1)
+            self.temperature = slider(
                 "Temperature",
                 "0 always the likeliest, 1 the model's odds",
                 0,
@@ -79,9 +79,9 @@ class Chat:
                 0.05,
             )
         with gr.Accordion("More", open=False, elem_id="more"), gr.Row():
-            self.pace = _slider("Pace", "characters a second; 0: as fast as it runs", 0, MAX_PACE, DEFAULT_PACE, 1)
-            self.top_k = _slider("Top-k", "draw from the k likeliest; 0: from all", 0, 100, 0, 1)
-            self.top_p = _slider("Top-p", "draw from the likeliest with this share; 1: all", 0, 1, 1, 0.01)
+            self.pace = slider("Pace", "characters a second; 0: as fast as it runs", 0, MAX_PACE, DEFAULT_PACE, 1)
+            self.top_k = slider("Top-k", "draw from the k likeliest; 0: from all", 0, 100, 0, 1)
+            self.top_p = slider("Top-p", "draw from the likeliest with this share; 1: all", 0, 1, 1, 0.01)
             self.seed = gr.Textbox(
                 label="Seed",
                 info="the same number, the same text",
@@ -198,6 +198,11 @@ class Chat:
         line = turns.pop()["text"] if turns else ""
         return script(turns), line or gr.skip(), *self.idle()
 
+    async def open(self, model: Any = None) -> Updates:
+        """Return the chooser and the status as they are now: weights may have come from the Hub since the start."""
+        there_are = await asyncio.to_thread(choices, self.desk.catalogue)
+        return gr.update(choices=there_are), await self.describe(model)
+
     async def look_again(self, model: Any) -> Updates:
         """Return the status anew, and whether to look again after that."""
         pulling = self.desk.catalogue.pulling
@@ -213,8 +218,11 @@ class Chat:
         return "\n".join(lines)
 
 
-def _slider(label: str, info: str, low: float, high: float, value: float, step: float) -> gr.Slider:
-    elem_id = label.lower().replace("-", "_")
+def slider(
+    label: str, info: str, low: float, high: float, value: float, step: float, elem_id: str | None = None
+) -> gr.Slider:
+    """Make a dial; on the page its name is its label's, unless another tab has one of that name."""
+    elem_id = elem_id or label.lower().replace("-", "_")
     return gr.Slider(low, high, value, step=step, label=label, info=info, min_width=220, elem_id=elem_id)
 
 

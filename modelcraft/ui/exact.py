@@ -5,6 +5,7 @@ nothing of a text may pass through either. Here the template is constant and a s
 for each one Gradio would write a `.pyi` file beside the source.)
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
@@ -31,6 +32,20 @@ class ScriptValue(TypedDict):
     writing: bool
 
 
+class Lane(TypedDict):
+    """One column of a race: a rung and its figures, and what it has written so far."""
+
+    name: str
+    adds: str
+    loss: str
+    parameters: str
+    said: str  # the prompt
+    text: str
+    speed: int  # characters a second that the model can do
+    note: str  # why it writes nothing, or no more
+    writing: bool
+
+
 YOU = "you"
 
 
@@ -39,6 +54,11 @@ def script_view(elem_id: str) -> gr.HTML:
     return gr.HTML(
         script(), html_template=_SCRIPT_HTML, js_on_load=_SCRIPT_JS, apply_default_css=False, elem_id=elem_id
     )
+
+
+def race_view(lanes: Sequence[Lane], elem_id: str) -> gr.HTML:
+    """Make the sheet of a race: up to four columns side by side, each a rung; a list of Lanes."""
+    return gr.HTML(lanes, html_template=_RACE_HTML, js_on_load=_RACE_JS, apply_default_css=False, elem_id=elem_id)
 
 
 def plain_view(elem_id: str) -> gr.HTML:
@@ -122,6 +142,96 @@ const draw = () => {
 draw();
 watch('value', draw);
 """
+
+_RACE_HTML = """
+<div class="mc-race" role="group" aria-label="The race"></div>
+"""
+
+# As above: what has only grown is appended to. Many events a second come here, so the page is laid out anew once for
+# each, not once for each column: all is measured, then all is written, then all is scrolled. The button that was
+# pressed vanishes in favour of the other one, which gets its focus: who races by keyboard stays where they were.
+_RACE_JS = """
+const sheet = element.querySelector('.mc-race');
+const make = (tag, name, ...children) => {
+  const node = Object.assign(document.createElement(tag), {className: name});
+  node.append(...children);
+  return node;
+};
+const lane = () => {
+  const text = () => document.createTextNode('');
+  const page = make('div', 'mc-lane-page', make('span', 'mc-lane-said', text()), make('span', 'mc-lane-text', text()),
+    make('p', 'mc-lane-note'));
+  page.tabIndex = 0;
+  page.setAttribute('role', 'region');
+  const foot = make('p', 'mc-lane-foot', make('span', 'mc-lane-size'), make('span', 'mc-lane-speed'));
+  foot.setAttribute('role', 'status');
+  return make('section', 'mc-lane', make('h2', 'mc-lane-name'), make('span', 'mc-lane-loss'),
+    make('p', 'mc-lane-adds'), page, foot);
+};
+const set = (node, text) => {
+  node = node.firstChild?.nodeType === Node.TEXT_NODE ? node.firstChild : node;
+  const now = node.textContent;
+  if (now === text) return;
+  if (node.nodeType === Node.TEXT_NODE && text.startsWith(now)) node.appendData(text.slice(now.length));
+  else node.textContent = text;
+};
+let last = null, raced = false;
+document.addEventListener('focusin', event => { last = event.target; });
+const draw = () => {
+  const lanes = props.value ?? [];
+  while (sheet.children.length > lanes.length) sheet.lastChild.remove();
+  while (sheet.children.length < lanes.length) sheet.append(lane());
+  const pages = [...sheet.querySelectorAll('.mc-lane-page')];
+  const following = pages.filter((page, i) =>
+    !lanes[i].text || page.scrollHeight - page.scrollTop - page.clientHeight < 8);
+  lanes.forEach((one, i) => {
+    const node = sheet.children[i];
+    const [name, loss, adds, page, foot] = node.children;
+    set(name, one.name);
+    set(loss, one.loss);
+    set(adds, one.adds);
+    set(page.children[0], one.said);
+    set(page.children[1], one.text);
+    set(page.children[2], one.note);
+    set(foot.children[0], one.parameters);
+    set(foot.children[1], one.speed && !one.writing ? one.speed.toLocaleString('en') : '');
+    const label = `What ${one.name} writes`;
+    if (page.ariaLabel !== label) page.ariaLabel = label;
+    if (page.ariaBusy !== String(one.writing)) page.ariaBusy = String(one.writing);
+    node.classList.toggle('mc-writing', one.writing);
+    node.classList.toggle('mc-told', Boolean(one.said));
+  });
+  for (const page of following) page.scrollTop = page.scrollHeight;
+  const racing = lanes.some(one => one.writing);
+  if (racing === raced) return;
+  raced = racing;
+  setTimeout(() => {
+    if (document.activeElement === document.body && last?.closest('#race-go, #race-stop'))
+      document.querySelector(racing ? '#race-stop' : '#race-go')?.focus({preventScroll: true});
+  }, 50);
+};
+draw();
+watch('value', draw);
+"""
+
+# What was ticked becomes the columns: no fifth one, in the order of the ladder, and who stays keeps the text.
+_LINE_UP_JS = """
+(names, lanes) => {
+  const ladder = LADDER;
+  names = names.slice(0, 4);
+  if (lanes.some(lane => lane.writing)) return [names, lanes];
+  const chosen = ladder.filter(lane => names.includes(lane.name));
+  return [names, chosen.map(lane => lanes.find(one => one.name === lane.name) ?? lane)];
+}
+"""
+# The list is within another one: Gradio takes what comes as the list of all outputs.
+STOPPED_JS = "lanes => [lanes.map(lane => ({...lane, writing: false}))]"
+
+
+def line_up_js(ladder: Sequence[Lane]) -> str:
+    """Return the script that turns the names that were ticked into the columns of a race; `ladder`: all there are."""
+    return _LINE_UP_JS.replace("LADDER", json.dumps(ladder))
+
 
 # What Copy puts on the clipboard is `whole_text` of the turns; a page without https has no clipboard to write to.
 COPY_JS = """

@@ -87,7 +87,8 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { width: 100% !important; max-width: 52rem !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; max-width: none !important; }
+.gradio-container > .main { width: 100% !important; max-width: 52rem !important; margin: 0 auto !important; }
 .gradio-container :focus-visible { outline: 2px solid #a8412a !important; outline-offset: 2px; }
 .dark .gradio-container :focus-visible, .gradio-container.dark :focus-visible { outline-color: #e09a86 !important; }
 
@@ -95,9 +96,20 @@ CSS = """
 #title h1 { font-size: 2.1rem; font-weight: 500; letter-spacing: .02em; margin: 0; color: inherit; }
 #title p { font-style: italic; margin: .15rem 0 0; color: var(--body-text-color-subdued); }
 
+/* The tabs: quiet, as the names of chapters. */
+#tabs .tab-wrapper { padding: 0; margin-bottom: .7rem; }
+#tabs .tab-container { justify-content: center; gap: 1.2rem; }
+#tabs .tab-container::after { display: none; }
+#tabs .tab-container > button {
+  padding: 0 .5rem; font-size: 1.05rem; font-variant-caps: all-small-caps; letter-spacing: .1em;
+  color: var(--body-text-color-subdued); background: none;
+}
+#tabs .tab-container > button:hover, #tabs .tab-container > button.selected { color: var(--body-text-color); }
+#tabs .tab-container > button.selected::after { background-color: #a8412a; }
+
 /* The page. Its height is fixed, so that nothing below it jumps while it is written. */
 .mc-script {
-  height: clamp(15rem, calc(100dvh - 30rem), 34rem); overflow-y: auto; overscroll-behavior: contain;
+  height: clamp(15rem, calc(100dvh - 32rem), 34rem); overflow-y: auto; overscroll-behavior: contain;
   background: #fffdf6; color: #241f1a; border: 1px solid var(--border-color-primary); border-radius: 2px;
   box-shadow: 0 1px 2px rgb(60 45 20 / .12), 0 10px 30px -18px rgb(60 45 20 / .45);
   padding: 1.6rem clamp(1rem, 6vw, 3.4rem); font-family: var(--font); font-size: 1.06rem; line-height: 1.55;
@@ -119,47 +131,130 @@ CSS = """
 .mc-text { white-space: pre-wrap; overflow-wrap: anywhere; }
 .mc-turn[data-who="you"] .mc-text { color: #8c2f1b; }
 .dark .mc-turn[data-who="you"] .mc-text { color: #e9a491; }
-.mc-writing .mc-text::after {
+.mc-writing :is(.mc-text, .mc-lane-text)::after {
   content: ""; display: inline-block; width: .5em; height: 1em; margin-left: 1px; vertical-align: -.15em;
   background: currentColor; opacity: .55; animation: mc-caret 1s steps(2) infinite;
 }
 @keyframes mc-caret { 50% { opacity: 0; } }
-@media (prefers-reduced-motion: reduce) { .mc-writing .mc-text::after { animation: none; } }
+@media (prefers-reduced-motion: reduce) { .mc-writing :is(.mc-text, .mc-lane-text)::after { animation: none; } }
 
-#script .html-container, #status .html-container { padding: 0 !important; }
+#script .html-container, #status .html-container, #race .html-container { padding: 0 !important; }
 .dark input[type="range"] { --neutral-200: #453d32; }
 footer .divider:last-child, footer .divider:only-child { display: none; }
 #status { min-height: 1.5rem; }
-#seed input:focus-visible, #seed textarea:focus-visible { outline: 2px solid #a8412a !important; }
-.dark #seed input:focus-visible, .dark #seed textarea:focus-visible { outline-color: #e09a86 !important; }
+:is(#seed, #race-seed) :is(input, textarea):focus-visible { outline: 2px solid #a8412a !important; }
+.dark :is(#seed, #race-seed) :is(input, textarea):focus-visible { outline-color: #e09a86 !important; }
 #api pre, #api code { white-space: pre-wrap; overflow-wrap: anywhere; }
 .mc-plain {
   margin: 0; min-height: 1.3em; font-size: .86rem; text-align: center; white-space: pre-wrap;
   color: var(--body-text-color-subdued);
 }
-#desk { flex-wrap: nowrap; align-items: stretch; }
-#desk textarea { font-size: 1.06rem; border: 1px solid var(--input-border-color); border-radius: 4px; }
-#desk button { flex: 0 0 6rem !important; }
-#examples { gap: .4rem; flex-wrap: wrap; justify-content: center; }
-#examples button {
+.mc-desk { flex-wrap: nowrap; align-items: stretch; }
+.mc-desk textarea { font-size: 1.06rem; border: 1px solid var(--input-border-color); border-radius: 4px; }
+.mc-desk button { flex: 0 0 6rem !important; }
+.mc-examples { gap: .4rem; flex-wrap: wrap; justify-content: center; }
+.mc-examples button {
   flex: 0 1 auto !important; width: auto; border: 1px solid #a89a80; border-radius: 999px; font-style: italic;
   font-weight: 400; padding: .2rem .8rem; white-space: nowrap; max-width: 100%; overflow: hidden;
   text-overflow: ellipsis;
 }
+#model { padding: .3rem 0; }
+#model .container { display: flex; align-items: center; gap: .9rem; }
+#model [data-testid="block-info"] { margin: 0; }
+#model .wrap { flex: 1; border: 1px solid var(--input-border-color); border-radius: 4px; box-shadow: none; }
+#model .wrap:focus-within { outline: 2px solid #a8412a; outline-offset: 2px; box-shadow: none; }
+.dark #model .wrap:focus-within { outline-color: #e09a86; }
+#model input { outline: 0 !important; }
+.gradio-container div.options {
+  background: #fffdf6; border: 1px solid var(--input-border-color); border-radius: 4px; font-size: .95rem;
+  box-shadow: 0 10px 30px -14px rgb(60 45 20 / .5);
+}
+:is(.dark .gradio-container, .gradio-container.dark) div.options { background: #211d19; }
 #tools { gap: .2rem; justify-content: center; flex-wrap: nowrap; }
 #tools button { flex: 0 0 4.2rem !important; font-weight: 400; color: var(--body-text-color-subdued); }
-#examples button:hover, #tools button:hover { color: var(--body-text-color); background: rgb(140 47 27 / .08); }
+.mc-examples button:hover, #tools button:hover { color: var(--body-text-color); background: rgb(140 47 27 / .08); }
 .gradio-container .form { background: transparent; gap: .4rem 1.4rem; border: 0; }
 .gradio-container .form > .block { padding: .3rem 0; }
-#seed input, #seed textarea { border: 1px solid var(--input-border-color); }
+:is(#seed, #race-seed) :is(input, textarea) { border: 1px solid var(--input-border-color); }
 #more, #api { border: 0; border-top: 1px solid var(--border-color-primary); border-radius: 0; }
 
+
+/* The race: one sheet with a column for each rung, wider than the rest where there is room. Fixed in height, too. */
+.mc-race {
+  display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); grid-template-rows: auto auto 1fr auto;
+  height: clamp(20rem, calc(100dvh - 31rem), 36rem);
+  width: min(100vw - 4rem, 84rem); position: relative; left: 50%; transform: translateX(-50%);
+  background: #fffdf6; color: #241f1a; border: 1px solid var(--border-color-primary); border-radius: 2px;
+  box-shadow: 0 1px 2px rgb(60 45 20 / .12), 0 10px 30px -18px rgb(60 45 20 / .45); font-family: var(--font);
+}
+.dark .mc-race { background: #1f1b17; color: #ece4d4; box-shadow: none; }
+.mc-race:empty::before {
+  content: "An empty sheet. Choose up to four rungs below."; margin: 4rem auto 0; font-style: italic; color: #6b604e;
+}
+.mc-lane {
+  grid-row: 1 / -1; display: grid; grid-template: subgrid / 1fr auto; column-gap: .6rem; align-items: baseline;
+  min-width: 0; min-height: 0; padding: 1.2rem 1.5rem .8rem;
+}
+.mc-lane + .mc-lane { border-left: 1px solid var(--border-color-primary); }
+.mc-race .mc-lane-name { font-size: 1.2rem; font-weight: 500; line-height: 1.4; margin: 0; color: inherit; }
+.mc-lane-loss, .mc-lane-foot { font-size: .86rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.mc-lane-loss { text-align: right; }
+.mc-lane-adds { grid-column: 1 / -1; margin: 0 0 .8rem; font-style: italic; font-size: .9rem; line-height: 1.35; }
+.mc-lane-page {
+  grid-column: 1 / -1; height: 100%; height: round(down, 100%, 1lh); align-self: start; overflow-y: auto;
+  overscroll-behavior: contain; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 1rem; line-height: 1.5;
+}
+.mc-lane-said { color: #8c2f1b; }
+.dark .mc-lane-said { color: #e9a491; }
+.mc-race .mc-lane-note { margin: 0; font-style: italic; white-space: normal; }
+.mc-lane-foot { grid-column: 1 / -1; margin: .6rem 0 0; }
+.mc-lane-speed:not(:empty)::before { content: " · up to "; }
+.mc-lane-speed:not(:empty)::after { content: " characters/s"; }
+.mc-lane-loss, .mc-lane-adds, .mc-lane-note, .mc-lane-foot { color: #6b604e; }
+.dark :is(.mc-lane-loss, .mc-lane-adds, .mc-lane-note, .mc-lane-foot), .dark .mc-race:empty::before { color: #b5a88f; }
+.mc-question {
+  margin: .3rem 0 .2rem; text-align: center; font-style: italic; color: var(--body-text-color-subdued);
+}
+#race-rungs [data-testid="block-info"] { margin-bottom: .4rem; }
+#race-rungs .wrap { gap: .4rem; }
+#race-rungs label {
+  position: relative; padding: .15rem .75rem; border: 1px solid var(--input-border-color); border-radius: 999px;
+  background: none; box-shadow: none; color: var(--body-text-color); font-size: .9rem;
+}
+#race-rungs label span { margin: 0; }
+#race-rungs input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: pointer; }
+#race-rungs label.selected { background: #453d32; border-color: #453d32; color: #fffaf0; }
+.dark #race-rungs label.selected { background: #cfc2a8; border-color: #cfc2a8; color: #1e1a16; }
+#race-rungs label:has(:focus-visible) { outline: 2px solid #a8412a; outline-offset: 2px; }
+.dark #race-rungs label:has(:focus-visible) { outline-color: #e09a86; }
+#race-rungs .wrap:has(> :nth-child(4 of .selected)) label:not(.selected) { opacity: .55; }
+#race-dials .form { display: grid; grid-template-columns: 1fr 1fr; }
+
 @media (max-width: 800px) { #status { min-height: 2.7rem; } }
+@media (max-width: 1000px) {
+  .mc-race { grid-auto-flow: row; grid-template: none / 1fr 1fr; grid-auto-rows: 16rem; height: auto; width: 100%; }
+  .mc-lane { grid-row: auto; grid-template: auto auto minmax(0, 1fr) auto / 1fr auto; }
+  .mc-lane:nth-child(odd) { border-left-width: 0; }
+  .mc-lane:nth-child(n + 3) { border-top: 1px solid var(--border-color-primary); }
+}
 @media (max-width: 640px) {
+  .mc-race { grid-template-columns: 1fr; grid-auto-rows: clamp(8.6rem, calc((100dvh - 19rem) / 4), 13rem); }
+  .mc-lane { grid-template-rows: auto auto minmax(0, 1fr); padding: .45rem 1rem .4rem; }
+  .mc-lane + .mc-lane { border-width: 1px 0 0; border-top: 1px solid var(--border-color-primary); }
+  .mc-race .mc-lane-name { font-size: 1.05rem; }
+  .mc-lane-adds { margin: 0 0 .25rem; }
+  .mc-told .mc-lane-adds { grid-column: 1; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+  .mc-lane-foot { grid-area: 2 / 2; margin: 0; text-align: right; }
+  .mc-lane-size { display: none; }
+  .mc-lane-speed:not(:empty)::before { content: none; }
+  .mc-lane-speed:not(:empty)::after { content: "/s"; }
+  .mc-lane-page { grid-row: 3; font-size: .97rem; line-height: 1.4; overscroll-behavior: auto; }
+  #race-dials .form { grid-template-columns: 1fr; }
+  .mc-question { margin: 0; font-size: .95rem; line-height: 1.35; }
   #status { min-height: 4rem; }
   .mc-script { height: clamp(14rem, 45dvh, 26rem); padding: 1.1rem 1rem; }
   #title h1 { font-size: 1.7rem; }
   #title { padding-top: 0; }
-  #desk button { flex-basis: 5rem !important; }
+  .mc-desk button { flex-basis: 5rem !important; }
 }
 """

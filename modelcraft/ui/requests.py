@@ -63,28 +63,23 @@ class Desk:
         A prompt longer than the model's context is read from its last characters on. `line` is the part of the prompt
         that is new, if there is one: the model must be able to read something of it.
         """
-        length = check_whole("length", length, 1, MAX_LENGTH)
-        check_number("temperature", temperature, 0, MAX_TEMPERATURE)
-        top_k = check_whole("top_k", top_k, 0, MAX_TOP_K)
-        check_number("top_p", top_p, 0, 1)
-        seed = None if seed is None else check_whole("seed", seed, 0, MAX_SEED)
-        check_number("pace", pace, 0, MAX_PACE)
-        if 0 < pace < 1:
-            raise ConfigError("pace must be 0, as fast as the model runs, or at least 1 character a second.")
-        check_text("prompt", prompt, MAX_PROMPT)
+        params = check_dials(length, temperature, top_k, top_p, seed, pace)
+        check_prompt(prompt)
+        return await self.wish(model, prompt, params, pace, line)
+
+    async def wish(self, model: Any, prompt: str, params: SamplingParams, pace: float = 0, line: str = "") -> Wish:
+        """Put a prompt that was checked before one model; raises ConfigError, CheckpointError or VocabularyError."""
         entry = await self.get(model)
-        if not prompt:
-            raise VocabularyError("The prompt is empty; give at least one character to continue.")
         new = entry.tokenizer.normalize(line or prompt)
         if not new.text:
             raise VocabularyError(f"Nothing is left of the prompt. {new.report()}")
         ids = entry.tokenizer.encode(entry.tokenizer.normalize(prompt).text[-entry.model.block_size :])
-        self._check_not_busy()
-        return Wish(entry, ids, SamplingParams(length, temperature, top_k, top_p, seed), pace, new.report())
+        self.check_room()
+        return Wish(entry, ids, params, pace, new.report())
 
     async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncIterator[str]:
         """Yield the text written so far, again and again; the same text again is a heartbeat."""
-        self._check_not_busy()
+        self.check_room()
         self.running += 1
         try:
             text = ""
@@ -95,9 +90,29 @@ class Desk:
         finally:
             self.running -= 1
 
-    def _check_not_busy(self) -> None:
-        if self.running >= MAX_STREAMS:
+    def check_room(self, streams: int = 1) -> None:
+        """Raise ConfigError unless so many more streams may run."""
+        if self.running + streams > MAX_STREAMS:
             raise ConfigError("Busy, try again in 5 seconds.")
+
+
+def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:
+    """Turn what a client set into SamplingParams; raises ConfigError with one sentence."""
+    length = check_whole("length", length, 1, MAX_LENGTH)
+    check_number("temperature", temperature, 0, MAX_TEMPERATURE)
+    top_k = check_whole("top_k", top_k, 0, MAX_TOP_K)
+    check_number("top_p", top_p, 0, 1)
+    seed = None if seed is None else check_whole("seed", seed, 0, MAX_SEED)
+    check_number("pace", pace, 0, MAX_PACE)
+    if 0 < pace < 1:
+        raise ConfigError("pace must be 0, as fast as the model runs, or at least 1 character a second.")
+    return SamplingParams(length, temperature, top_k, top_p, seed)
+
+
+def check_prompt(prompt: Any) -> None:
+    """Raise ConfigError or VocabularyError unless `prompt` is a text to go on from."""
+    if not check_text("prompt", prompt, MAX_PROMPT):
+        raise VocabularyError("The prompt is empty; give at least one character to continue.")
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> int:

@@ -6,9 +6,10 @@ still wants the text. So a cancelled stream ends within one such slice, and no t
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Any
 
 EVENTS_PER_SECOND = 30  # at most so many reach a client
 TICK_S = 1 / EVENTS_PER_SECOND
@@ -22,11 +23,17 @@ class Meter:
     characters: int = 0
     started: float = field(default_factory=time.perf_counter)
     finished: float | None = None
+    worked: float = 0.0  # seconds of processor time that the model took
 
     @property
     def pace(self) -> float:
         """Characters a second, as the reader saw them."""
         return self.characters / max(1e-9, (self.finished or time.perf_counter()) - self.started)
+
+    @property
+    def speed(self) -> float:
+        """Characters a second that the model can do: by its own work, however slowly the reader took them."""
+        return self.characters / max(1e-9, self.worked)
 
 
 async def gather(
@@ -60,8 +67,9 @@ async def gather(
                 yield []
         finally:
             work.cancel()  # matters only where the reader left before a worker was free
-        batch, done = work.result()
+        batch, done, worked = work.result()
         sent += len(batch)
+        meter.worked += worked
         last = loop.time()
         meter.characters = sent
         if batch:
@@ -69,15 +77,35 @@ async def gather(
     meter.finished = time.perf_counter()
 
 
-def _take(tokens: Iterator[int], most: int, seconds: float) -> tuple[list[int], bool]:
-    """Run the model for `most` tokens or `seconds`, whichever is over first; say also whether it is done."""
-    start = time.perf_counter()
+def _take(tokens: Iterator[int], most: int, seconds: float) -> tuple[list[int], bool, float]:
+    """Run the model for `most` tokens or `seconds`, whichever is over first.
+
+    Return the tokens, whether they were the last, and the processor time that they took.
+    """
+    start, began = time.perf_counter(), time.thread_time()
     batch: list[int] = []
-    while len(batch) < most:
+    done = False
+    while len(batch) < most and not done:
         token = next(tokens, None)
         if token is None:
-            return batch, True
-        batch.append(token)
+            done = True
+        else:
+            batch.append(token)
         if time.perf_counter() - start >= seconds:
             break
-    return batch, False
+    return batch, done, time.thread_time() - began
+
+
+async def together(work: Sequence[Coroutine[Any, Any, None]], tick: float = TICK_S) -> AsyncGenerator[None, None]:
+    """Do all of `work` at the same time; yield every `tick` seconds until the last of it is done.
+
+    Whoever stops listening ends all of it.
+    """
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        while tasks and (await asyncio.wait(tasks, timeout=tick))[1]:
+            yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
