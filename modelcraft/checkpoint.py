@@ -46,18 +46,14 @@ class ModelInfo:
     vocabulary: str
     corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters
     training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and how far it came
-<<<<<<< HEAD
     losses: dict[str, Any] = field(default_factory=dict)  # protocol → ExactLoss on the validation split
+    parameters: int | None = field(default=None, compare=False)  # as written there; a model at hand knows its own
 
     @property
     def quoted_loss(self) -> Mapping[str, Any]:
         """The ExactLoss that is quoted for this rung, as a dict; empty if it was not measured."""
         loss = self.losses.get(rung_named(self.rung).model_class.protocols[0])
         return loss if isinstance(loss, dict) else {}
-=======
-    losses: dict[str, Any] = field(default_factory=dict)  # the ExactLoss on the validation split
-    parameters: int | None = field(default=None, compare=False)  # as written there; a model at hand knows its own
->>>>>>> a898b868138ad644023a83bbc61ad18790f7e2fc
 
     @property
     def validation_loss(self) -> float | None:

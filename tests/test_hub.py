@@ -111,7 +111,7 @@ def make_folder(folder: Path, seed: int = 1, n_embd: int = 4) -> Path:
         vocabulary=VOCABULARY,
         corpus={"name": "tiny_shakespeare", "sha256": "86c4", "characters": 100},
         training={"steps": 10, "learning_rate": 0.01},
-        losses={"nats_per_character": 2.0794415416798357, "protocol": "by hand", "window": 4},
+        losses={"disjoint": {"nats_per_character": 2.0794415416798357, "protocol": "by hand", "window": 4}},
     )
     sample = write_sample(model, CharTokenizer(VOCABULARY))
     save_folder(folder, model, info, model_card(info, model.num_parameters, sample))
