@@ -5,20 +5,16 @@ with every character up to its second newline in a row, and each but the first i
 """
 
 import itertools
-import math
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from modelcraft.data import UNSCORED, Batch
 from modelcraft.errors import ConfigError, CorpusError
-from modelcraft.evaluate import ExactLoss
-from modelcraft.model import LanguageModel, evaluating
 
-SOURCES = {"right": "the speech that it answers", "shuffled": "the speech that another answers", "none": "no speech"}
-PROTOCOL = "mean over every character of every reply, in disjoint windows of the model's context, given {}"
-NOTHING, NO_TARGET = -1, -100  # what fills up the rows of a batch: no character to read, none to predict
+SOURCES = ("right", "shuffled", "none")
+NOTHING = -1  # fills up a row of speeches: no character
 UNPROMPTED_SHARE = 0.1  # so many replies are learned without the speech, or "none" would be a sight never seen before
 
 
@@ -83,7 +79,7 @@ class Dialogue:
 
     def batch(
         self, batch_size: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
-    ) -> dict[str, Tensor]:
+    ) -> Batch:
         """Draw `batch_size` windows, a tenth of them with no speech to answer; `generator` (on the CPU) decides all."""
         drawn = torch.randint(len(self.windows), (batch_size,), generator=generator)  # (B,)
         sources = self.sources[self.replies[drawn]]  # (B, 2)
@@ -91,9 +87,7 @@ class Dialogue:
         sources[unprompted, 1] = 0
         return self._rows(self.windows[drawn], sources, device)
 
-    def batches(
-        self, rows: int, source: str = "right", device: torch.device | str | None = None
-    ) -> Iterator[dict[str, Tensor]]:
+    def batches(self, rows: int, source: str = "right", device: torch.device | str | None = None) -> Iterator[Batch]:
         """Yield all windows once, up to `rows` at a time, with the speech that each answers, another's, or none."""
         if source not in SOURCES:
             raise ConfigError(f"source must be one of {', '.join(SOURCES)}, not {source!r}.")
@@ -108,12 +102,12 @@ class Dialogue:
         for some in torch.split(order, rows):
             yield self._rows(self.windows[some], sources[self.replies[some]], device)
 
-    def _rows(self, windows: Tensor, sources: Tensor, device: torch.device | str | None) -> dict[str, Tensor]:
+    def _rows(self, windows: Tensor, sources: Tensor, device: torch.device | str | None) -> Batch:
         before = windows - torch.tensor([1, 0])  # one character earlier, equally long
         return {
             "source": self._cut(sources, NOTHING, device),
             "idx": self._cut(before, self.newline, device),
-            "targets": self._cut(windows, NO_TARGET, device),
+            "targets": self._cut(windows, UNSCORED, device),
         }
 
     def _cut(self, spans: Tensor, filling: int, device: torch.device | str | None) -> Tensor:
@@ -124,23 +118,3 @@ class Dialogue:
         rows = self.data[places.to(self.data.device)]
         rows = rows.masked_fill((offsets >= lengths).to(rows.device), filling)
         return rows.to(device if device is not None else rows.device)
-
-
-def reply_loss(model: LanguageModel, dialogue: Dialogue, source: str = "right") -> ExactLoss:
-    """Return the mean loss over every character of every reply, once each.
-
-    `source` says what the encoder reads: the `right` speech, a `shuffled` one (always the same other reply's), or
-    `none`. What `right` is better by is what the model takes from the speech.
-    """
-    total = 0.0
-    with evaluating(model):
-        for batch in dialogue.batches(max(1, 16_384 // dialogue.block_size), source, model.device):
-            logits, _ = model(batch["idx"], source=batch["source"])  # (B, T, V)
-            targets = batch["targets"].flatten().cpu()
-            losses = F.cross_entropy(
-                logits.float().flatten(0, 1).cpu(), targets, reduction="none", ignore_index=NO_TARGET
-            )
-            total += float(losses.double().sum())
-    nats = total / dialogue.characters
-    protocol = PROTOCOL.format(SOURCES[source])
-    return ExactLoss(nats, nats / math.log(2), dialogue.characters, dialogue.block_size, protocol)

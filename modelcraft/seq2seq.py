@@ -10,8 +10,8 @@ also looks at the speech: the queries come from the reply, the keys and values f
 That is cross-attention. It is all that is new: no mask in the encoder, a third layer in the decoder's blocks. The
 transformer of 2017 was this one, made for translation; a GPT is its decoder alone.
 
-What it buys shows when the speech is changed: `reply_loss` measures the replies with the right speech in the encoder,
-with another one, and with none. If cross-attention were not used, the three would be equal.
+What it buys shows when the speech is changed: the exact loss on the replies is measured with the right speech in the
+encoder, with a shuffled one (another reply's), and with none. Were cross-attention not used, the three would be equal.
 
 Before you run it: a mask kept every rung from peeking at what it has to predict. Why may the encoder do without?
 (What is to be predicted is the reply, and none of it is in the speech.)
@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelcraft.attention import KeysAndValues
-from modelcraft.data import Batch
-from modelcraft.dialogue import NO_TARGET, Dialogue, as_source
+from modelcraft.data import UNSCORED, Batch
+from modelcraft.dialogue import SOURCES, Dialogue, as_source
 from modelcraft.errors import ConfigError
 from modelcraft.model import READ_AT_ONCE, LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
@@ -79,7 +79,7 @@ class EncoderDecoder(LanguageModel):
     goes on: the reply is the next speech, and the model answers itself.
     """
 
-    protocols: ClassVar[tuple[str, ...]] = ("right", "shuffled", "none")
+    protocols: ClassVar[tuple[str, ...]] = SOURCES
     config: EncoderDecoderConfig
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
@@ -152,7 +152,7 @@ class EncoderDecoder(LanguageModel):
         logits = self.decode(idx, self.encode(source))
         if targets is None:
             return logits, None
-        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNSCORED)
 
     def hear(self, speech: Tensor) -> Turn:
         """Begin the reply to `speech` (N,)."""

@@ -1,0 +1,285 @@
+"""Rung: the encoder–decoder."""
+
+import math
+import random
+
+import pytest
+import torch
+from helpers import assert_one_sentence, spread
+from rung_checks import ids, make
+
+from modelcraft.dialogue import Dialogue
+from modelcraft.errors import ConfigError
+from modelcraft.evaluate import exact_loss
+from modelcraft.generate import stream
+from modelcraft.sampling import SamplingParams, sample
+from modelcraft.seq2seq import EncoderDecoder, EncoderDecoderConfig
+from modelcraft.transformer import Attention, attention
+
+SMALL = EncoderDecoderConfig(vocab_size=7, block_size=6, n_embd=8, n_layer=2, newline=2)
+
+
+@pytest.fixture
+def model() -> EncoderDecoder:
+    """A small one with opinions, which ends about every third line and every ninth reply."""
+    model = spread(EncoderDecoder(SMALL), std=0.4).eval()
+    with torch.no_grad():
+        model.lm_head.bias[SMALL.newline] = 1.5
+    return model
+
+
+def told(model, prompt: list[int], written: list[int]) -> torch.Tensor:
+    """What the next logits (1, V) must be, by the rules of the game alone."""
+    newline, size = model.config.newline, model.block_size
+    speech, reply = prompt, []
+    for token in written:
+        reply.append(token)
+        if reply[-2:] == [newline, newline]:
+            speech, reply = reply, []
+    speech = speech[-size:]
+    while speech and speech[-1] == newline:
+        speech = speech[:-1]
+    idx = torch.tensor([([newline, *reply])[-size:]])
+    with torch.no_grad():
+        logits, _ = model(idx, source=torch.tensor([speech], dtype=torch.long))
+    return logits[:, -1]
+
+
+def test_its_parts_and_its_size():
+    model = EncoderDecoder(EncoderDecoderConfig())
+    assert 800_000 < model.num_parameters < 1_500_000
+    parts = {name.split(".")[0] for name in model.state_dict()}
+    assert {"token_embedding_table", "position_embedding_table", "encoder_blocks", "blocks", "ln_f", "lm_head"} < parts
+    of_a_block = {name.split(".")[2] for name in model.state_dict() if name.startswith("blocks.")}
+    assert of_a_block == {"sa", "ca", "ffwd", "ln1", "ln2", "ln3"}
+    assert not list(model.buffers())
+
+
+def test_the_newline_is_a_character():
+    assert EncoderDecoderConfig(newline=64).newline == 64
+    for wrong in (-1, 65, True):
+        with pytest.raises(ConfigError) as caught:
+            EncoderDecoderConfig(newline=wrong)
+        assert_one_sentence(caught.value, "newline must be")
+
+
+def test_the_first_loss_is_that_of_guessing():
+    model = make(EncoderDecoder, EncoderDecoderConfig(block_size=32)).eval()
+    _, loss = model(ids(65, 16, 32), ids(65, 16, 32, seed=1), ids(65, 16, 20, seed=2))
+    assert loss.item() == pytest.approx(math.log(65), abs=0.06)
+
+
+def test_a_reply_sees_its_past_and_all_of_the_speech(model):
+    x, source = ids(7, 2, 6), ids(7, 2, 5, seed=1)
+    before, _ = model(x, source=source)
+    for t in range(6):
+        changed = x.clone()
+        changed[:, t] = (changed[:, t] + 1) % 7
+        after, _ = model(changed, source=source)
+        assert torch.equal(after[:, :t], before[:, :t])
+        assert not torch.isclose(after[:, t:], before[:, t:]).all(-1).any()
+    for s in range(5):
+        changed = source.clone()
+        changed[:, s] = (changed[:, s] + 1) % 7
+        after, _ = model(x, source=changed)
+        assert not torch.isclose(after, before).all(-1).any()
+
+
+def test_the_order_of_the_speech_matters(model):
+    x, source = ids(7, 1, 4), torch.tensor([[3, 4, 5, 6]])
+    assert not torch.allclose(model(x, source=source)[0], model(x, source=source.flip(1))[0])
+
+
+def test_what_fills_a_row_up_influences_nothing(model):
+    sources = [[3, 4, 5, 6, 0, 1], [4], [], [2, 2, 5]]
+    replies = [[2, 3], [2, 4, 5, 6, 3], [2], [2, 1, 1, 1, 1, 1]]
+    answers = [[3, 2], [4, 5, 6, 3, 2], [0], [1, 1, 1, 1, 1, 1]]
+
+    def filled(rows, filling):
+        return torch.tensor([row + [filling] * (6 - len(row)) for row in rows])
+
+    logits, loss = model(filled(replies, 2), filled(answers, -100), filled(sources, -1))
+    other, other_loss = model(filled(replies, 5), filled(answers, -100), filled(sources, -1))
+    total, characters = 0.0, 0
+    for row, (source, reply, answer) in enumerate(zip(sources, replies, answers, strict=True)):
+        source = torch.tensor([source], dtype=torch.long)  # noqa: PLW2901
+        alone, alone_loss = model(torch.tensor([reply]), torch.tensor([answer]), source)
+        n = len(reply)
+        torch.testing.assert_close(logits[row, :n], alone[0], atol=1e-5, rtol=1e-5)
+        assert torch.equal(logits[row, :n], other[row, :n])
+        total, characters = total + alone_loss.item() * n, characters + n
+    assert loss.item() == pytest.approx(total / characters, abs=1e-5)
+    assert loss.item() == other_loss.item()
+
+
+def test_no_speech_is_a_speech_of_no_characters(model):
+    model.train()
+    x, y = ids(7, 2, 6), ids(7, 2, 6, seed=1)
+    logits, loss = model(x, y)
+    assert logits.isfinite().all()
+    for empty in (torch.zeros((2, 0), dtype=torch.long), torch.full((2, 3), -1)):
+        torch.testing.assert_close(model(x, source=empty)[0], logits)
+    loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert not torch.allclose(model(x, source=ids(7, 2, 3))[0], logits)
+
+
+def test_the_clear_attention_and_the_fast_one_are_equal(model, monkeypatch):
+    x, y, source = ids(7, 3, 6), ids(7, 3, 6, seed=1), ids(7, 3, 5, seed=2)
+    source[1, 2:] = -1
+    source[2] = -1
+
+    def run():
+        model.zero_grad()
+        logits, loss = model(x, y, source)
+        loss.backward()
+        return logits, [p.grad.clone() for p in model.parameters()]
+
+    fast = run()
+    calls = []
+
+    def clear(*args):
+        calls.append(args)
+        return attention(*args)
+
+    monkeypatch.setattr(Attention, "gather", staticmethod(clear))
+    torch.testing.assert_close(run(), fast, atol=1e-5, rtol=1e-4)
+    assert len(calls) == 2 + 2 * 2
+
+
+@pytest.mark.parametrize("length", [1, 4, 6, 7, 15])
+def test_steps_follow_the_rules(model, length):
+    """Prompts shorter than, equal to and longer than the context; replies that end, and that outgrow it."""
+    prompts = ids(7, 3, length, seed=length)
+    draws = random.Random(length)
+    written = [draws.choices(range(7), [1, 1, 4, 1, 1, 1, 1], k=60) for _ in range(3)]
+    written[0] = [0] * 20 + written[0][:40]  # a long reply for certain
+    written[1] = [2] * 10 + written[1][:50]  # and empty ones: a blank line at once
+    cache = model.make_cache(3)
+    with torch.no_grad():
+        logits = model.step(prompts, cache)
+        for k in range(60):
+            expected = torch.cat([told(model, prompts[row].tolist(), written[row][:k]) for row in range(3)])
+            torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+            logits = model.step(torch.tensor([[row[k]] for row in written]), cache)
+
+
+def test_steps_of_many_characters_are_many_steps(model):
+    prompts, written = ids(7, 2, 4), ids(7, 2, 40, seed=3)
+    written[:, 10:12] = SMALL.newline
+    one, many = model.make_cache(2), model.make_cache(2)
+    with torch.no_grad():
+        model.step(prompts, one), model.step(prompts, many)
+        for some in torch.split(written, [1, 3, 9, 7, 20], dim=1):
+            for token in torch.split(some, 1, dim=1):
+                expected = model.step(token, one)
+            torch.testing.assert_close(model.step(some, many), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("length", [1, 6, 13])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_generate_and_steps_write_the_same(model, length, temperature):
+    prompts, params = ids(7, 4, length, seed=length), SamplingParams(max_new_tokens=80, temperature=temperature)
+    text = model.generate(prompts, 80, temperature=temperature, generator=torch.Generator().manual_seed(1))
+    assert text.shape == (4, length + 80) and torch.equal(text[:, :length], prompts)
+    if temperature:
+        assert any(row[length:].tolist() != text[0, length:].tolist() for row in text[1:])
+        pairs = (text[:, length:-1] == SMALL.newline) & (text[:, length + 1 :] == SMALL.newline)
+        assert pairs.sum() > 3  # the play went on
+    cache, newest, generator = model.make_cache(4), prompts, torch.Generator().manual_seed(1)
+    for k in range(80):
+        with torch.no_grad():
+            newest = sample(model.step(newest, cache), params, generator)[:, None]
+        assert torch.equal(newest[:, 0], text[:, length + k])
+
+
+def test_a_stream_is_the_reply(model):
+    prompt = [3, 4, 5]
+    tokens = list(stream(model, prompt, SamplingParams(max_new_tokens=50, temperature=1.0, seed=4)))
+    expected = model.generate(torch.tensor([prompt]), 50, generator=torch.Generator().manual_seed(4))
+    assert tokens == expected[0, 3:].tolist()
+
+
+def test_a_speech_is_read_once_and_a_reply_one_character_at_a_time(model):
+    encoded, decoded = [], []
+    model.encoder_blocks[0].register_forward_hook(lambda module, args, out: encoded.append(args[0].shape[1] - 1))
+    model.blocks[0].register_forward_hook(lambda module, args, out: decoded.append(args[0].shape[1]))
+    cache = model.make_cache(1)
+    with torch.no_grad():
+        model.step(torch.tensor([[3, 4, 5, 6]]), cache)
+        for token in (3, 4, 2, 2, 5, 5, 5, 5, 5, 5, 5):
+            model.step(torch.tensor([[token]]), cache)
+    assert encoded == [4, 2]  # the prompt; then the reply "3 4", which the model answers itself
+    assert decoded == [1, 1, 1, 1] + [1] + [1] * 5 + [6, 6]  # past the context all of it is read again
+
+
+def test_the_calls_that_make_no_sense_are_refused(model):
+    with pytest.raises(ConfigError, match="temperature"):
+        model.generate(ids(7, 1, 1), 1, temperature=-1)
+    with pytest.raises(ValueError, match="no token 7"):
+        model.generate(torch.tensor([[7]]), 1)
+
+
+def test_it_runs_on_meta():
+    with torch.device("meta"):
+        model = EncoderDecoder(SMALL)
+    x = torch.zeros((2, 6), dtype=torch.long, device="meta")
+    for source in (None, x, x[:, :0]):
+        logits, loss = model(x, x, source)
+        assert logits.is_meta and logits.shape == (2, 6, 7)
+        loss.backward()
+    cache = model.make_cache(2)
+    for length in (4, 1, 6, 1):
+        assert model.step(x[:, :length], cache).shape == (2, 7)
+    assert model.generate(x, 9).shape == (2, 15)
+
+
+def test_it_runs_in_bf16():
+    model = make(EncoderDecoder, EncoderDecoderConfig(block_size=16, n_embd=32, dropout=0.1))
+    x, y, source = ids(65, 4, 16), ids(65, 4, 16, seed=1), ids(65, 4, 9, seed=2)
+    source[0] = -1
+    with torch.autocast("cpu", torch.bfloat16):
+        _, loss = model(x, y, source)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(65), abs=0.1)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_dropout_hides_while_training_only():
+    torch.manual_seed(0)
+    config = EncoderDecoderConfig(block_size=8, n_embd=16, dropout=0.5)
+    model, x = make(EncoderDecoder, config), ids(65, 2, 8)
+    assert not torch.equal(model(x, source=x)[0], model(x, source=x)[0])
+    model.eval()
+    assert torch.equal(model(x, source=x)[0], model(x, source=x)[0])
+
+
+def play(speeches: int, seed: int) -> torch.Tensor:
+    """A play that only makes sense together: each character is one more than that of the speech before, usually."""
+    draws = random.Random(seed)
+    speech, written = [0, 0, 0], []
+    for _ in range(speeches):
+        speech = [(c + 1) % 6 if draws.random() < 0.9 else draws.randrange(6) for c in speech]
+        written += [1 + c for c in speech] + [0, 0]
+    return torch.tensor(written)
+
+
+def test_it_answers_what_was_said():
+    model = make(EncoderDecoder, EncoderDecoderConfig(vocab_size=7, block_size=8, n_embd=32, n_head=2, n_layer=1))
+    dialogue, val_data = Dialogue(play(2_000, seed=1), 0, 8), play(300, seed=2)
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for step in range(300):
+        optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / 300)
+        _, loss = model(**dialogue.batch(32, generator))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    exact = {source: exact_loss(model, val_data, source) for source in ("right", "shuffled", "none")}
+    right, shuffled, none = (loss.nats_per_character for loss in exact.values())
+    assert {loss.characters for loss in exact.values()} == {299 * 5}
+    # Three of five characters are letters; a letter's entropy given the speech, and without it:
+    given, unknown = -11 / 12 * math.log(11 / 12) - 5 / 60 * math.log(1 / 60), math.log(6)
+    assert right == pytest.approx(0.6 * given, abs=0.08)
+    assert none == pytest.approx(0.6 * unknown, abs=0.08)
+    assert shuffled > none + 0.3
