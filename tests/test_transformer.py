@@ -128,7 +128,7 @@ def test_steps_equal_the_slow_ones(model_class, config_class, length, chunk):
 
 @every_rung
 def test_one_batch_is_learned_by_heart(model_class, config_class):
-    assert learn_one_batch(make(model_class, config_class(n_embd=64)), lr=3e-3) < 0.02
+    assert learn_one_batch(make(model_class, config_class(n_embd=64)), steps=150, lr=3e-3) < 0.05
 
 
 @every_rung
