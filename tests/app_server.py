@@ -10,11 +10,17 @@ from modelcraft.catalogue import Catalogue
 from modelcraft.ui.requests import Desk
 
 
-class AppServer:
-    """The app with the bundled weights; `delay` seconds are added to every step of the model."""
+class BigramFirst(Catalogue):
+    """The bundled weights; a visitor who chooses nothing meets the bigram model, which is quick and always there."""
 
-    def __init__(self) -> None:
-        self.desk = Desk(Catalogue(device="cpu"))
+    default = "bigram"
+
+
+class AppServer:
+    """The app with the bundled weights or others; `delay` seconds are added to every step of the default model."""
+
+    def __init__(self, catalogue: Catalogue | None = None) -> None:
+        self.desk = Desk(catalogue or BigramFirst(device="cpu"))
         self.delay = 0.0
         self.steps = 0
         entry = self.desk.catalogue.get()

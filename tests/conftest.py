@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from browsing import CHROMIUM, Visitor
 from helpers import CHAIN, VOCABULARY, PrefixModel, spread
 from hypothesis import HealthCheck, settings
 
@@ -93,3 +94,36 @@ def corpus_text():
 def loss_of():
     """The exact loss in nats per character, as a function of a model and its data."""
     return lambda model, data: exact_loss(model, data).nats_per_character
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser without a window."""
+    if not Path(CHROMIUM).exists():
+        missing = f"there is no Chromium at {CHROMIUM}; `apt-get install chromium` brings it"
+        if os.environ.get("MODELCRAFT_REQUIRE_BROWSER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visitor(browser, server):
+    """Open the page of the module's `server` in tabs of their own; at the end nothing may be broken or running."""
+    visitors = []
+
+    def visit(**options) -> Visitor:
+        visitors.append(Visitor(browser, server.url, **options))
+        return visitors[-1]
+
+    yield visit
+    for one in visitors:
+        assert one.complaints == []
+        one.context.close()
+    server.delay = 0
+    assert server.settled()

@@ -45,7 +45,7 @@ def refusal(error: ModelCraftError) -> gr.Error:
 
 def nobody_reads(request: gr.Request | None) -> bool:
     """Say whether the events of this request pile up unread: someone has asked and not come for the answer."""
-    blocks = LocalContext.blocks.get()
+    blocks = LocalContext.blocks.get(None)
     if request is None or blocks is None:
         return False
     unread = blocks._queue.pending_messages_per_session.get(request.session_hash or "")

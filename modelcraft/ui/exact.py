@@ -5,6 +5,7 @@ nothing of a text may pass through either. Here the template is constant and a s
 for each one Gradio would write a `.pyi` file beside the source.)
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
@@ -45,13 +46,6 @@ class Lane(TypedDict):
     writing: bool
 
 
-class RaceValue(TypedDict):
-    """The value of a race view: its columns, and an empty one for every rung that can be put among them."""
-
-    lanes: list[Lane]
-    ladder: list[Lane]
-
-
 YOU = "you"
 
 
@@ -62,9 +56,9 @@ def script_view(elem_id: str) -> gr.HTML:
     )
 
 
-def race_view(value: RaceValue, elem_id: str) -> gr.HTML:
-    """Make the sheet of a race: up to four columns side by side, each a rung; a RaceValue."""
-    return gr.HTML(value, html_template=_RACE_HTML, js_on_load=_RACE_JS, apply_default_css=False, elem_id=elem_id)
+def race_view(lanes: Sequence[Lane], elem_id: str) -> gr.HTML:
+    """Make the sheet of a race: up to four columns side by side, each a rung; a list of Lanes."""
+    return gr.HTML(lanes, html_template=_RACE_HTML, js_on_load=_RACE_JS, apply_default_css=False, elem_id=elem_id)
 
 
 def plain_view(elem_id: str) -> gr.HTML:
@@ -153,8 +147,9 @@ _RACE_HTML = """
 <div class="mc-race" role="group" aria-label="The race"></div>
 """
 
-# As above: what has only grown is appended to. The button that was pressed vanishes in favour of the other one, which
-# gets its focus: who races by keyboard stays where they were.
+# As above: what has only grown is appended to. Many events a second come here, so the page is laid out anew once for
+# each, not once for each column: all is measured, then all is written, then all is scrolled. The button that was
+# pressed vanishes in favour of the other one, which gets its focus: who races by keyboard stays where they were.
 _RACE_JS = """
 const sheet = element.querySelector('.mc-race');
 const make = (tag, name, ...children) => {
@@ -183,12 +178,15 @@ const set = (node, text) => {
 let last = null, raced = false;
 document.addEventListener('focusin', event => { last = event.target; });
 const draw = () => {
-  const lanes = props.value?.lanes ?? [];
+  const lanes = props.value ?? [];
   while (sheet.children.length > lanes.length) sheet.lastChild.remove();
+  while (sheet.children.length < lanes.length) sheet.append(lane());
+  const pages = [...sheet.querySelectorAll('.mc-lane-page')];
+  const following = pages.filter((page, i) =>
+    !lanes[i].text || page.scrollHeight - page.scrollTop - page.clientHeight < 8);
   lanes.forEach((one, i) => {
-    const node = sheet.children[i] ?? sheet.appendChild(lane());
+    const node = sheet.children[i];
     const [name, loss, adds, page, foot] = node.children;
-    const follow = page.scrollHeight - page.scrollTop - page.clientHeight < 8 || !one.text;
     set(name, one.name);
     set(loss, one.loss);
     set(adds, one.adds);
@@ -197,12 +195,13 @@ const draw = () => {
     set(page.children[2], one.note);
     set(foot.children[0], one.parameters);
     set(foot.children[1], one.speed && !one.writing ? one.speed.toLocaleString('en') : '');
-    page.setAttribute('aria-label', `What ${one.name} writes`);
-    page.setAttribute('aria-busy', one.writing);
+    const label = `What ${one.name} writes`;
+    if (page.ariaLabel !== label) page.ariaLabel = label;
+    if (page.ariaBusy !== String(one.writing)) page.ariaBusy = String(one.writing);
     node.classList.toggle('mc-writing', one.writing);
     node.classList.toggle('mc-told', Boolean(one.said));
-    if (follow) page.scrollTop = page.scrollHeight;
   });
+  for (const page of following) page.scrollTop = page.scrollHeight;
   const racing = lanes.some(one => one.writing);
   if (racing === raced) return;
   raced = racing;
@@ -216,16 +215,23 @@ watch('value', draw);
 """
 
 # What was ticked becomes the columns: no fifth one, in the order of the ladder, and who stays keeps the text.
-LINE_UP_JS = """
-(names, race) => {
+_LINE_UP_JS = """
+(names, lanes) => {
+  const ladder = LADDER;
   names = names.slice(0, 4);
-  if (race.lanes.some(lane => lane.writing)) return [names, race];
-  const lanes = race.ladder.filter(lane => names.includes(lane.name))
-    .map(lane => race.lanes.find(one => one.name === lane.name) ?? lane);
-  return [names, {...race, lanes}];
+  if (lanes.some(lane => lane.writing)) return [names, lanes];
+  const chosen = ladder.filter(lane => names.includes(lane.name));
+  return [names, chosen.map(lane => lanes.find(one => one.name === lane.name) ?? lane)];
 }
 """
-STOPPED_JS = "race => ({...race, lanes: race.lanes.map(lane => ({...lane, writing: false}))})"
+# The list is within another one: Gradio takes what comes as the list of all outputs.
+STOPPED_JS = "lanes => [lanes.map(lane => ({...lane, writing: false}))]"
+
+
+def line_up_js(ladder: Sequence[Lane]) -> str:
+    """Return the script that turns the names that were ticked into the columns of a race; `ladder`: all there are."""
+    return _LINE_UP_JS.replace("LADDER", json.dumps(ladder))
+
 
 # What Copy puts on the clipboard is `whole_text` of the turns; a page without https has no clipboard to write to.
 COPY_JS = """

@@ -165,11 +165,11 @@ footer .divider:last-child, footer .divider:only-child { display: none; }
 #model .wrap:focus-within { outline: 2px solid #a8412a; outline-offset: 2px; box-shadow: none; }
 .dark #model .wrap:focus-within { outline-color: #e09a86; }
 #model input { outline: 0 !important; }
-.gradio-container ul.options {
+.gradio-container div.options {
   background: #fffdf6; border: 1px solid var(--input-border-color); border-radius: 4px; font-size: .95rem;
   box-shadow: 0 10px 30px -14px rgb(60 45 20 / .5);
 }
-.dark .gradio-container ul.options, .gradio-container.dark ul.options { background: #211d19; }
+:is(.dark .gradio-container, .gradio-container.dark) div.options { background: #211d19; }
 #tools { gap: .2rem; justify-content: center; flex-wrap: nowrap; }
 #tools button { flex: 0 0 4.2rem !important; font-weight: 400; color: var(--body-text-color-subdued); }
 .mc-examples button:hover, #tools button:hover { color: var(--body-text-color); background: rgb(140 47 27 / .08); }

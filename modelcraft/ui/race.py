@@ -13,7 +13,7 @@ from modelcraft.errors import ConfigError, ModelCraftError
 from modelcraft.ui import figures
 from modelcraft.ui.api import nobody_reads, refusal
 from modelcraft.ui.chat import read_seed, slider
-from modelcraft.ui.exact import LINE_UP_JS, STOPPED_JS, Lane, RaceValue, race_view
+from modelcraft.ui.exact import STOPPED_JS, Lane, line_up_js, race_view
 from modelcraft.ui.requests import (
     DEFAULT_LENGTH,
     DEFAULT_TEMPERATURE,
@@ -31,6 +31,7 @@ from modelcraft.ui.streaming import HEARTBEAT_S, Meter, together
 MAX_LANES = 4
 DEFAULT_SEED = 1337
 RACE_PACE = 40  # a reader keeps up; above 30 a lane that had to wait for a slower one catches up
+RACE_TICK_S = 1 / 15  # an event has the news of all lanes: as much work for a browser as two of the chat
 EXAMPLES = ("ROMEO:", "QUEEN", "First Cit", "To be, or not to", "The king's ")
 QUESTION = "Before you press Start: which of them will be the first to write a name that stands in the play?"
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Race:
     def _build(self) -> None:
         ladder = self.ladder()
         chosen = first_choice(self.desk.catalogue.names)
-        self.view = race_view(race([lane for lane in ladder if lane["name"] in chosen], ladder), "race")
+        self.view = race_view([lane for lane in ladder if lane["name"] in chosen], "race")
         gr.HTML(f'<p class="mc-question">{QUESTION}</p>', apply_default_css=False)
         with gr.Row(elem_id="race-desk", elem_classes="mc-desk", equal_height=True):
             self.prompt = gr.Textbox(
@@ -104,7 +105,7 @@ class Race:
     def _wire(self) -> None:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         dials = [self.rungs, self.seed, self.temperature, self.length, self.pace]
-        outputs = [self.view, self.prompt, self.go, self.stop]
+        outputs = [self.view, self.go, self.stop]
         starts: list[tuple[Any, Any]] = [(self.prompt.submit, self.prompt), (self.go.click, self.prompt)]
         starts += [(button.click, button) for button in self.examples]
         # Gradio's own checks are passed by: what they say is not for visitors, and ours check everything.
@@ -113,7 +114,10 @@ class Race:
         ended = self.stop.click(None, None, None, cancels=runs, **options)
         ended = ended.then(self.idle, None, [self.go, self.stop], **options)
         ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
-        self.rungs.input(None, [self.rungs, self.view], [self.rungs, self.view], js=LINE_UP_JS, **options)
+        for button in self.examples:
+            button.click(None, button, self.prompt, js="line => line", **options)
+        line_up = line_up_js(self.ladder())
+        self.rungs.input(None, [self.rungs, self.view], [self.rungs, self.view], js=line_up, **options)
 
     async def start(
         self, request: gr.Request, prompt: Any, names: Any, seed: Any, temperature: Any, length: Any, pace: Any
@@ -149,22 +153,22 @@ class Race:
         clock = asyncio.get_running_loop().time
         self._racing.add(session)
         try:
-            shown, sent = race(lanes, ladder), clock()
-            yield shown, prompt, gr.update(visible=False), gr.update(visible=True)
+            shown, sent = snapshot(lanes), clock()
+            yield shown, gr.update(visible=False), gr.update(visible=True)
             for part in (get_ready, write):  # a fair start: nobody writes before all are there
                 going = [lane for lane in lanes if lane["writing"]]
-                async with aclosing(together([guarded(lane, part(lane)) for lane in going])) as ticks:
+                async with aclosing(together([guarded(lane, part(lane)) for lane in going], RACE_TICK_S)) as ticks:
                     async for _ in ticks:
-                        now = race(lanes, ladder)
+                        now = snapshot(lanes)
                         if now != shown or clock() - sent >= HEARTBEAT_S:
                             shown, sent = now, clock()
-                            yield shown, skip, skip, skip
+                            yield shown, skip, skip
                         if nobody_reads(request):
                             return
                 if part is get_ready:
                     for notice in dict.fromkeys(wish.notice for wish in wishes.values() if wish.notice):
                         gr.Warning(notice)
-            yield race(lanes, ladder), skip, *self.idle()
+            yield snapshot(lanes), *self.idle()
         finally:
             self._racing.discard(session)
 
@@ -202,9 +206,9 @@ async def guarded(lane: Lane, work: Awaitable[None]) -> None:
         lane["note"], lane["writing"] = "Something broke in this model; the others go on.", False
 
 
-def race(lanes: Sequence[Lane], ladder: list[Lane]) -> RaceValue:
-    """Make the value of a race view from the lanes as they are at this moment."""
-    return {"lanes": [lane.copy() for lane in lanes], "ladder": ladder}
+def snapshot(lanes: Sequence[Lane]) -> list[Lane]:
+    """Return the lanes as they are at this moment, whatever becomes of them: Gradio sends what differs from it."""
+    return [lane.copy() for lane in lanes]
 
 
 def empty_lane(of: Figures) -> Lane:

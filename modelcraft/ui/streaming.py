@@ -96,14 +96,14 @@ def _take(tokens: Iterator[int], most: int, seconds: float) -> tuple[list[int], 
     return batch, done, time.thread_time() - began
 
 
-async def together(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[None, None]:
-    """Do all of `work` at the same time; yield thirty times a second until the last of it is done.
+async def together(work: Sequence[Coroutine[Any, Any, None]], tick: float = TICK_S) -> AsyncGenerator[None, None]:
+    """Do all of `work` at the same time; yield every `tick` seconds until the last of it is done.
 
     Whoever stops listening ends all of it.
     """
     tasks = [asyncio.create_task(one) for one in work]
     try:
-        while tasks and (await asyncio.wait(tasks, timeout=TICK_S))[1]:
+        while tasks and (await asyncio.wait(tasks, timeout=tick))[1]:
             yield
     finally:
         for task in tasks:
