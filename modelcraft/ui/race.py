@@ -31,7 +31,7 @@ from modelcraft.ui.streaming import HEARTBEAT_S, Meter, together
 MAX_LANES = 4
 DEFAULT_SEED = 1337
 RACE_PACE = 40  # a reader keeps up; above 30 a lane that had to wait for a slower one catches up
-RACE_TICK_S = 1 / 20  # an event has the news of all lanes: as much work for a browser as two of the chat
+RACE_TICK_S = 1 / 15  # an event has the news of all lanes: as much work for a browser as two of the chat
 EXAMPLES = ("ROMEO:", "QUEEN", "First Cit", "To be, or not to", "The king's ")
 QUESTION = "Before you press Start: which of them will be the first to write a name that stands in the play?"
 log = logging.getLogger(__name__)
