@@ -199,7 +199,7 @@ RUNGS: Mapping[str, Rung] = {
             config=GPTConfig(block_size=128, n_embd=128, n_layer=4, n_head=4, n_kv_head=2, dropout=0.0, noise=0.0),
             stored_as=torch.bfloat16,
             recipe=TrainConfig(
-                steps=800,
+                steps=400,
                 batch_size=32,
                 learning_rate=6e-3,
                 muon_learning_rate=0.03,
@@ -209,7 +209,7 @@ RUNGS: Mapping[str, Rung] = {
                 grad_clip=0.0,
                 eval_interval=200,
                 eval_batches=8,
-                save_interval=400,
+                save_interval=200,
                 compile=True,
             ),
         ),
@@ -242,6 +242,7 @@ RUNGS: Mapping[str, Rung] = {
             config=BlendConfig(),
             parts=("gpt", "counting"),
             fit=_fit_blend,
+            bundled=False,  # it comes with the final gpt
         ),
         Rung(
             name="gpt-video",
