@@ -20,8 +20,8 @@ is asked only where the longer one has not seen the character, so there c does n
 seen, but after how many different characters. "Francisco" is frequent, but it comes after "San " only.
 
 Against pairs: n-grams of 7 (six characters of context, the seventh to guess) cost 1.5165. One pass over the text gets
-there, two seconds on one core of a CPU. The recipe for a small GPT that everyone copies trains for three minutes and
-ends at 1.88. This is the bar that a GPT must clear to be worth its name.
+there, in less than a second on one core of a CPU. The recipe for a small GPT that everyone copies trains for three
+minutes and ends at 1.88. This is the bar that a GPT must clear to be worth its name.
 
 Before you run it: longer contexts know more. Why does order 10 (1.522) lose to order 7 (1.517)?
 (Most of its contexts were seen once, and once is a rumour: Kneser–Ney believes it a little too often.)
