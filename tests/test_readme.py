@@ -121,11 +121,6 @@ def test_the_table_shows_the_bundled_weights():
         assert f"| {parameters:,} | **{info.validation_loss:.4f}** |" in row
 
 
-def test_the_ladder_is_the_file_that_its_benchmark_writes():
-    shown = README.partition("<!-- ladder -->\n")[2].partition("<!-- /ladder -->")[0]
-    assert shown == (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
-
-
 def test_guessing_and_counting_pairs_cost_what_the_table_says(corpus_text):
     tokenizer = CharTokenizer.of(corpus_text)
     train_data, val_data = Corpus("tiny_shakespeare", corpus_text).splits(tokenizer, block_size=8)
