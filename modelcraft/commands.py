@@ -19,7 +19,7 @@ import typer
 from safetensors import SafetensorError
 
 from modelcraft.errors import ConfigError, ModelCraftError, TrainingError
-from modelcraft.ladder import DEFAULT_RUNG, RUNGS, Rung, rung_named
+from modelcraft.ladder import DEFAULT_RUNG, QUICK_RUNG, RUNGS, Rung, rung_named
 from modelcraft.model import ModelConfig
 from modelcraft.recipe import TrainConfig
 
@@ -73,7 +73,9 @@ def _fail(sentence: str, code: int) -> None:
 
 
 def train(
-    model: Annotated[str, typer.Option(help=f"The rung to train: {', '.join(RUNGS)}.")] = DEFAULT_RUNG,
+    model: Annotated[
+        str | None, typer.Option(help=f"The rung to train: {', '.join(RUNGS)}.", show_default=QUICK_RUNG)
+    ] = None,
     corpus: CorpusName = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
@@ -109,8 +111,12 @@ def train(
     """
     from modelcraft.parallel import joined
 
-    rung = rung_named(model)
-    folder = (out or Path("runs") / rung.name).expanduser()
+    folder = (out or Path("runs") / (model or QUICK_RUNG)).expanduser()
+    if resume and model is None:  # the run knows
+        from modelcraft.train import read_state
+
+        model = read_state(folder)[0]["about"].get("rung")
+    rung = rung_named(model or QUICK_RUNG)
     given: dict[str, Any] = {
         "steps": steps,
         "batch_size": batch_size,

@@ -267,6 +267,7 @@ RUNGS: Mapping[str, Rung] = {
 }
 
 DEFAULT_RUNG = "gpt"
+QUICK_RUNG = "gpt-mini"  # what "train it yourself" trains
 
 
 def rung_named(name: str) -> Rung:
