@@ -38,7 +38,7 @@ def start(processes: int, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*command, *OPTIONS, *options],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
