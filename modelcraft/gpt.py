@@ -11,7 +11,7 @@ out about doing that better stands here, each part in one line of code:
 - ReLU² instead of ReLU in the feed-forward.
 - zeros: the last matrix of each branch and `lm_head` start at 0. An untrained model is then no noise, but a model that
   says ln 65 = 4.1744 exactly, and each branch grows from nothing.
-- noise (`garble`): while it trains, one character in ten that it reads is another one. The text is short, a million
+- noise (`garble`): while it trains, one character in twenty that it reads is another one. The text is short, a million
   characters, and such a model would soon know it by heart; what it never sees twice alike it cannot learn by heart.
   The noise falls with the learning rate: at the end the model reads the text as it is.
 - a cap on the logits (`logit_cap`): 15 · tanh(logits / 15), so that no certainty is without bounds.
@@ -48,7 +48,7 @@ class GPTConfig(ModelConfig):
     n_head: int = 4
     n_kv_head: int = 2
     dropout: float = 0.25
-    noise: float = 0.1
+    noise: float = 0.05
     logit_cap: int = 15
 
     def __post_init__(self) -> None:
