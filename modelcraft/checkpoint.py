@@ -173,7 +173,7 @@ def _checked_info(described: Any) -> ModelInfo:
         if not isinstance(described[key], dict):
             raise ConfigError(f"{key!r} is not an object.")
     parameters = described["parameters"]
-    if isinstance(parameters, bool) or not isinstance(parameters, int) or parameters < 0:
+    if isinstance(parameters, bool) or not isinstance(parameters, int) or not 0 <= parameters <= 10**12:
         raise ConfigError("'parameters' is not a number of parameters.")
     rung = rung_named(described["rung"])
     if missing := sorted(set(rung.config.__dataclass_fields__) - set(described["config"])):

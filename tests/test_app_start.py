@@ -125,7 +125,7 @@ def test_train_push_and_run_what_was_pushed(start, environment, tmp_path):
         assert bigram["weights"] == f"tester/bigram@{commit}"
         assert bigram["corpus"] == "text.txt"
         # What it writes is in the alphabet of the pushed model.
-        written = client.predict("ROMEO:", length=300, seed=1, api_name="/generate")
+        written = client.predict("ROMEO:", length=300, model="bigram", seed=1, api_name="/generate")
         assert set(written) <= set(json.loads(files["config.json"])["vocabulary"])
         output = app.end()
         assert GOOD_TOKEN not in output

@@ -1,5 +1,6 @@
 import math
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,7 @@ import pytest
 from helpers import assert_one_sentence
 
 from modelcraft import catalogue, hub
-from modelcraft.catalogue import Catalogue
+from modelcraft.catalogue import Catalogue, Figures
 from modelcraft.errors import CheckpointError, ConfigError, HubError
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS, Rung
 
@@ -67,6 +68,25 @@ def test_many_threads_load_it_once(weights, loaded):
         entries = list(pool.map(lambda _: models.get("bigram"), range(32)))
     assert len(set(map(id, entries))) == 1
     assert loaded == ["bigram"]
+
+
+def test_a_model_that_was_loaded_is_there_at_once(weights):
+    """Even while another one is being loaded: switching is instant after the first use."""
+    models = Catalogue("cpu", weights)
+    entry, got = models.get("bigram"), []
+    asking = threading.Thread(target=lambda: got.append(models.get("bigram")), daemon=True)
+    with models._lock:
+        asking.start()
+        asking.join(5)
+        assert got == [entry]
+
+
+def test_figures_need_no_weights_and_no_whole_folder(weights, loaded):
+    models = Catalogue("cpu", weights)
+    assert models.figures("bigram") == Figures("bigram", RUNGS["bigram"].adds, 119, 2.5)
+    (weights / "second" / "config.json").write_text("{")
+    assert models.figures("second") == Figures("second", "nothing")
+    assert loaded == []
 
 
 @pytest.mark.parametrize(
@@ -171,6 +191,15 @@ def test_weights_from_the_hub_replace_the_bundled_ones(weights, pulled):
     assert models.states == {"me/mine@v1": "runs as bigram"}
     assert models.describe()["models"][0]["weights"] == "me/mine@1234567"
     assert models.get("second").source == "bundled"
+
+
+def test_figures_are_those_of_the_weights_that_run(weights, pulled):
+    config = weights / "bigram" / "config.json"
+    config.write_text(config.read_text().replace("2.5,", "2.25,"))
+    models = Catalogue("cpu", weights)
+    assert models.figures("bigram").loss == 2.25
+    models.pull(["me/mine"], wait=True)
+    assert models.figures("bigram").loss == 2.5
 
 
 @pytest.mark.parametrize("repo", ["bad/model", "odd/model"])

@@ -59,6 +59,7 @@ def test_a_model_comes_back_bit_for_bit(model_folder, tiny_model):
     assert model.config == tiny_model.config
     assert tokenizer.vocabulary == info.vocabulary == VOCABULARY
     assert info.rung == "bigram"
+    assert info.parameters == 119
     assert info.corpus == {"name": "synthetic", "sha256": "0" * 64, "characters": 1_000}
     assert info.training == {"steps": 10, "seed": 1}
     assert info.validation_loss == 2.5
@@ -120,7 +121,7 @@ def test_a_repository_is_pulled(model_folder, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "part"),
     [
-        ("nonsense", "There is no model 'nonsense'; name a rung (bigram"),
+        ("nonsense", f"There is no model 'nonsense'; name a rung ({', '.join(RUNGS)}), a model folder"),
         ("a b", "There is no model 'a b'"),
         ("a/b/c", "There is no model"),
         ("a\0b", "There is no model"),
@@ -252,6 +253,10 @@ def test_a_header_that_says_something_else(model_folder, change):
         (lambda c: c.update(rung=["bigram"]), "There is no rung"),
         (lambda c: c.update(config=[]), "'config' is not an object"),
         (lambda c: c.update(losses=None), "'losses' is not an object"),
+        *[
+            (lambda c, n=n: c.update(parameters=n), "'parameters' is not a number of parameters")
+            for n in (None, "119", 1.5, True, -1, 10**400)
+        ],
         (lambda c: c.update(vocabulary="ba" + VOCABULARY[2:]), "ascending"),
         (lambda c: c.update(vocabulary=VOCABULARY[0] + VOCABULARY[:-1]), "each character once"),
         (lambda c: c.update(vocabulary=VOCABULARY[:-1]), "does not have the 9 characters"),

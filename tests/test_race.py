@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import time
 import urllib.request
 from itertools import pairwise
@@ -11,10 +10,8 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 from app_server import AppServer
-from ladders import BROKEN, NAMES, NARROW, WELL, make_ladder, slow_down, text_of
+from ladders import BROKEN, NARROW, WELL, make_ladder, slow_down, text_of
 
-from modelcraft import catalogue as catalogue_module
-from modelcraft.ui.figures import choices
 from modelcraft.ui.race import Race, first_choice
 from modelcraft.ui.requests import Desk
 from modelcraft.ui.streaming import TICK_S
@@ -290,33 +287,6 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(race, fields, says):
 def test_the_first_choice_is_the_first_two_of_the_middle_and_the_last(count, chosen):
     names = [f"rung {i}" for i in range(count)]
     assert first_choice(names) == [names[i] for i in chosen]
-
-
-def test_the_chooser_tells_the_figures_and_loads_nothing(tmp_path, monkeypatch):
-    models = make_ladder(monkeypatch, tmp_path)
-    monkeypatch.setattr(catalogue_module, "load_folder", lambda *_: pytest.fail("weights were loaded"))
-    config = tmp_path / WELL[1] / "config.json"
-    described = json.loads(config.read_text())
-    config.write_text(json.dumps({**described, "parameters": 4_738_881, "losses": {}}))
-    (tmp_path / WELL[2] / "config.json").write_text("{")
-    listed = choices(models)
-    assert [name for _, name in listed] == NAMES
-    count = json.loads((tmp_path / WELL[0] / "config.json").read_text())["parameters"]
-    assert listed[0][0] == f"r-one · {count:,} parameters · loss 2.500"
-    assert listed[1][0] == "r-two · 4.7 M parameters · loss not measured"
-    assert listed[2][0] == "r-three"  # damaged: who chooses it will be told
-    assert listed[6][0].startswith("r-broken · ")
-
-
-def test_a_model_that_was_loaded_is_there_at_once(catalogue, monkeypatch):
-    """Even while another one is being loaded: switching is instant after the first use."""
-    entry = catalogue.get(WELL[0])
-    got = []
-    asking = threading.Thread(target=lambda: got.append(catalogue.get(WELL[0])), daemon=True)
-    with catalogue._lock:
-        asking.start()
-        asking.join(5)
-        assert got == [entry]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from app_server import AppServer
 
+from modelcraft.catalogue import Catalogue
 from modelcraft.checkpoint import WEIGHTS_DIR, read_info
 from modelcraft.data import Corpus
 from modelcraft.evaluate import exact_loss
@@ -79,7 +80,7 @@ def test_the_python_example_prints_what_the_readme_shows(capsys):
 
 
 def test_curl_prints_what_the_readme_shows():
-    server = AppServer()
+    server = AppServer(Catalogue("cpu"))
     try:
         ask, fetch = (command for command in COMMANDS if command.startswith("curl"))
         answer = shell(ask.replace("http://127.0.0.1:7860", server.url)).stdout
