@@ -1,23 +1,47 @@
-"""Pictures of the page as visitors see it: at 1440 and 390 pixels, by day and by night.
+"""Pictures of the page as visitors see it: each tab at 1440 and 390 pixels, by day and by night.
 
     python -m benchmarks.screenshots --out docs
 
 Starts the app on a free port and drives it with Chromium (needs Playwright and /usr/bin/chromium, or --chromium).
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
+
+
+def chat(page: "Page") -> None:
+    """A text that is being written."""
+    page.click("#more > button")
+    page.fill("#seed input, #seed textarea", "1")
+    page.click("#more > button")
+    page.fill("#message textarea", "ROMEO:")
+    page.click("#go")
+    page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 250")
+
+
+def race(page: "Page") -> None:
+    """Some rungs that go on with the same prompt."""
+    page.click("role=tab[name=Race]")
+    page.click("#race-go")
+    page.wait_for_function("document.querySelector('.mc-lane-text')?.textContent.length > 150")
+
+
+TABS: dict[str, Callable[["Page"], None]] = {"chat": chat, "race": race}
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("docs"),
     chromium: Annotated[str, typer.Option(help="The browser.")] = "/usr/bin/chromium",
 ) -> None:
-    """Take a picture of a text being written, in every size and colour scheme."""
+    """Take a picture of each tab at work, in every size and colour scheme."""
     from playwright.sync_api import sync_playwright
 
     import app
@@ -30,23 +54,19 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--headless"])
-        for size, (width, height) in SIZES.items():
-            for scheme in ("light", "dark"):
-                context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-                page = context.new_page()
-                page.goto(url)
-                page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
-                page.click("#more > button")
-                page.fill("#seed input, #seed textarea", "1")
-                page.click("#more > button")
-                page.fill("#message textarea", "ROMEO:")
-                page.click("#go")
-                page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 250")
-                page.evaluate("window.scrollTo(0, 0)")
-                path = out / f"chat-{size}-{scheme}.png"
-                page.screenshot(path=path)
-                print(path)
-                context.close()
+        for tab, show in TABS.items():
+            for size, (width, height) in SIZES.items():
+                for scheme in ("light", "dark"):
+                    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+                    page = context.new_page()
+                    page.goto(url)
+                    page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
+                    show(page)
+                    page.evaluate("window.scrollTo(0, 0)")
+                    path = out / f"{tab}-{size}-{scheme}.png"
+                    page.screenshot(path=path)
+                    print(path)
+                    context.close()
         browser.close()
     demo.close()
 

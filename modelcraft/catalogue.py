@@ -56,6 +56,7 @@ class Catalogue:
         self._weights = weights
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
+        self._figures: dict[str, tuple[int, Figures]] = {}  # rung → as of when, and what its config said
         self._pulled: dict[str, int] = {}  # rung → the place in `_repos` of the repository that runs
         self._repos: list[str] = []
         self._states: dict[str, str] = {}  # repository → what became of it
@@ -94,11 +95,15 @@ class Catalogue:
         adds = RUNGS[name].adds
         if entry := self._entries.get(name):
             return Figures(name, adds, entry.model.num_parameters, entry.info.validation_loss)
+        folder = self._weights / name
         try:
-            info = read_info(self._weights / name)
-        except CheckpointError:  # whoever asks for the model will be told
+            written = (folder / CONFIG_FILE).stat().st_mtime_ns
+            if self._figures.get(name, (None,))[0] != written:
+                info = read_info(folder)
+                self._figures[name] = written, Figures(name, adds, info.parameters, info.validation_loss)
+            return self._figures[name][1]
+        except (CheckpointError, OSError):  # whoever asks for the model will be told
             return Figures(name, adds)
-        return Figures(name, adds, info.parameters, info.validation_loss)
 
     def _load(self, folder: Path, source: str) -> Entry:
         try:

@@ -122,7 +122,7 @@ def test_a_repository_is_pulled(model_folder, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "part"),
     [
-        ("nonsense", "There is no model 'nonsense'; name a rung (counting, bigram"),
+        ("nonsense", f"There is no model 'nonsense'; name a rung ({', '.join(RUNGS)}), a model folder"),
         ("a b", "There is no model 'a b'"),
         ("a/b/c", "There is no model"),
         ("a\0b", "There is no model"),

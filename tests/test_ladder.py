@@ -125,5 +125,5 @@ def test_a_config_is_made_from_its_settings(name):
 def test_there_is_no_such_rung(wrong):
     with pytest.raises(ConfigError) as caught:
         rung_named(wrong)
-    assert_one_sentence(caught.value, "the rungs are counting, bigram")
+    assert_one_sentence(caught.value, f"the rungs are {', '.join(RUNGS)}")
     assert len(str(caught.value)) < 1_000

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modelcraft.ui.streaming import HEARTBEAT_S, TICK_S, Meter, gather
+from modelcraft.ui.streaming import HEARTBEAT_S, TICK_S, Meter, gather, together
 
 
 @pytest.fixture
@@ -112,3 +112,59 @@ def test_a_model_that_fails_is_heard(pool):
 
     with pytest.raises(RuntimeError, match="the model broke"):
         run(failing(), 0, pool)
+
+
+def test_the_speed_is_the_models_own_however_slowly_it_was_read(pool):
+    def busy() -> Iterator[int]:
+        for i in range(10):
+            until = time.thread_time() + 0.01
+            while time.thread_time() < until:
+                pass
+            yield i
+
+    _, meter = run(busy(), 20, pool)
+    assert meter.pace < 25
+    assert 60 < meter.speed <= 100
+
+
+def test_together_all_is_done_at_the_same_time_and_to_the_end():
+    done = []
+
+    async def work(name: int) -> None:
+        await asyncio.sleep(0.3)
+        done.append(name)
+
+    async def read() -> tuple[float, int]:
+        start = time.monotonic()
+        ticks = [None async for _ in together([work(i) for i in range(20)], tick=0.05)]
+        return time.monotonic() - start, len(ticks)
+
+    seconds, ticks = asyncio.run(read())
+    assert sorted(done) == list(range(20))
+    assert seconds < 3
+    assert 1 <= ticks <= seconds / 0.05
+
+
+def test_together_nothing_is_left_running_when_the_reader_leaves():
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def read() -> int:
+        ticks = together([work(), work()])
+        await anext(ticks)
+        await ticks.aclose()
+        return len(ended)
+
+    assert asyncio.run(read()) == 2
+
+
+def test_together_nothing_to_do_is_done():
+    async def read() -> list[None]:
+        return [tick async for tick in together([])]
+
+    assert asyncio.run(read()) == []

@@ -44,11 +44,11 @@ class Race:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self._racing: set[str] = set()  # the sessions that race
-        self._build()
-        self._wire()
-
-    def _build(self) -> None:
         ladder = self.ladder()
+        self._build(ladder)
+        self._wire(ladder)
+
+    def _build(self, ladder: list[Lane]) -> None:
         chosen = first_choice(self.desk.catalogue.names)
         self.view = race_view([lane for lane in ladder if lane["name"] in chosen], "race")
         gr.HTML(f'<p class="mc-question">{QUESTION}</p>', apply_default_css=False)
@@ -102,7 +102,7 @@ class Race:
                 elem_id="race-seed",
             )
 
-    def _wire(self) -> None:
+    def _wire(self, ladder: list[Lane]) -> None:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         dials = [self.rungs, self.seed, self.temperature, self.length, self.pace]
         outputs = [self.view, self.go, self.stop]
@@ -116,8 +116,8 @@ class Race:
         ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
         for button in self.examples:
             button.click(None, button, self.prompt, js="line => line", **options)
-        line_up = line_up_js(self.ladder())
-        self.rungs.input(None, [self.rungs, self.view], [self.rungs, self.view], js=line_up, **options)
+        ticked = [self.rungs, self.view]
+        self.rungs.input(None, ticked, ticked, js=line_up_js(ladder), **options)
 
     async def start(
         self, request: gr.Request, prompt: Any, names: Any, seed: Any, temperature: Any, length: Any, pace: Any
