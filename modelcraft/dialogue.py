@@ -68,6 +68,8 @@ class Dialogue:
             for begin in range(first, last, block_size):
                 windows.append((begin, min(block_size, last - begin)))
                 replies.append(reply)
+        echoes = [(begin, len(as_source(data[begin : begin + n], newline, block_size))) for begin, n in windows]
+        self.echoes = torch.tensor(echoes)  # (W, 2): each window as if it were the speech
         self.sources = torch.tensor(sources)  # (R, 2): where the speech that each reply answers starts, how long it is
         self.windows = torch.tensor(windows)  # (W, 2): where each window starts, how long it is
         self.replies = torch.tensor(replies)  # (W,): which reply each window is of
@@ -78,13 +80,22 @@ class Dialogue:
         return int(self.windows[:, 1].sum())
 
     def batch(
-        self, batch_size: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        echo: float = 0.0,
     ) -> Batch:
-        """Draw `batch_size` windows, a tenth of them with no speech to answer; `generator` (on the CPU) decides all."""
+        """Draw `batch_size` windows, a tenth of them with no speech to answer; `generator` (on the CPU) decides all.
+
+        In a share `echo` of them the speech is the window itself.
+        """
         drawn = torch.randint(len(self.windows), (batch_size,), generator=generator)  # (B,)
         sources = self.sources[self.replies[drawn]]  # (B, 2)
-        unprompted = torch.rand(batch_size, generator=generator) < UNPROMPTED_SHARE
-        sources[unprompted, 1] = 0
+        chance = torch.rand(batch_size, generator=generator)
+        sources[chance < UNPROMPTED_SHARE, 1] = 0
+        echoed = chance >= 1 - echo
+        sources[echoed] = self.echoes[drawn[echoed]]
         return self._rows(self.windows[drawn], sources, device)
 
     def batches(self, rows: int, source: str = "right", device: torch.device | str | None = None) -> Iterator[Batch]:

@@ -10,6 +10,12 @@ also looks at the speech: the queries come from the reply, the keys and values f
 That is cross-attention. It is all that is new: no mask in the encoder, a third layer in the decoder's blocks. The
 transformer of 2017 was this one, made for translation; a GPT is its decoder alone.
 
+Listening has to be learned, and a decoder that gets along without the speech has no reason to begin: as long as the
+encoder says nothing that helps, nobody asks it, and as long as nobody asks, it learns nothing. So while it is trained
+a part of the speeches are `echo`es: the reply itself stands in the encoder. Who listens then, wins everything. What is
+learned there, to find what the speech has and to take it over, serves for the names and words that a real reply takes
+up; and the share of echoes falls to 0 with the learning rate.
+
 What it buys shows when the speech is changed: the exact loss on the replies is measured with the right speech in the
 encoder, with a shuffled one (another reply's), and with none. Were cross-attention not used, the three would be equal.
 
@@ -38,11 +44,13 @@ from modelcraft.transformer import BlockConfig, DecoderBlock, EncoderBlock
 class EncoderDecoderConfig(BlockConfig):
     """The sizes of an encoder–decoder: `n_layer` blocks each, a context of `block_size` each.
 
-    `newline` is the id of the newline: a reply begins after one and ends with two.
+    `newline` is the id of the newline: a reply begins after one and ends with two. `echo` is the share of the replies
+    that are practised with themselves as the speech; it falls with the learning rate.
     """
 
-    block_size: int = 128
+    block_size: int = 256
     n_embd: int = 128
+    echo: float = 0.25
     newline: int = field(default=0, metadata={"least": 0})
 
     def __post_init__(self) -> None:
@@ -99,8 +107,9 @@ class EncoderDecoder(LanguageModel):
     def batch(
         self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None
     ) -> Batch:
-        """Draw windows of replies in `data` (N,), with the speeches that they answer."""
-        return self.dialogue(data).batch(batch_size, generator, self.device)
+        """Draw windows of replies in `data` (N,), with the speeches that they answer, or, in training, with echoes."""
+        echo = self.config.echo * self.noise_share if self.training else 0.0
+        return self.dialogue(data).batch(batch_size, generator, self.device, echo)
 
     def windows(self, data: Tensor, protocol: str) -> Iterator[Batch]:
         """Cut `data` (N,) into all of its replies, with the `right` speech, a `shuffled` one, or `none`."""
