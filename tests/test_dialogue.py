@@ -151,6 +151,16 @@ def test_batches_are_drawn_by_the_generator():
         assert not source or target == "\n" or ord(target[0]) == ord(source[0]) + 1
 
 
+def test_an_echo_is_the_reply_itself():
+    dialogue = Dialogue(ids("".join(f"{c}{c}{c}\n\n" for c in ALPHABET[1:])), 0, 4)
+    batch = dialogue.batch(2_000, torch.Generator().manual_seed(1), "cpu", echo=0.3)
+    rows = [(text(source), text(target)) for source, target in zip(batch["source"], batch["targets"], strict=True)]
+    with_letters = [(source, target) for source, target in rows if target != "\n"]
+    echoes = [source for source, target in with_letters if source and source == target.rstrip("\n")]
+    assert len(echoes) == pytest.approx(0.3 * len(with_letters), abs=80)
+    assert all(not source or target[0] in (source[0], chr(ord(source[0]) + 1)) for source, target in with_letters)
+
+
 @pytest.mark.parametrize("written", ["", "ab", "ab\ncd\n", "ab\n\n"])
 def test_a_text_without_two_speeches_is_refused(written):
     with pytest.raises(CorpusError) as caught:

@@ -254,6 +254,24 @@ def test_dropout_hides_while_training_only():
     assert torch.equal(model(x, source=x)[0], model(x, source=x)[0])
 
 
+def test_echoes_are_for_practice_only_and_fade():
+    config = EncoderDecoderConfig(vocab_size=7, block_size=8, n_embd=8, n_head=2, n_layer=1, echo=1.0)
+    model, data = make(EncoderDecoder, config), play(50, seed=1)
+
+    def echoed() -> float:
+        batch = model.batch(data, 500, torch.Generator().manual_seed(1))
+        heard = batch["source"][:, 0] >= 0
+        return (batch["source"] == batch["targets"][:, :3])[heard].all(1).float().mean().item()
+
+    model.train()
+    assert echoed() == 1.0
+    model.noise_share = 0.0
+    assert echoed() < 0.1
+    model.noise_share = 1.0
+    model.eval()
+    assert echoed() < 0.1
+
+
 def play(speeches: int, seed: int) -> torch.Tensor:
     """A play that only makes sense together: each character is one more than that of the speech before, usually."""
     draws = random.Random(seed)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,17 +100,24 @@ def test_the_generators_of_dropout_are_part_of_the_state(tmp_path):
         )
         return trainer
 
-    whole = with_dropout(tmp_path / "whole")
+    assert_resumes(with_dropout, tmp_path, after=12)
+
+
+def assert_resumes(make: Callable[[Path], Trainer], folder: Path, after: int) -> Trainer:
+    """Train whole, and with an interruption `after` some steps; assert that both end alike, and return the first."""
+    whole = make(folder / "whole")
     whole.train()
-    part = with_dropout(tmp_path / "part")
+    part = make(folder / "part")
     step = part._train_step
-    part._train_step = lambda: (step(), part.step == 12 and signal.raise_signal(signal.SIGTERM))
+    part._train_step = lambda: (step(), part.step + 1 == after and signal.raise_signal(signal.SIGTERM))
     with pytest.raises(TrainingStoppedError):
         part.train()
-    part = with_dropout(tmp_path / "part")
+    part = make(folder / "part")
     part.restore()
+    assert part.step == after
     part.train()
-    assert_same_state(tmp_path / "whole", tmp_path / "part")
+    assert_same_state(folder / "whole", folder / "part")
+    return whole
 
 
 def gpt_trainer(folder: Path) -> Trainer:
@@ -122,20 +130,34 @@ def gpt_trainer(folder: Path) -> Trainer:
 
 
 def test_the_gpt_with_averaged_weights_resumes_to_the_same_bits(tmp_path):
-    whole = gpt_trainer(tmp_path / "whole")
-    whole.train()
-    part = gpt_trainer(tmp_path / "part")
-    step = part._train_step
-    part._train_step = lambda: (step(), part.step == 12 and signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(TrainingStoppedError):
-        part.train()
-    part = gpt_trainer(tmp_path / "part")
-    part.restore()
-    part.train()
-    assert_same_state(tmp_path / "whole", tmp_path / "part")
+    whole = assert_resumes(gpt_trainer, tmp_path, after=12)
     _, tensors = read_state(tmp_path / "part")
     averaged = {name.removeprefix("average/") for name in tensors if name.startswith("average/")}
     assert averaged == set(whole.model.state_dict())
+
+
+def test_the_videos_last_model_runs_and_resumes(tmp_path):
+    """In full size, for a few steps of few windows."""
+
+    def make(folder):
+        rung = RUNGS["gpt-video"]
+        recipe = replace(rung.recipe, steps=3, batch_size=1, eval_batches=1, eval_interval=3)
+        data = torch.tensor([ord(c) % 65 for c in TEXT])
+        return Trainer(rung.build(rung.config), data[:3600], data[3600:], recipe, folder)
+
+    trainer = assert_resumes(make, tmp_path, after=1)
+    assert trainer.bf16 and trainer.model.num_parameters > 10_000_000
+    assert trainer.records[-1]["val_loss"] < trainer.records[0]["val_loss"]
+
+
+def test_an_encoder_decoder_that_hears_echoes_resumes_to_the_same_bits(tmp_path):
+    def make(folder):
+        rung = RUNGS["encoder-decoder"]
+        config = replace(rung.config, n_embd=16, n_layer=1, block_size=16, newline=10, echo=0.5)
+        data = torch.tensor([ord(c) % 65 for c in TEXT.replace("e", "\n")])
+        return Trainer(rung.build(config), data[:3600], data[3600:], replace(RECIPE, steps=12), folder)
+
+    assert_resumes(make, tmp_path, after=7)
 
 
 def test_what_is_measured_and_kept_is_the_average(tmp_path):
