@@ -1,8 +1,9 @@
 """Beyond the context: is a ring of the last 256 characters as good as cropping and recomputing?
 
-`python -m benchmarks.band` reads pieces of 2,048 characters of the validation text in both ways and compares the loss of
-the characters from 256 on: in one pass with the band (what the ring cache computes while it writes), and each character
-anew from the 256 before it (what the video does). The second way is slow, so that only every so-manieth is asked.
+`python -m benchmarks.band` reads pieces of 2,048 characters of the validation text in both ways and compares the loss
+of the characters from 256 on: in one pass with the band (what the ring cache computes while it writes), and each
+character anew from the 256 before it (what the video does). The second way is slow, so that only every so-manieth is
+asked.
 """
 
 from typing import Annotated

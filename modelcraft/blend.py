@@ -1,15 +1,15 @@
 """Rung: what a network learned and what counting remembers, mixed.
 
-The idea. A GPT has understood something of how the text works, and has forgotten the words of it. Counting has
-understood nothing, and remembers every six characters that it saw. Their mistakes are different ones, so that a
-weighted mean of both is better than either:
+The idea. A GPT has learned how the text works, but not every word of it. Counting has learned no rule, and remembers
+every six characters that it saw. Their mistakes are different ones, so that a weighted mean of both is better than
+either:
 
     p = w · p_network + (1 − w) · p_counting
 
 One w for all is good; better is one that depends on how much the counts know of the present context. They say so
 themselves: γ, the share that the longest context they have seen leaves to shorter ones, is 0.06 after "shall ", which
-they know well, and more than a half after what they saw once. So γ is cut into ten equal parts, and each has its w:
-from 0.03 in the first, where the network has nothing to add, to about 0.5 in the last.
+they know well, and more than a half after what they saw once. So γ, in the code `doubt`, is cut into ten levels, and
+each has its w: from 0.03 in the first, where the network has nothing to add, to about 0.5 in the last.
 
 The ten are fitted one by one: along each w the loss is a valley with one lowest point, and the sign of its slope says
 on which side that is, so halving the interval from 0 to 1 two dozen times finds it. This must be done on text that
@@ -18,8 +18,8 @@ out.
 
 Against either alone: a network of 1.860 nats per character and counts of 1.517 make 1.480.
 
-Before you run it: can the mixture be worse than the better of the two? (On the text where w was fitted, never: w = 0
-and w = 1 are allowed. On another text, a little.)
+Before you run it: can the mixture be worse than the better of the two? (On the text where w was fitted, no, or by a
+hair, for the fit keeps w a little off 0 and 1. On another text, a little.)
 """
 
 from collections.abc import Callable
@@ -91,7 +91,7 @@ class BlendLanguageModel(LanguageModel):
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the logits log p (B, T, V), T <= max_length, and, given `targets` (B, T), the mean loss in nats."""
         learned, counted = (part(idx)[0] for part in self.parts)  # (B, T, V) each
-        return scored(self.mixed(learned, counted, self.levels(idx)), targets)
+        return scored(self.mixed(learned, counted, self.level_of(idx)), targets)
 
     def make_cache(self, batch_size: int) -> Any:
         """Return the empty memories of both parts for `batch_size` texts."""
@@ -100,9 +100,9 @@ class BlendLanguageModel(LanguageModel):
     def step(self, idx: Tensor, cache: Any) -> Tensor:
         """Read the newest tokens (B, T) after what `cache` holds; return the logits (B, V) of the next."""
         learned, counted = (part.step(idx, memory) for part, memory in zip(self.parts, cache, strict=True))  # (B, V)
-        return self.mixed(learned, counted, self.levels(cache[1].idx)[:, -1])
+        return self.mixed(learned, counted, self.level_of(cache[1].idx)[:, -1])
 
-    def levels(self, idx: Tensor) -> Tensor:
+    def level_of(self, idx: Tensor) -> Tensor:
         """Find which of the weights counts at each position: (B, T) -> (B, T), from 0 where the counts are sure."""
         doubt = self.counting.doubt(self.counting.contexts(idx))  # (B, T), from 0 to 1
         return (doubt * self.config.levels).long().clamp(max=self.config.levels - 1)
@@ -147,7 +147,7 @@ def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24)
             scored_here = targets != UNSCORED
             answer = targets.clamp(min=0)[..., None]  # (rows, T, 1)
             learned, counted = (part(idx)[0].log_softmax(-1).gather(-1, answer)[..., 0] for part in blend.parts)
-            rows = torch.stack((blend.levels(idx), learned, counted))  # (3, rows, T)
+            rows = torch.stack((blend.level_of(idx), learned, counted))  # (3, rows, T)
             found.append(rows[:, scored_here].cpu().double())  # (3, n)
     levels, learned, counted = torch.cat(found, dim=1)  # (N-1,) each
     levels, counted, gain = levels.long(), counted.exp(), learned.exp() - counted.exp()

@@ -21,7 +21,7 @@ UNPROMPTED_SHARE = 0.1  # so many replies are learned without the speech, or "no
 def cut_speeches(data: Tensor, newline: int) -> list[tuple[int, int]]:
     """Return where each speech of `data` (N,) starts and ends; together they are all of it.
 
-    A speech ends after the second of two newlines that are both its own; the last one need not.
+    A speech ends after two newlines in a row; of three, the third begins the next speech. The last one may end without.
     """
     is_newline = data == newline
     start, spans = 0, []

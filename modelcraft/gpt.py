@@ -1,27 +1,38 @@
 """Rung: the GPT, the transformer block repeated, and made as good as two CPU cores can make it.
 
-The idea is the one of the rungs below: look at the past, think about it, repeat. What the years since GPT-2 have found
-out about doing that better stands here, each part in one line of code:
+The idea is the one of the earlier rungs: look at the past, think about it, repeat.
 
-- rotary positions (`rotate`): a query and a key are turned by an angle that grows with their position, so that their
-  product knows how far they are apart and nothing else. There is no table of positions to learn, nor to run out of.
-- RMSNorm without weights (`norm`): layer norm needs neither the mean nor its own gain and bias; also right after the
-  embedding.
-- QK-norm: queries and keys are normed before they meet, so that no attention can saturate early.
+    q, k = norm(rotate(q)), norm(rotate(k))         norm(x) = x / √mean(x²)
+    x = x + sa(norm(x)),    x = x + ffwd(norm(x))   ffwd(x) = W₂ · relu(W₁ · x)²
+    logits = 15 · tanh(lm_head(norm(x)) / 15)
+
+Against `block`, size first: the context is 256 characters and not 8, the width 256 and not 32, there are six layers and
+not three; all heads of a layer are one matrix each for query, key and value, and there are no biases. Then what the
+years since GPT-2 have found out, each in a few lines:
+
+- rotary positions (`rotate`): a query and a key are turned by an angle that grows with their position, so that of their
+  positions the product knows only how far they are apart. There is no table of positions to learn, nor to run out of.
+- RMSNorm without weights (`norm`): a norm works without layer norm's mean, gain and bias. There is one more right after
+  the embedding.
+- QK-norm: queries and keys are normed before they meet, so that no score is above √hs, and softmax stays soft.
 - ReLU² instead of ReLU in the feed-forward.
-- zeros: the last matrix of each branch and `lm_head` start at 0. An untrained model is then no noise, but a model that
-  says ln 65 = 4.1744 exactly, and each branch grows from nothing.
+- zeros: the last matrix of each branch (`sa`, `ffwd`) and `lm_head` start at 0. An untrained model is then no noise,
+  but says ln 65 = 4.1744 exactly, and each branch grows from nothing (`lm_head` moves first; then the gradient
+  reaches the rest).
 - noise (`garble`): while it trains, one character in twenty that it reads is another one. The text is short, a million
   characters, and such a model would soon know it by heart; what it never sees twice alike it cannot learn by heart.
-  The noise falls with the learning rate: at the end the model reads the text as it is.
+  The noise falls with the learning rate: at the end the model reads the text as it is. Dropout, on the embedding and at
+  the end of each branch, serves the same purpose.
 - a cap on the logits (`logit_cap`): 15 · tanh(logits / 15), so that no certainty is without bounds.
 - grouped queries (`n_kv_head`): several query heads share one key and value head; half the cache to read for every
   character that is written.
-- and, in recipe.py, Muon for the matrices, and an average of the weights.
+- and, in optim.py, Muon for the matrices, and an average of the weights.
 
-Before you run it: the rungs below lose what lies before their window. What can this model still know, through its
+GAINS
+
+Before you run it: the earlier rungs lose what lies before their window. What can this model still know, through its
 layers, of a character 300 places back, though no layer looks back more than 256? (Something: the second layer reads
-what the first one made of it.)
+what the first one made of it. Only `stream` profits; `generate` crops to the context, as in the video.)
 """
 
 from collections.abc import Sequence
@@ -35,7 +46,7 @@ from modelcraft.errors import ConfigError
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.ring import RingCache, StepWeights, step_one, versions
 
-ROPE_BASE = 1024  # the slowest of the rotations turns once in some 6,000 characters: far more than the context
+ROPE_BASE = 1024  # the slowest of the rotations turns once in some 5,000 characters: far more than the context
 
 
 @dataclass(frozen=True)
@@ -81,19 +92,20 @@ def garble(idx: Tensor, share: float) -> Tensor:
     return torch.where(torch.rand(idx.shape, device=idx.device) < share, other, idx)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
     """Gather from `v` what the queries find: softmax(q · kᵀ / √hs) · v, written out.
 
-    q (B, H, T, hs), k and v (B, H_kv, S, hs), mask True where a query may look, (T, S) or (B, T, S); returns
-    (B, H, T, hs). H / H_kv query heads in a row share a key and value head (Ainslie et al. 2023).
+    q (B, nh, T, hs), k and v (B, n_kv, S, hs), visible True where a query may look, (T, S) or (B, T, S); returns
+    (B, nh, T, hs). nh / n_kv query heads in a row share a key and value head (Ainslie et al. 2023).
     """
-    B, H, T, hs = q.shape  # noqa: N806
-    shared, S = H // k.shape[1], k.shape[2]  # noqa: N806
-    q = q.reshape(B, -1, shared * T, hs)  # (B, H_kv, H/H_kv · T, hs): one product for all that share a key
-    wei = (q @ k.transpose(-2, -1)).view(B, -1, shared, T, S) * hs**-0.5
-    mask = mask[:, None, None] if mask.ndim == 3 else mask
-    wei = wei.masked_fill(~mask, -torch.inf).softmax(-1, dtype=torch.float32).to(v.dtype)
-    out: Tensor = (wei.view(B, -1, shared * T, S) @ v).view(B, H, T, hs)
+    B, nh, T, hs = q.shape  # noqa: N806
+    shared, S = nh // k.shape[1], k.shape[2]  # noqa: N806
+    q = q.reshape(B, -1, shared * T, hs)  # (B, n_kv, nh/n_kv · T, hs): one product for all that share a key
+    wei = (q @ k.transpose(-2, -1)).view(B, -1, shared, T, S) * hs**-0.5  # (B, n_kv, nh/n_kv, T, S)
+    visible = visible[:, None, None] if visible.ndim == 3 else visible  # (B, 1, 1, T, S)
+    # In bf16 the sum over many small weights would be off.
+    wei = wei.masked_fill(~visible, -torch.inf).softmax(-1, dtype=torch.float32).to(v.dtype)
+    out: Tensor = (wei.view(B, -1, shared * T, S) @ v).view(B, nh, T, hs)
     return out
 
 
@@ -110,10 +122,11 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Ask, offer, answer: q (B, H, T, hs), k and v (B, H_kv, T, hs) of x (B, T, C)."""
+        """Ask, offer, answer: q (B, nh, T, hs), k and v (B, n_kv, T, hs) of x (B, T, C)."""
         B, T, _ = x.shape  # noqa: N806
         q, k, v = (layer(x).view(B, T, -1, self.head_size) for layer in (self.query, self.key, self.value))
-        q, k = norm(rotate(q, cos, sin)).to(v.dtype), norm(rotate(k, cos, sin)).to(v.dtype)
+        # The angles are float32, and under bf16 so is what was turned: back to what v has.
+        q, k = norm(rotate(q, cos, sin)).to(v.dtype), norm(rotate(k, cos, sin)).to(v.dtype)  # (B, T, nh or n_kv, hs)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
@@ -128,6 +141,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
+        # Named, where the other rungs have a Sequential: all that is called proj starts at 0.
         self.fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
         self.proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
 
@@ -190,7 +204,7 @@ class GPTLanguageModel(LanguageModel):
         _, T = idx.shape  # noqa: N806
         at = torch.arange(T, device=idx.device)
         apart = at[:, None] - at  # (T, T): how far back each key lies
-        mask = (apart >= 0) & (apart < self.block_size)
+        mask = (apart >= 0) & (apart < self.block_size)  # (T, T)
         cos, sin = self.angles(at)  # (T, 1, hs/2)
         if self.training and self.config.noise:
             idx = garble(idx, self.config.noise * self.noise_share)
@@ -204,7 +218,7 @@ class GPTLanguageModel(LanguageModel):
 
     def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cosines and sines (..., 1, hs/2) of `positions` (...); one for all heads."""
-        angles = positions[..., None, None] * self.freqs
+        angles = positions[..., None, None] * self.freqs  # (..., 1, hs/2)
         return angles.cos(), angles.sin()
 
     def embed(self, idx: Tensor) -> Tensor:
@@ -246,7 +260,7 @@ class GPTLanguageModel(LanguageModel):
         past = length - 1 - (length - 1 - slots) % W  # (B, W)
         keys_at = torch.cat((past, now), dim=1)  # (B, W + T)
         apart = now[:, :, None] - keys_at[:, None]  # (B, T, W + T)
-        mask = (apart >= 0) & (apart < W) & (keys_at >= 0)[:, None]
+        mask = (apart >= 0) & (apart < W) & (keys_at >= 0)[:, None]  # (B, T, W + T)
         cos, sin = self.angles(now)
         kept = now[:, -W:]  # of a long prompt only the end stays
         rows = torch.arange(len(idx), device=idx.device)[:, None]
@@ -255,7 +269,7 @@ class GPTLanguageModel(LanguageModel):
             q, k, v = block.sa.project(norm(x), cos, sin)
             # `step_one` keeps keys as unit vectors; here they are √hs long.
             past_keys = keys * self.config.head_size**0.5
-            out = attend(q, torch.cat((past_keys, k), dim=2), torch.cat((values, v), dim=2), mask)  # (B, H, T, hs)
+            out = attend(q, torch.cat((past_keys, k), dim=2), torch.cat((values, v), dim=2), mask)  # (B, nh, T, hs)
             keys[rows, :, kept % W] = (k[:, :, -W:] * self.config.head_size**-0.5).transpose(1, 2)
             values[rows, :, kept % W] = v[:, :, -W:].transpose(1, 2)
             x = x + block.sa.proj(out.transpose(1, 2).flatten(2))

@@ -194,7 +194,7 @@ RUNGS: Mapping[str, Rung] = {
         ),
         Rung(
             name="gpt-mini",
-            adds="the GPT below, small enough to train in a minute and a half",
+            adds="a GPT, small enough to train in a minute and a half",
             model_class=GPTLanguageModel,
             config=GPTConfig(block_size=128, n_embd=128, n_layer=4, n_head=4, n_kv_head=2, dropout=0.0, noise=0.0),
             stored_as=torch.bfloat16,

@@ -2,7 +2,7 @@
 
 There are two ways to write text with it. `generate` is the video's loop: run the model over the whole context for every
 character. `stream` in generate.py uses `make_cache` and `step`, which a rung that can remember makes fast. A test holds
-the two equal.
+the two equal (for the GPT within its context: beyond it, its ring remembers more than `generate`, which crops).
 """
 
 import contextlib

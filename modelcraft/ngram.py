@@ -1,30 +1,31 @@
 """Rung: counting. No network, no gradient: remember what followed what, and how often.
 
-The idea, first with pairs. How likely is u after q? Count how often u followed q, divide by how often q was there.
-What never happened must not get probability zero, so every count starts at one (`PairCounts`):
+The idea, first with pairs. How likely is w after h? Count how often w followed h, divide by how often h was there. What
+never happened must not get probability zero, so every count starts at one (`PairCounts`):
 
     p(w | h) = (c(h w) + 1) / (c(h) + V)
 
 That costs 2.482 nats per character on tiny Shakespeare's last tenth, where guessing costs ln 65 = 4.174. A longer
-context h knows more: after "thou ar" a t is all but certain. But most long contexts of a new text were never seen, and
-adding one to counts that small would drown them. Kneser and Ney's answer, in the form of Chen and Goodman (1998): take
-a discount D off every count, and hand what was saved to the context that is one character shorter, and so on down to
-the even guess 1/V:
+context h knows more: after "thou ar" a "t" is all but certain. But most long contexts of a new text were never seen,
+and adding one to counts that small would drown them. Kneser and Ney's answer, in the form of Chen and Goodman (1998):
+take a discount D off every count, and hand what was saved to the context that is one character shorter, and so on down
+to the even guess 1/V:
 
-    p(w | h) = (c(h w) − D(c)) / c(h) + γ(h) · p(w | h without its first character)
+    p(w | h) = (c(h w) − D) / c(h) + γ(h) · p(w | h without its first character)
     γ(h)     = (the discounts taken off after h) / c(h)
+    D        = k − (k + 1) · n₁ / (n₁ + 2 n₂) · n_{k+1} / n_k    for what was seen k = 1, 2, or 3 and more times
 
-D is one number for what was seen once, one for twice, one for more often, and Good–Turing's estimate gives all three
-from how many n-grams were seen once, twice, three and four times. One more thought makes it good: a shorter context
-is asked only where the longer one has not seen the character, so there c does not count how often a thing was
-seen, but after how many different characters. "Francisco" is frequent, but it comes after "San " only.
+(the first part of p is 0 where h w was never seen; n_k is how many n-grams were seen k times). One more thought makes
+it good: a shorter context is asked only where the longer one has not seen the character, so there c does not count how
+often a thing was seen, but after how many different characters. (The textbook's example, with words: "Francisco" is
+frequent, but it comes after "San" only.)
 
 Against pairs: n-grams of 7 (six characters of context, the seventh to guess) cost 1.5165. One pass over the text gets
-there, in less than a second on one core of a CPU. The recipe for a small GPT that everyone copies trains for three
-minutes and ends at 1.88. This is the bar that a GPT must clear to be worth its name.
+there, in less than a second on one core of a CPU. The recipe for a small GPT that everyone copies, nanoGPT's for CPUs,
+trains for three minutes and ends at 1.88. This is the bar that a GPT must clear to be worth its name.
 
-Before you run it: longer contexts know more. Why does order 10 (1.522) lose to order 7 (1.517)?
-(Most of its contexts were seen once, and once is a rumour: Kneser–Ney believes it a little too often.)
+Before you run it: longer contexts know more. Why does order 10 (1.522) lose to order 7 (1.517)? (Most of its contexts
+were seen once, and once is a rumour: Kneser–Ney believes it a little too often.)
 """
 
 import dataclasses
@@ -146,8 +147,8 @@ class CountingLanguageModel(LanguageModel):
         """
         longest = self.block_size
         digits = F.pad(idx + 1, (longest - 1, 0), value=-1).unfold(1, longest, 1)  # (B, T, n-1): at each place a window
-        weights = self.base ** torch.arange(longest, device=idx.device)  # (n-1,): 1, V+1, (V+1)², ...
-        return F.pad((digits.flip(-1) * weights).cumsum(-1), (1, 0))  # (B, T, n): the empty context is 0
+        place_values = self.base ** torch.arange(longest, device=idx.device)  # (n-1,): 1, V+1, (V+1)², ...
+        return F.pad((digits.flip(-1) * place_values).cumsum(-1), (1, 0))  # (B, T, n): the empty context is 0
 
     def log_probs(self, contexts: Tensor) -> Tensor:
         """Return log p of every next character after `contexts`: (B, T, n) -> (B, T, V)."""
@@ -163,7 +164,7 @@ class CountingLanguageModel(LanguageModel):
         shorter one: its γ is 1.
         """
         wanted = contexts[..., None] * self.base + torch.arange(self.base, device=contexts.device)  # (M, n, V+1)
-        place = torch.searchsorted(self.ngrams, wanted)  # one binary search for every context and character
+        place = torch.searchsorted(self.ngrams, wanted)  # (M, n, V+1): a binary search for every context and character
         share = self.shares[place] * (self.ngrams[place] == wanted)  # (M, n, V+1)
         gamma = share[..., 0]  # (M, n)
         return share[..., 1:], torch.where(gamma > 0, gamma, 1.0)
@@ -207,8 +208,8 @@ class CountingLanguageModel(LanguageModel):
                 found.append(new)
             # Without its first character: how many different ones were there is the count of a shorter n-gram.
             keys, counts = torch.unique(keys % self.base ** (length - 1), return_counts=True)
-        self.ngrams, order = torch.cat(ngrams).sort()
-        self.shares = torch.cat(shares)[order]
+        self.ngrams, rising_order = torch.cat(ngrams).sort()
+        self.shares = torch.cat(shares)[rising_order]
 
 
 def discounted(keys: Tensor, counts: Tensor, base: int) -> tuple[Tensor, Tensor]:
@@ -223,9 +224,9 @@ def discounted(keys: Tensor, counts: Tensor, base: int) -> tuple[Tensor, Tensor]
     # A text too small to tell (0/0, all or nothing) gets half of what the discount may be at most.
     discounts = torch.where((discounts > 0) & (discounts < seen), discounts, seen / 2).to(keys.device)
     taken = discounts[counts.clamp(max=3).long() - 1]  # (M,)
-    contexts, owner = torch.unique_consecutive(keys // base, return_inverse=True)
-    totals = torch.zeros_like(contexts).index_add(0, owner, counts.long())
-    saved = taken.new_zeros(len(contexts)).index_add(0, owner, taken)
+    contexts, owner = torch.unique_consecutive(keys // base, return_inverse=True)  # (contexts,), (M,)
+    totals = torch.zeros_like(contexts).index_add(0, owner, counts.long())  # (contexts,)
+    saved = taken.new_zeros(len(contexts)).index_add(0, owner, taken)  # (contexts,)
     return torch.cat((keys, contexts * base)), torch.cat(((counts - taken) / totals[owner], saved / totals))
 
 

@@ -6,7 +6,8 @@ what differs is how often memory is touched:
 
 - the weights lie transposed, so that a product with one vector reads them in the order in which they lie (30 µs for a
   matrix of 1 MB in place of 124 µs on the cores this was measured on);
-- query, key and value are one matrix; the norm's √C stands in the weights, the embedding is normed beforehand;
+- query, key and value are one matrix; norm(x) is √C · x / |x|, and the √C is multiplied into the weights once; the
+  embedding is normed beforehand;
 - keys and values are read only as far as the ring is filled.
 """
 
@@ -27,8 +28,8 @@ TINY = 1e-12  # in place of a norm of 0
 class RingCache:
     """The keys and values of the last `block_size` characters; the character at position p stands in slot p mod W."""
 
-    keys: Tensor  # (n_layer, B, H_kv, W, hs)
-    values: Tensor  # (n_layer, B, H_kv, W, hs)
+    keys: Tensor  # (n_layer, B, n_kv, W, hs)
+    values: Tensor  # (n_layer, B, n_kv, W, hs)
     lengths: list[int]  # of each row: how many characters it has read
     weights: "StepWeights"
 
@@ -42,7 +43,7 @@ class RingCache:
 class LayerWeights:
     """A block's matrices as a step wants them: (inputs, outputs), each in one piece."""
 
-    qkv: Tensor  # (C, (H + 2 H_kv) · hs)
+    qkv: Tensor  # (C, (nh + 2 n_kv) · hs)
     proj: Tensor  # (C, C)
     fc: Tensor  # (C, 4C)
     out: Tensor  # (4C, C)
@@ -85,37 +86,38 @@ def versions(model: "GPTLanguageModel") -> tuple[tuple[int, int], ...]:
 def step_one(model: "GPTLanguageModel", idx: Tensor, cache: RingCache) -> Tensor:
     """Read one token a row, idx (B, 1), after what `cache` holds; return the logits (B, V) of the next."""
     c, weights = model.config, cache.weights
-    B, H, H_kv, hs, W = len(idx), c.n_head, c.n_kv_head, c.head_size, c.block_size  # noqa: N806
+    B, nh, n_kv, hs, W = len(idx), c.n_head, c.n_kv_head, c.head_size, c.block_size  # noqa: N806
     n = min(max(cache.lengths) + 1, W)  # slots that are filled in some row
+    # Are all rows equally long? Then a slot is the same in all, a slice in place of an index, and nothing is hidden.
     even = min(cache.lengths) == max(cache.lengths)
     positions = cache.positions  # (B,)
     cos, sin = model.angles(positions)  # (B, 1, hs/2)
     cos, sin = torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)  # (B, 1, hs)
     if even:
         slot: int | Tensor = cache.lengths[0] % W
-        bias = torch.zeros((), device=idx.device)
+        hidden = torch.zeros((), device=idx.device)
     else:
         slot = positions % W
         empty = torch.arange(n, device=idx.device) > positions[:, None]  # (B, n)
-        bias = torch.zeros(B, n, device=idx.device).masked_fill_(empty, -torch.inf)
-        bias = bias.repeat_interleave(H_kv, 0)[:, None]  # (B · H_kv, 1, n)
+        hidden = torch.zeros(B, n, device=idx.device).masked_fill_(empty, -torch.inf)
+        hidden = hidden.repeat_interleave(n_kv, 0)[:, None]  # (B · n_kv, 1, n)
     rows = torch.arange(B, device=idx.device)
     x = weights.embedding[idx[:, 0]]  # (B, C)
     for layer, keys, values in zip(weights.layers, cache.keys, cache.values, strict=True):
-        qkv = torch.mm(_unit(x), layer.qkv).view(B, H + 2 * H_kv, hs)
-        qk, v = qkv[:, : H + H_kv], qkv[:, H + H_kv :]
+        qkv = torch.mm(_unit(x), layer.qkv).view(B, nh + 2 * n_kv, hs)  # (B, nh + 2 n_kv, hs)
+        qk, v = qkv[:, : nh + n_kv], qkv[:, nh + n_kv :]
         a, b = qk.chunk(2, -1)
-        qk = _unit(torch.addcmul(qk * cos, torch.cat((b, a), -1), sin))  # turned, (B, H + H_kv, hs)
+        qk = _unit(torch.addcmul(qk * cos, torch.cat((b, a), -1), sin))  # turned, (B, nh + n_kv, hs)
         if even:
-            keys[:, :, slot] = qk[:, H:]
+            keys[:, :, slot] = qk[:, nh:]
             values[:, :, slot] = v
         else:
-            keys[rows, :, slot] = qk[:, H:]
+            keys[rows, :, slot] = qk[:, nh:]
             values[rows, :, slot] = v
-        q = qk[:, :H].reshape(B * H_kv, H // H_kv, hs)
+        q = qk[:, :nh].reshape(B * n_kv, nh // n_kv, hs)  # (B · n_kv, nh/n_kv, hs)
         # A key is a unit vector here and √hs long in `attend`, as the query is: √hs · √hs / √hs.
-        wei = torch.baddbmm(bias, q, keys.view(B * H_kv, W, hs)[:, :n].transpose(1, 2), alpha=hs**0.5).softmax(-1)
-        out = torch.bmm(wei, values.view(B * H_kv, W, hs)[:, :n]).view(B, H * hs)
+        wei = torch.baddbmm(hidden, q, keys.view(B * n_kv, W, hs)[:, :n].transpose(1, 2), alpha=hs**0.5).softmax(-1)
+        out = torch.bmm(wei, values.view(B * n_kv, W, hs)[:, :n]).view(B, nh * hs)
         x = torch.addmm(x, out, layer.proj)  # (B, C)
         x = torch.addmm(x, torch.mm(_unit(x), layer.fc).relu_().square_(), layer.out)  # (B, C)
     cache.lengths = [length + 1 for length in cache.lengths]

@@ -57,7 +57,7 @@ def test_it_mixes_probabilities(blend):
     x, y = ids(3, T), ids(3, T, seed=1)
     logits, loss = blend(x, y)
     learned, counts = blend.network(x)[0].softmax(-1), blend.counting(x)[0].exp()
-    levels = blend.levels(x)
+    levels = blend.level_of(x)
     assert len(levels.unique()) > 3  # so that a level taken from the wrong place shows
     w = torch.linspace(0, 1, 10)[levels][..., None]
     torch.testing.assert_close(logits.exp(), w * learned + (1 - w) * counts)
@@ -85,7 +85,7 @@ def test_the_level_is_what_the_longest_known_context_leaves_to_shorter_ones():
     assert doubt.tolist() == [gamma[0, 1], gamma[1, 2], gamma[2, 0], gamma[3, 0]]
     assert gamma[2, 1:].tolist() == [1, 1]  # never seen
     assert doubt[1] < 0.1 and 0.25 < doubt[2] < 1
-    assert model.levels(look)[0].tolist() == (doubt * 4).long().tolist()
+    assert model.level_of(look)[0].tolist() == (doubt * 4).long().tolist()
 
 
 def test_what_was_never_counted_is_doubted_most():
@@ -93,7 +93,7 @@ def test_what_was_never_counted_is_doubted_most():
     counting.ngrams, counting.shares = counting.ngrams[-1:], counting.shares[-1:]  # the end mark alone
     model = blended(knowing_network(), counting)
     assert counting.doubt(counting.contexts(ids(2, 3))).tolist() == [[1.0] * 3] * 2
-    assert model.levels(ids(2, 3)).tolist() == [[9] * 3] * 2
+    assert model.level_of(ids(2, 3)).tolist() == [[9] * 3] * 2
 
 
 def test_the_future_changes_nothing(blend):
@@ -236,7 +236,7 @@ def test_the_fit_is_measured_as_the_loss_is():
 def test_a_level_that_never_occurs_stays_between_the_two():
     model = blended(knowing_network(), counted(CHAIN.text(5_000, seed=1)))
     fit_weights(model, encoded(CHAIN.text(500, seed=2)))
-    occurring = model.levels(encoded(CHAIN.text(500, seed=2))[None]).unique()
+    occurring = model.level_of(encoded(CHAIN.text(500, seed=2))[None]).unique()
     absent = [level for level in range(10) if level not in occurring]
     assert absent and all(model.w[level].item() == pytest.approx(0.5, abs=1e-5) for level in absent)
     assert bool(((model.w > 0) & (model.w < 1)).all())

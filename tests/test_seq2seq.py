@@ -5,18 +5,106 @@ import random
 
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import assert_one_sentence, spread
 from rung_checks import ids, make
 
+from modelcraft.attention import KeysAndValues, MultiHeadAttention
 from modelcraft.dialogue import Dialogue
 from modelcraft.errors import ConfigError
 from modelcraft.evaluate import exact_loss
 from modelcraft.generate import stream
 from modelcraft.sampling import SamplingParams, sample
-from modelcraft.seq2seq import EncoderDecoder, EncoderDecoderConfig
-from modelcraft.transformer import Attention, attention
+from modelcraft.seq2seq import Attention, DecoderBlock, EncoderBlock, EncoderDecoder, EncoderDecoderConfig, attend
+from modelcraft.transformer import BlockConfig
 
 SMALL = EncoderDecoderConfig(vocab_size=7, block_size=6, n_embd=8, n_layer=2, newline=2)
+BLOCK = BlockConfig(vocab_size=9, block_size=6, n_embd=8, n_layer=2)
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- the blocks of the encoder–decoder ---
+
+
+def mask(*shape: int) -> torch.Tensor:
+    """A mask in which everybody sees at least one."""
+    visible = torch.rand(shape, generator=torch.Generator().manual_seed(2)) < 0.5
+    visible[..., 0] = True
+    return visible
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 4, 5), (1, 1, 4, 5), (4, 5), (2, 3, 4, 5), (2, 1, 1, 5)])
+def test_the_clear_attention_is_torchs_own(shape):
+    q, k, v = numbers(2, 3, 4, 6), numbers(2, 3, 5, 6, seed=1), numbers(2, 3, 5, 6, seed=2)
+    visible = mask(*shape)
+    torch.testing.assert_close(attend(q, k, v, visible), F.scaled_dot_product_attention(q, k, v, visible))
+
+
+def test_the_clear_attention_has_dropout():
+    q, k, v = numbers(1, 1, 1, 4), numbers(1, 1, 400, 4), torch.ones(1, 1, 400, 4)
+    torch.manual_seed(0)
+    out = attend(q * 0, k, v, mask(1, 400) | True, 0.5)[0, 0, 0, 0]
+    assert out.item() != pytest.approx(1, abs=1e-6) and out.item() == pytest.approx(1, abs=0.2)
+
+
+def test_many_heads_in_one_matrix_are_many_heads():
+    clear = spread(MultiHeadAttention(BLOCK))
+    fast = Attention(BLOCK)
+    for name in ("key", "query", "value"):
+        rows = torch.cat([getattr(head, name).weight for head in clear.heads])
+        getattr(fast, name).load_state_dict({"weight": rows})
+    fast.proj.load_state_dict(clear.proj.state_dict())
+    x = numbers(2, 6, 8)
+    past = torch.ones(6, 6, dtype=torch.bool).tril()
+    torch.testing.assert_close(fast(x, *fast.offer(x), past), clear(x))
+    fast.gather = attend
+    torch.testing.assert_close(fast(x, *fast.offer(x), past), clear(x))
+
+
+def test_an_encoder_block_is_a_block_without_the_mask():
+    block = spread(EncoderBlock(BLOCK), std=0.3)
+    x = numbers(2, 6, 8)
+    everything = torch.ones(1, 1, 1, 6, dtype=torch.bool)
+    before = block(x, everything)
+    for s in range(6):
+        changed = x.clone()
+        changed[:, s] += numbers(8)
+        assert not torch.isclose(block(changed, everything), before).all(-1).any()  # all look at all
+    hidden = everything.clone()
+    hidden[..., 4:] = False
+    torch.testing.assert_close(block(x, hidden)[:, :4], block(x[:, :4], everything[..., :4]))
+
+
+def test_a_decoder_block_looks_back_and_across():
+    block = spread(DecoderBlock(BLOCK), std=0.3)
+    x, speech = numbers(2, 4, 8), numbers(2, 5, 8, seed=1)
+    visible = torch.ones(2, 1, 1, 5, dtype=torch.bool)
+    before = block(x, *block.ca.offer(speech), visible)
+    for s in range(5):
+        changed = speech.clone()
+        changed[:, s] += numbers(8)
+        assert not torch.isclose(block(x, *block.ca.offer(changed), visible), before).all(-1).any()
+    for t in range(4):
+        changed = x.clone()
+        changed[:, t] += numbers(8)
+        after = block(changed, *block.ca.offer(speech), visible)
+        assert torch.equal(after[:, :t], before[:, :t])
+        assert not torch.isclose(after[:, t:], before[:, t:]).all(-1).any()
+
+
+def test_a_decoder_block_reads_in_pieces():
+    block = spread(DecoderBlock(BLOCK), std=0.3)
+    x, speech = numbers(2, 6, 8), numbers(2, 5, 8, seed=1)
+    visible, known = mask(2, 1, 1, 5), KeysAndValues()
+    offered = block.ca.offer(speech)
+    pieces = [block(piece, *offered, visible, known) for piece in x.split([2, 1, 3], dim=1)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), block(x, *offered, visible))
+
+
+# --- the model ---
 
 
 @pytest.fixture
@@ -51,7 +139,7 @@ def test_its_parts_and_its_size():
     parts = {name.split(".")[0] for name in model.state_dict()}
     assert {"token_embedding_table", "position_embedding_table", "encoder_blocks", "blocks", "ln_f", "lm_head"} < parts
     of_a_block = {name.split(".")[2] for name in model.state_dict() if name.startswith("blocks.")}
-    assert of_a_block == {"sa", "ca", "ffwd", "ln1", "ln2", "ln3"}
+    assert of_a_block == {"sa", "ca", "ffwd", "ln1", "ln2", "ln_ca"}
     assert not list(model.buffers())
 
 
@@ -140,7 +228,7 @@ def test_the_clear_attention_and_the_fast_one_are_equal(model, monkeypatch):
 
     def clear(*args):
         calls.append(args)
-        return attention(*args)
+        return attend(*args)
 
     monkeypatch.setattr(Attention, "gather", staticmethod(clear))
     torch.testing.assert_close(run(), fast, atol=1e-5, rtol=1e-4)

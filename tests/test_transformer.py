@@ -1,8 +1,7 @@
-"""Rungs: feedforward, residual, block; and the blocks of the encoder–decoder."""
+"""Rungs: feedforward, residual, block."""
 
 import pytest
 import torch
-import torch.nn.functional as F
 from helpers import assert_one_sentence, spread
 from rung_checks import (
     assert_first_loss_is_that_of_guessing,
@@ -15,20 +14,16 @@ from rung_checks import (
     make,
 )
 
-from modelcraft.attention import KeysAndValues, MultiHeadAttention, MultiHeadConfig
+from modelcraft.attention import MultiHeadConfig
 from modelcraft.errors import ConfigError
 from modelcraft.transformer import (
-    Attention,
     Block,
     BlockConfig,
     BlockLanguageModel,
-    DecoderBlock,
-    EncoderBlock,
     FeedForward,
     FeedForwardLanguageModel,
     ResidualBlock,
     ResidualLanguageModel,
-    attention,
 )
 
 RUNGS = {
@@ -164,84 +159,6 @@ def test_another_kind_of_block_can_take_its_place():
     x = ids(9, 2, 6)
     assert not torch.allclose(with_it(x)[0], without(x)[0])
     assert_steps_equal_the_slow_ones(without, 4)
-
-
-# --- the blocks of the encoder–decoder ---
-
-
-def mask(*shape: int) -> torch.Tensor:
-    """A mask in which everybody sees at least one."""
-    visible = torch.rand(shape, generator=torch.Generator().manual_seed(2)) < 0.5
-    visible[..., 0] = True
-    return visible
-
-
-@pytest.mark.parametrize("shape", [(2, 1, 4, 5), (1, 1, 4, 5), (4, 5), (2, 3, 4, 5), (2, 1, 1, 5)])
-def test_the_clear_attention_is_torchs_own(shape):
-    q, k, v = numbers(2, 3, 4, 6), numbers(2, 3, 5, 6, seed=1), numbers(2, 3, 5, 6, seed=2)
-    visible = mask(*shape)
-    torch.testing.assert_close(attention(q, k, v, visible), F.scaled_dot_product_attention(q, k, v, visible))
-
-
-def test_the_clear_attention_has_dropout():
-    q, k, v = numbers(1, 1, 1, 4), numbers(1, 1, 400, 4), torch.ones(1, 1, 400, 4)
-    torch.manual_seed(0)
-    out = attention(q * 0, k, v, mask(1, 400) | True, 0.5)[0, 0, 0, 0]
-    assert out.item() != pytest.approx(1, abs=1e-6) and out.item() == pytest.approx(1, abs=0.2)
-
-
-def test_many_heads_in_one_matrix_are_many_heads():
-    clear = spread(MultiHeadAttention(SMALL))
-    fast = Attention(SMALL)
-    for name in ("key", "query", "value"):
-        rows = torch.cat([getattr(head, name).weight for head in clear.heads])
-        getattr(fast, name).load_state_dict({"weight": rows})
-    fast.proj.load_state_dict(clear.proj.state_dict())
-    x = numbers(2, 6, 8)
-    past = torch.ones(6, 6, dtype=torch.bool).tril()
-    torch.testing.assert_close(fast(x, *fast.offer(x), past), clear(x))
-    fast.gather = attention
-    torch.testing.assert_close(fast(x, *fast.offer(x), past), clear(x))
-
-
-def test_an_encoder_block_is_a_block_without_the_mask():
-    block = spread(EncoderBlock(SMALL), std=0.3)
-    x = numbers(2, 6, 8)
-    everything = torch.ones(1, 1, 1, 6, dtype=torch.bool)
-    before = block(x, everything)
-    for s in range(6):
-        changed = x.clone()
-        changed[:, s] += numbers(8)
-        assert not torch.isclose(block(changed, everything), before).all(-1).any()  # all look at all
-    hidden = everything.clone()
-    hidden[..., 4:] = False
-    torch.testing.assert_close(block(x, hidden)[:, :4], block(x[:, :4], everything[..., :4]))
-
-
-def test_a_decoder_block_looks_back_and_across():
-    block = spread(DecoderBlock(SMALL), std=0.3)
-    x, speech = numbers(2, 4, 8), numbers(2, 5, 8, seed=1)
-    visible = torch.ones(2, 1, 1, 5, dtype=torch.bool)
-    before = block(x, *block.ca.offer(speech), visible)
-    for s in range(5):
-        changed = speech.clone()
-        changed[:, s] += numbers(8)
-        assert not torch.isclose(block(x, *block.ca.offer(changed), visible), before).all(-1).any()
-    for t in range(4):
-        changed = x.clone()
-        changed[:, t] += numbers(8)
-        after = block(changed, *block.ca.offer(speech), visible)
-        assert torch.equal(after[:, :t], before[:, :t])
-        assert not torch.isclose(after[:, t:], before[:, t:]).all(-1).any()
-
-
-def test_a_decoder_block_reads_in_pieces():
-    block = spread(DecoderBlock(SMALL), std=0.3)
-    x, speech = numbers(2, 6, 8), numbers(2, 5, 8, seed=1)
-    visible, known = mask(2, 1, 1, 5), KeysAndValues()
-    offered = block.ca.offer(speech)
-    pieces = [block(piece, *offered, visible, known) for piece in x.split([2, 1, 3], dim=1)]
-    torch.testing.assert_close(torch.cat(pieces, dim=1), block(x, *offered, visible))
 
 
 def test_a_residual_block_has_no_norms():
