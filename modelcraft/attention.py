@@ -37,7 +37,6 @@ from torch import Tensor, nn
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.errors import ConfigError
 from modelcraft.model import RecentTokens
-from modelcraft.sampling import check_number
 
 # --- averaging: the same mean of the past, three times ---
 
@@ -199,11 +198,10 @@ class HeadLanguageModel(AttentionLanguageModel):
 class MultiHeadConfig(HeadConfig):
     """The sizes of a model with several heads, which share the `n_embd` numbers among them."""
 
-    n_head: int = 4
+    n_head: int = field(default=4, metadata={"most": 64})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("n_head", self.n_head, 1, 64, whole=True)
         if self.n_embd % self.n_head:
             raise ConfigError(f"n_embd must be divisible by n_head, and {self.n_embd} is not by {self.n_head}.")
 

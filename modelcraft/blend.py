@@ -54,8 +54,15 @@ class BlendLanguageModel(LanguageModel):
     config: BlendConfig
     w: Tensor
 
-    def __init__(self, config: BlendConfig, network: LanguageModel, counting: CountingLanguageModel) -> None:
+    def __init__(
+        self, config: BlendConfig, network: LanguageModel | None = None, counting: CountingLanguageModel | None = None
+    ) -> None:
+        """Take the parts; without them this is only the place where `w` is kept."""
         super().__init__(config)
+        self.register_buffer("w", torch.full((config.levels,), 0.5))
+        self.parts: tuple[LanguageModel, ...] = ()  # in a tuple PyTorch does not see them
+        if network is None or counting is None:
+            return
         if not config.vocab_size == network.config.vocab_size == counting.config.vocab_size:
             raise ConfigError(
                 f"A blend and its parts need one vocabulary, and theirs have {config.vocab_size:,}, "
@@ -65,8 +72,7 @@ class BlendLanguageModel(LanguageModel):
             raise ConfigError(
                 f"The block_size of a blend is its network's: {network.block_size:,}, not {config.block_size:,}."
             )
-        self.parts = (network, counting)  # in a tuple PyTorch does not see them
-        self.register_buffer("w", torch.full((config.levels,), 0.5))
+        self.parts = (network, counting)
 
     @property
     def network(self) -> LanguageModel:
@@ -76,7 +82,9 @@ class BlendLanguageModel(LanguageModel):
     @property
     def counting(self) -> CountingLanguageModel:
         """The model that counted."""
-        return self.parts[1]
+        counting = self.parts[1]
+        assert isinstance(counting, CountingLanguageModel)
+        return counting
 
     @property
     def max_length(self) -> int:

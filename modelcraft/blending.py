@@ -33,9 +33,8 @@ def fit_blend(
     learner = rung.build(replace(rung.config, vocab_size=config.vocab_size), network.device, rung.recipe.seed)
     with tempfile.TemporaryDirectory() as folder:
         Trainer(learner, known, held_out, rung.recipe, Path(folder)).train(progress=True)
-    stand_in = BlendLanguageModel(
-        replace(config, block_size=learner.block_size), learner, count(known, counting.config)
-    )
+    counted = count(known, counting.config).to(network.device)
+    stand_in = BlendLanguageModel(replace(config, block_size=learner.block_size), learner, counted)  # type: ignore[arg-type]
     fit_weights(stand_in, held_out)
     blend = BlendLanguageModel(config, network, counting)
     blend.load_state_dict(stand_in.state_dict())

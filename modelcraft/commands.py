@@ -24,12 +24,16 @@ from modelcraft.model import ModelConfig
 from modelcraft.recipe import TrainConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from modelcraft.checkpoint import ModelInfo
     from modelcraft.data import Corpus
     from modelcraft.parallel import Ranks
     from modelcraft.tokenizer import CharTokenizer
 
 CORPUS_HELP = "tiny_shakespeare (downloaded on first use), or the path of any UTF-8 text."
+STOPPED_AT_ONCE = "Stopped at once; --resume goes on from the last saved state."
+UNFITTED = "Stopped; nothing was written, so start it again."
 DEVICE_HELP = "cuda, cpu, …; without it the GPU if there is one, else the CPU."
 MODEL_HELP = "A rung's name, a model folder, or a Hub repository user/repo[@revision]."
 CorpusName = Annotated[
@@ -57,7 +61,8 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     except SafetensorError as error:  # its way to say that a file could not be written
         _fail(f"The weights cannot be written ({str(error)[:200]}); check the disk.", 1)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        out_of_it = ("out of memory", "not enough memory", "allocate memory")  # a GPU's words, and the CPU's
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in out_of_it):
             raise
         _fail("There is not enough memory for this; take a smaller batch, context or model.", 1)
     except OSError as error:
@@ -113,9 +118,9 @@ def train(
 
     folder = (out or Path("runs") / (model or QUICK_RUNG)).expanduser()
     if resume and model is None:  # the run knows
-        from modelcraft.train import read_state
+        from modelcraft.train import describe_state
 
-        model = read_state(folder)[0]["about"].get("rung")
+        model = describe_state(folder)["about"].get("rung")
     rung = rung_named(model or QUICK_RUNG)
     given: dict[str, Any] = {
         "steps": steps,
@@ -156,11 +161,14 @@ def _train(
 
     from modelcraft.data import load_corpus
     from modelcraft.tokenizer import CharTokenizer
-    from modelcraft.train import TrainingStoppedError, read_state
+    from modelcraft.train import TrainingStoppedError, describe_state
 
+    if rung.fit and given:
+        option = next(iter(given)).replace("_", "-")
+        raise ConfigError(f"{rung.name} is not trained by gradient, step by step; leave --{option} out.")
     recipe, sizes = rung.recipe, vars(rung.config)
     if resume:  # what the run was started with need not be said again
-        then, _ = read_state(folder)
+        then = describe_state(folder)
         recipe = TrainConfig(**then["config"])
         sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
     recipe = replace(recipe, **given)
@@ -169,10 +177,11 @@ def _train(
     if "newline" in sizes and "\n" in tokenizer.vocabulary:
         settings = {**settings, "newline": tokenizer.vocabulary.index("\n")}
     config = rung.configure({**sizes, **settings, "vocab_size": tokenizer.vocab_size})
-    text.splits(tokenizer, config.block_size)  # which raises if the text is too short
+    splits = text.splits(tokenizer, config.block_size)  # which raises if the text is too short
 
-    _make_parent(folder)
-    _check_is_ours(folder)
+    if ranks.first:
+        _make_parent(folder)
+        _check_is_ours(folder)
     whole = folder.resolve()  # `.` and `..` have no name
     lock = FileLock(whole.with_name(f".{whole.name}.lock"), timeout=0) if ranks.first else contextlib.nullcontext()
     try:
@@ -180,12 +189,15 @@ def _train(
             if ranks.first and not resume:
                 _move_aside(folder)
             ranks.wait()
+            info = None
             if rung.fit is None:
-                info = _train_by_gradient(rung, folder, text, tokenizer, config, recipe, device, resume, ranks)
-            else:
-                info = _count(rung, folder, text, tokenizer, config)
+                info = _train_by_gradient(rung, folder, text, splits, tokenizer, config, recipe, device, resume, ranks)
+            elif ranks.first:
+                info = _fit(rung, folder, text, splits[0], tokenizer, config, device)
+    except TrainingStoppedError as error:
+        raise TrainingStoppedError(error.signum, UNFITTED) if rung.fit else error from None
     except KeyboardInterrupt:  # after the training, or a second one during it
-        raise TrainingStoppedError(signal.SIGINT) from None
+        raise TrainingStoppedError(signal.SIGINT, UNFITTED if rung.fit else STOPPED_AT_ONCE) from None
     except Timeout:
         raise TrainingError(
             f"Another training is running in {str(folder)!r}; wait for it, or name another folder with --out."
@@ -207,6 +219,7 @@ def _train_by_gradient(
     rung: Rung,
     folder: Path,
     text: "Corpus",
+    splits: tuple["Tensor", "Tensor"],
     tokenizer: "CharTokenizer",
     config: ModelConfig,
     recipe: TrainConfig,
@@ -218,7 +231,7 @@ def _train_by_gradient(
     from modelcraft.export import export
     from modelcraft.train import Trainer
 
-    train_data, val_data = text.splits(tokenizer, config.block_size)
+    train_data, val_data = splits
     network = rung.build(config, pick_device(device), seed=recipe.seed)
     about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
     trainer = Trainer(network, train_data, val_data, recipe, folder, about, ranks)
@@ -235,19 +248,28 @@ def _train_by_gradient(
     return export(trainer, rung, text, tokenizer, folder, progress=True) if ranks.first else None
 
 
-def _count(rung: Rung, folder: Path, text: "Corpus", tokenizer: "CharTokenizer", config: ModelConfig) -> "ModelInfo":
+def _fit(
+    rung: Rung,
+    folder: Path,
+    text: "Corpus",
+    train_data: "Tensor",
+    tokenizer: "CharTokenizer",
+    config: ModelConfig,
+    device: str | None,
+) -> "ModelInfo":
     """Make a rung that is not trained by gradient: one look at the training text is all."""
     from modelcraft.checkpoint import load_parts
+    from modelcraft.device import pick_device
     from modelcraft.export import write_folder
 
     assert rung.fit is not None
-    train_data, _ = text.splits(tokenizer, config.block_size)
-    parts = load_parts(rung.parts, folder, tokenizer.vocabulary)
+    chosen = pick_device(device)
+    parts = [part.to(chosen) for part in load_parts(rung.parts, folder, tokenizer.vocabulary)]
     started = time.perf_counter()
-    counted = rung.fit(train_data, config, *parts)
+    fitted = rung.fit(train_data, config, *parts).to(chosen)
     training = {"characters": len(train_data), "seconds": round(time.perf_counter() - started, 1)}
     folder.mkdir(exist_ok=True)
-    return write_folder(counted, rung, text, tokenizer, folder, training, progress=True)
+    return write_folder(fitted, rung, text, tokenizer, folder, training, progress=True)
 
 
 def _settings(given: list[str]) -> dict[str, Any]:

@@ -4,6 +4,9 @@ import torch
 
 from modelcraft.errors import ConfigError
 
+READ_AT_ONCE = 16_384  # characters on a CPU: what goes through its caches at once is quicker than more
+BYTES_A_CHARACTER = 1 << 17  # that a model needs for reading it: six heads' scores of 1,024 characters, and a margin
+
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """Return `device`, or the accelerator if there is one, else the CPU.
@@ -21,6 +24,14 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"There is no device {str(device)!r} here; leave --device out, or use 'cpu'.") from error
     return chosen
+
+
+def read_at_once(device: torch.device) -> int:
+    """Return how many characters to read together where a loss is measured: enough to be quick, few enough to fit."""
+    if device.type != "cuda":
+        return READ_AT_ONCE
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(64 * READ_AT_ONCE, max(READ_AT_ONCE, free // BYTES_A_CHARACTER))
 
 
 def gains_from_bf16(device: torch.device) -> bool:

@@ -35,12 +35,19 @@ def cut_speeches(data: Tensor, newline: int) -> list[tuple[int, int]]:
 
 
 def as_source(speech: Tensor, newline: int, block_size: int) -> Tensor:
-    """Return what an encoder reads of `speech` (N,): its last `block_size` characters, less the newlines at the end."""
+    """Return what an encoder reads of `speech` (N,): its last `block_size` characters, less the newlines at the end.
+
+    Of several speeches it is the last one.
+    """
     speech = speech[-block_size:]
     if speech.is_meta:
         return speech
     words = (speech != newline).nonzero()
-    return speech[: int(words[-1]) + 1] if len(words) else speech[:0]
+    if not len(words):
+        return speech[:0]
+    speech = speech[: int(words[-1]) + 1]
+    breaks = ((speech[:-1] == newline) & (speech[1:] == newline)).nonzero()
+    return speech[int(breaks[-1]) + 2 :] if len(breaks) else speech
 
 
 class Dialogue:

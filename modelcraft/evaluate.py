@@ -18,7 +18,7 @@ from modelcraft.model import LanguageModel, evaluating
 
 PROTOCOLS = {
     "disjoint": "every character but the first, in disjoint windows of the model's context",
-    "sliding": "every character but the first, each with the model's whole context before it",
+    "sliding": "every character but the first, each with at least the model's whole context before it",
     "right": "every character of every reply, in windows of the decoder's context, given the speech that it answers",
     "shuffled": "every character of every reply, in windows of the decoder's context, given another's speech",
     "none": "every character of every reply, in windows of the decoder's context, given no speech",
@@ -59,7 +59,7 @@ class CharacterLosses:
         return ExactLoss(nats, nats / math.log(2), len(self.losses), self.window, what)
 
     def by_position(self) -> list[dict[str, Any]]:
-        """Return the mean loss of the 1st, 2nd, 3rd to 4th, 5th to 8th … character of a window."""
+        """Return the mean loss of the 1st, 2nd to 3rd, 4th to 7th, 8th to 15th … character of a window."""
         rows, first = [], 1
         while first <= self.window:
             last = min(self.window, 2 ** math.ceil(math.log2(first + 1)) - 1 if first > 1 else 1)
@@ -117,7 +117,7 @@ def character_losses(
     """
     if len(data) < 2:
         raise CorpusError("A loss needs a text of at least two characters.")
-    protocol = protocol or model.protocols[0]
+    protocol, data = protocol or model.protocols[0], data.cpu()
     losses, targets, positions = [], [], []
     with (
         evaluating(model),

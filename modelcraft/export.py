@@ -22,7 +22,7 @@ def export(
     trainer: Trainer, rung: Rung, corpus: Corpus, tokenizer: CharTokenizer, folder: Path, progress: bool = False
 ) -> ModelInfo:
     """Write the best model of `trainer` to `folder` and return what its config.json says."""
-    model = rung.build(trainer.model.config)
+    model = rung.build(trainer.model.config, trainer.device)
     model.load_state_dict(trainer.best, strict=True)
     best = trainer.best_record
     training = {

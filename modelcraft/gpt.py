@@ -36,12 +36,13 @@ what the first one made of it. Only `stream` profits; `generate` crops to the co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modelcraft.data import Batch
 from modelcraft.errors import ConfigError
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.ring import RingCache, StepWeights, step_one, versions
@@ -55,8 +56,8 @@ class GPTConfig(ModelConfig):
 
     block_size: int = 256
     n_embd: int = 256
-    n_layer: int = 6
-    n_head: int = 4
+    n_layer: int = field(default=6, metadata={"most": 64})
+    n_head: int = field(default=4, metadata={"most": 64})
     n_kv_head: int = 2
     dropout: float = 0.25
     noise: float = 0.05
@@ -86,10 +87,14 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
 
-def garble(idx: Tensor, share: float) -> Tensor:
-    """Put in place of a random `share` of the characters idx (B, T) others of the same batch."""
-    other = idx.flatten()[torch.randint(idx.numel(), idx.shape, device=idx.device)]  # (B, T)
-    return torch.where(torch.rand(idx.shape, device=idx.device) < share, other, idx)
+def garble(idx: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Put in place of a random `share` of the characters idx (B, T) others of the same batch.
+
+    `generator` (on the CPU) decides which.
+    """
+    others = torch.randint(idx.numel(), idx.shape, generator=generator).to(idx.device)  # (B, T)
+    chosen = torch.rand(idx.shape, generator=generator).to(idx.device) < share  # (B, T)
+    return torch.where(chosen, idx.flatten()[others], idx)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
@@ -196,6 +201,15 @@ class GPTLanguageModel(LanguageModel):
         """The blocks: they are alike, so the first one's compilation serves all."""
         return list(self.blocks)
 
+    def batch(
+        self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None
+    ) -> Batch:
+        """Cut a random batch out of `data` (N,), in training with noise in what is read."""
+        batch = super().batch(data, batch_size, generator, block_size)
+        if self.training and self.config.noise:
+            batch["idx"] = garble(batch["idx"], self.config.noise * self.noise_share, generator)
+        return batch
+
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats.
 
@@ -206,8 +220,6 @@ class GPTLanguageModel(LanguageModel):
         apart = at[:, None] - at  # (T, T): how far back each key lies
         mask = (apart >= 0) & (apart < self.block_size)  # (T, T)
         cos, sin = self.angles(at)  # (T, 1, hs/2)
-        if self.training and self.config.noise:
-            idx = garble(idx, self.config.noise * self.noise_share)
         x = self.embed(idx)  # (B, T, C)
         for block in self.blocks:
             x = block(x, cos, sin, mask)

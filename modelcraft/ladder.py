@@ -1,7 +1,7 @@
 """The ladder: every rung by its name, with what it is made of and how it is trained."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -61,12 +61,10 @@ class Rung:
     ) -> LanguageModel:
         """Make the untrained model; the same seed gives the same numbers on every device.
 
-        `parts` are the trained models that it is made of, if it is. On the device `meta` nothing is allocated, and the
-        parts need not be given: that is how a config is looked at before it is trusted.
+        `parts` are the trained models that it is made of, if it is. On the device `meta` nothing is allocated: that is
+        how a config is looked at before it is trusted.
         """
         if torch.device(device).type == "meta":
-            rungs = [RUNGS[name] for name in self.parts]
-            parts = [rung.build(replace(rung.config, vocab_size=config.vocab_size), device) for rung in rungs]
             with torch.device("meta"), _NoInit():
                 model: LanguageModel = self.model_class(config, *parts)
             return model

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from modelcraft.data import Batch, disjoint_windows, get_batch, sliding_windows
+from modelcraft.device import read_at_once
 from modelcraft.errors import ConfigError, VocabularyError, shown
 from modelcraft.sampling import SamplingParams, check_number, sample
-
-READ_AT_ONCE = 16_384  # characters, where an exact loss is measured: enough to be quick, few enough for a small memory
 
 
 @dataclass(frozen=True)
@@ -101,12 +100,12 @@ class LanguageModel(nn.Module):
         """Cut `data` (N,) into the batches of an exact loss: every character but the first is scored once.
 
         "disjoint": windows of the context side by side, as in the literature. "sliding": each character with its
-        whole context in view.
+        whole context in view; a model that reads more at once with a band (`max_length`) reads four contexts at a time.
         """
         length = self.block_size
         if protocol == "sliding":
             length = min(self.max_length, max(4 * self.block_size, 512))
-        rows = max(1, READ_AT_ONCE // length)
+        rows = max(1, read_at_once(self.device) // length)
         if protocol == "sliding":
             return sliding_windows(data, self.block_size, rows, length)
         return disjoint_windows(data, self.block_size, rows)

@@ -69,8 +69,9 @@ def compile_parts(model: LanguageModel) -> None:
     """Let PyTorch compile the repeated parts of `model` on first use; say so where there is no compiler."""
     if not model.compiled_parts:
         return
-    if model.device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "cl"))):
-        warnings.warn("There is no C++ compiler, so the training runs uncompiled, and slower.", stacklevel=2)
+    variable, usual = ("CXX", "g++") if model.device.type == "cpu" else ("CC", "gcc")
+    if not any(map(shutil.which, (os.environ.get(variable) or usual, "clang++", "clang", "cl"))):
+        warnings.warn("There is no compiler for C++, so the training runs uncompiled, and slower.", stacklevel=2)
         return
     for part in model.compiled_parts:
         part.compile()

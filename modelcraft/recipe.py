@@ -14,13 +14,13 @@ class TrainConfig:
     """A training run. Lengths of time are steps; a step is one batch of `batch_size` windows.
 
     The learning rate rises linearly for `warmup_steps`, stays, and over the last `decay_share` of the run falls
-    linearly to `final_lr_share` of itself. `grad_clip` 0 and `weight_decay` 0 switch these off; the decay is AdamW's,
-    on matrices and tables only. `patience` ends the run after so many evaluations without a better validation loss
+    linearly to `final_lr_share` of itself. `grad_clip` 0 and `weight_decay` 0 switch these off; matrices and
+    tables decay, vectors do not. `patience` ends the run after so many evaluations without a better validation loss
     (None: never). `precision` "auto" takes bfloat16 where the hardware and the size of the model gain from it.
 
     With a `muon_learning_rate` Muon moves the matrices (optim.py); it follows the same schedule. With an `average` such
     as 0.998 the model that is measured and kept is a running average of the weights, over some 1 / (1 - average) steps.
-    `compile` lets PyTorch compile the model's parts, where there is a C++ compiler.
+    `compile` lets PyTorch compile the model's parts, where there is a compiler.
     """
 
     steps: int = 5000

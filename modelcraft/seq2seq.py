@@ -34,9 +34,10 @@ from torch import Tensor, nn
 
 from modelcraft.attention import KeysAndValues, MultiHeadConfig
 from modelcraft.data import UNSCORED, Batch
+from modelcraft.device import read_at_once
 from modelcraft.dialogue import SOURCES, Dialogue, as_source
 from modelcraft.errors import ConfigError
-from modelcraft.model import READ_AT_ONCE, LanguageModel, evaluating
+from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.transformer import BlockConfig, FeedForward
 
@@ -46,8 +47,8 @@ from modelcraft.transformer import BlockConfig, FeedForward
 def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor, dropout: float = 0.0) -> Tensor:
     """Gather as a `Head` does, for all heads at once: q (B, nh, T, hs), k and v (B, nh, S, hs) -> (B, nh, T, hs).
 
-    `visible` is true where a position may look; it broadcasts to (B, nh, T, S). This is the clear version of
-    `F.scaled_dot_product_attention`, which never writes the T × S weights down.
+    `visible` is true where a position may look; it broadcasts to (B, nh, T, S). A test holds this equal to
+    `F.scaled_dot_product_attention`, with which a training step on a CPU takes a quarter more.
     """
     wei = q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5  # (B, nh, T, hs) @ (B, nh, hs, S) -> (B, nh, T, S)
     wei = wei.masked_fill(~visible, -torch.inf)
@@ -61,9 +62,6 @@ class Attention(nn.Module):
 
     Who is asked need not be who asks: `offer` makes keys and values of whatever there is to gather from.
     """
-
-    # Or F.scaled_dot_product_attention, which a test holds equal; on a CPU in bf16 a step then takes a quarter more.
-    gather = staticmethod(attend)
 
     def __init__(self, config: MultiHeadConfig) -> None:
         super().__init__()
@@ -86,7 +84,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
         """Let each position of x (B, T, C) gather from k and v (B, nh, S, hs) where `visible` says so -> (B, T, C)."""
         q = self.split(self.query(x))  # (B, nh, T, hs)
-        out = self.gather(q, k, v, visible, self.dropout.p if self.training else 0.0)  # (B, nh, T, hs)
+        out = attend(q, k, v, visible, self.dropout.p if self.training else 0.0)  # (B, nh, T, hs)
         out = out.transpose(1, 2).flatten(-2)  # (B, T, C): the heads' numbers in a row again
         projected: Tensor = self.dropout(self.proj(out))
         return projected
@@ -175,7 +173,9 @@ class Heard:
 class Turn:
     """One reply while it is written, and the speech it answers."""
 
-    source: Tensor  # (S,)
+    speech: Tensor  # (N,): as it was said
+    source: Tensor  # (S,): what the encoder reads of it
+    owed: int  # newlines that its blank line still lacks: they are written before the reply
     reply: Tensor  # (T,): the newline that it starts from, and what was written
     heard: Heard | None = None  # the speech, once it has been read
     known: KeysAndValues = field(default_factory=KeysAndValues)  # what the decoder has computed of the reply so far
@@ -185,8 +185,9 @@ class Turn:
 class EncoderDecoder(LanguageModel):
     """Score the next character of a reply from the reply so far and the speech that it answers.
 
-    To `generate` and `step` the first context is the speech, and the text is the reply. After its blank line the play
-    goes on: the reply is the next speech, and the model answers itself.
+    To `generate` and `step` the first context is the speech; the blank line that ends it is written if it is not there,
+    and then the reply. After its blank line the play goes on: the reply is the next speech, and the model answers
+    itself.
     """
 
     protocols: ClassVar[tuple[str, ...]] = SOURCES
@@ -216,7 +217,7 @@ class EncoderDecoder(LanguageModel):
 
     def windows(self, data: Tensor, protocol: str) -> Iterator[Batch]:
         """Cut `data` (N,) into all of its replies, with the `right` speech, a `shuffled` one, or `none`."""
-        return self.dialogue(data).batches(max(1, READ_AT_ONCE // self.block_size), protocol)
+        return self.dialogue(data).batches(max(1, read_at_once(self.device) // self.block_size), protocol)
 
     def dialogue(self, data: Tensor) -> Dialogue:
         """Find the speeches in `data` (N,); those of a text that was asked for before are remembered."""
@@ -269,10 +270,16 @@ class EncoderDecoder(LanguageModel):
     def hear(self, speech: Tensor) -> Turn:
         """Begin the reply to `speech` (N,)."""
         newline, block_size = self.config.newline, self.block_size
-        return Turn(as_source(speech, newline, block_size), speech.new_full((1,), newline))
+        speech = speech[-block_size:]
+        source = as_source(speech, newline, block_size)
+        last = [newline, newline] if speech.is_meta else speech[-2:].tolist()
+        owed = 2 if last[-1:] != [newline] else 2 - last.count(newline)
+        return Turn(speech, source, owed, reply=speech.new_full((1,), newline))
 
     def read(self, turn: Turn, token: Tensor) -> Turn:
         """Append `token` (1,) to the reply; if that ends it, return the turn that answers it."""
+        if turn.owed:
+            return self.hear(torch.cat((turn.speech, token)))
         turn.reply = torch.cat((turn.reply, token))
         written = turn.reply[1:]
         ended = len(written) >= 2 and not written.is_meta and bool((written[-2:] == self.config.newline).all())
@@ -296,12 +303,22 @@ class EncoderDecoder(LanguageModel):
         turns = [self.hear(speech) for speech in idx]
         with evaluating(self):
             for _ in range(params.max_new_tokens):
-                rows = [self(turn.reply[None, -self.block_size :], source=turn.source[None])[0] for turn in turns]
-                logits = torch.cat([row[:, -1] for row in rows])  # (B, V): each reply is as long as it is
+                logits = torch.cat([self._answer(turn) for turn in turns])  # (B, V): each reply is as long as it is
                 idx_next = sample(logits, params, generator)[:, None]  # (B, 1)
                 turns = [self.read(turn, token) for turn, token in zip(turns, idx_next, strict=True)]
                 idx = torch.cat((idx, idx_next), dim=1)  # (B, T+1)
         return idx
+
+    def _answer(self, turn: Turn) -> Tensor:
+        if turn.owed:
+            return self._certainly_a_newline(turn)
+        logits, _ = self(turn.reply[None, -self.block_size :], source=turn.source[None])  # (1, T, V)
+        return logits[:, -1]  # (1, V)
+
+    def _certainly_a_newline(self, turn: Turn) -> Tensor:
+        logits = torch.full((1, self.config.vocab_size), -torch.inf, device=turn.speech.device)
+        logits[:, self.config.newline] = 0
+        return logits
 
     def make_cache(self, batch_size: int) -> list[Turn]:
         """Return an empty memory: the turns of the `batch_size` plays that the first step will begin."""
@@ -322,6 +339,8 @@ class EncoderDecoder(LanguageModel):
         return torch.cat([self._score(turn) for turn in cache])  # (B, V)
 
     def _score(self, turn: Turn) -> Tensor:
+        if turn.owed:
+            return self._certainly_a_newline(turn)
         if turn.heard is None:
             turn.heard = self.encode(turn.source[None])
         if len(turn.reply) > self.block_size:

@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelcraft.checkpoint import STATE_FILE
+from modelcraft.data import UNSCORED
 from modelcraft.device import gains_from_bf16
 from modelcraft.errors import CheckpointError, TrainingError
 from modelcraft.evaluate import estimate_loss
@@ -35,7 +36,7 @@ from modelcraft.parallel import Ranks
 from modelcraft.recipe import TrainConfig
 
 METRICS_FILE = "metrics.jsonl"
-STATE_FORMAT = "modelcraft-training-2"
+STATE_FORMAT = "modelcraft-training-3"
 BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs more than faster products save
 
 
@@ -64,6 +65,7 @@ class Trainer:
         self.parallel = self.ranks.wrap(model)
         self.step = 0
         self.seconds = 0.0
+        self.characters = 0  # predicted so far
         self.records: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(config.seed)  # draws the batches
@@ -96,12 +98,10 @@ class Trainer:
 
         Either way everything is saved. Raises TrainingError if the loss is no number any more.
         """
-        characters = self.config.batch_size * self.model.block_size
         bar = tqdm(
-            total=self.config.steps * characters,
-            initial=self.step * characters,
-            unit="char",
-            unit_scale=True,
+            total=self.config.steps,
+            initial=self.step,
+            unit="step",
             desc="training",
             disable=not progress,
             dynamic_ncols=True,
@@ -133,7 +133,7 @@ class Trainer:
                 self._train_step()
                 self.seconds += time.perf_counter() - started
                 self.step += 1
-                bar.update(characters)
+                bar.update()
                 if self.step % self.config.save_interval == 0:
                     self.save()
             self.save()
@@ -144,6 +144,7 @@ class Trainer:
         # Dropout draws from torch's own generators. Seeded for each step they have no state that a resume would need.
         torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
         batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
+        self.characters += int((batch["targets"] != UNSCORED).sum())
         share, weight = self.ranks.share(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             _, loss = self.parallel(**share)
@@ -176,7 +177,7 @@ class Trainer:
                 **losses,
                 "learning_rate": self.config.learning_rate_at(min(self.step, self.config.steps - 1)),
                 "seconds": self.seconds,
-                "characters": self.step * self.config.batch_size * self.model.block_size,
+                "characters": self.characters,
             }
         )
         if self.best_record is self.records[-1]:
@@ -215,6 +216,7 @@ class Trainer:
             "config": asdict(self.config),
             "step": self.step,
             "seconds": self.seconds,
+            "characters": self.characters,
             "bf16": self.bf16,
             "records": self.records,
             "optimizers": optimizers,
@@ -235,7 +237,7 @@ class Trainer:
                     f"The run in {str(self.folder)!r} was started with other {what} ({changed}: {then.get(changed)!r}, "
                     f"now {now.get(changed)!r}); resume it with the same ones, or train into another folder with --out."
                 )
-        self.step, self.seconds = described["step"], described["seconds"]
+        self.step, self.seconds, self.characters = (described[key] for key in ("step", "seconds", "characters"))
         self.bf16, self.records = described["bf16"], described["records"]
         self.model.load_state_dict(_under("model/", tensors), strict=True)
         self.best = {name: tensor.to(self.device) for name, tensor in _under("best/", tensors).items()}
@@ -253,27 +255,38 @@ class Trainer:
 
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a training state: what is described in JSON, and the tensors. Raises CheckpointError."""
+    with _opened_state(folder) as (described, file):
+        return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+
+
+def describe_state(folder: Path) -> dict[str, Any]:
+    """Read what a training state says of itself, its tensors untouched. Raises CheckpointError."""
+    with _opened_state(folder) as (described, _):
+        return described
+
+
+@contextlib.contextmanager
+def _opened_state(folder: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     path = folder / STATE_FILE
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             described = json.loads((file.metadata() or {})["training"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            if described.get("format") != STATE_FORMAT:
+                raise CheckpointError(f"{str(path)!r} was written by another version; start again without --resume.")
+            yield described, file
     except FileNotFoundError as error:
         raise CheckpointError(
             f"There is no training to resume in {str(folder)!r}; leave --resume out to start one."
         ) from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{str(path)!r} is damaged; start again without --resume.") from error
-    if described.get("format") != STATE_FORMAT:
-        raise CheckpointError(f"{str(path)!r} was written by another version; start again without --resume.")
-    return described, tensors
 
 
 class TrainingStoppedError(TrainingError):
-    """The run was asked to end (Ctrl-C, SIGTERM); everything is saved. `signum` says by which signal."""
+    """The run was asked to end (Ctrl-C, SIGTERM); `signum` says by which signal, `sentence` what is saved."""
 
-    def __init__(self, signum: int) -> None:
-        super().__init__("Stopped; everything is saved, and --resume goes on.")
+    def __init__(self, signum: int, sentence: str = "Stopped; everything is saved, and --resume goes on.") -> None:
+        super().__init__(sentence)
         self.signum = signum
         self.exit_code = 128 + signum
 

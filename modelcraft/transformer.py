@@ -31,7 +31,7 @@ three times the parameters? (Much worse: untrained layers scramble what they are
 each of them, hardly reaches those below. `+` lets them start as almost nothing and grow into use.)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -42,7 +42,6 @@ from modelcraft.attention import (
     MultiHeadConfig,
     MultiHeadLanguageModel,
 )
-from modelcraft.sampling import check_number
 
 # --- feedforward: thinking on what was gathered ---
 
@@ -85,11 +84,7 @@ class FeedForwardLanguageModel(MultiHeadLanguageModel):
 class BlockConfig(MultiHeadConfig):
     """The sizes of a model of several blocks."""
 
-    n_layer: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("n_layer", self.n_layer, 1, 64, whole=True)
+    n_layer: int = field(default=3, metadata={"most": 64})
 
 
 class ResidualBlock(nn.Module):

@@ -65,6 +65,9 @@ def test_the_speeches_are_the_whole_text(written):
         ("\n\n", ""),
         ("", ""),
         ("\na", "\na"),
+        ("a\n\nbc\n\n", "bc"),
+        ("a\n\n\nbc", "bc"),
+        ("\n\nab", "ab"),
     ],
 )
 def test_an_encoder_reads_the_end_of_a_speech_without_its_blank_line(speech, read):

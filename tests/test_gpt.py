@@ -142,11 +142,19 @@ def test_norm_makes_a_mean_square_of_one():
 
 
 def test_noise_is_for_training_only():
-    model = make_model(GPTConfig(11, 8, 32, 2, dropout=0.0, noise=0.5))
-    idx = some_ids(4, 8)
-    assert torch.equal(model(idx)[0], model(idx)[0])
+    model, data = make_model(GPTConfig(11, 8, 32, 2, dropout=0.0, noise=0.5)), some_ids(1_000)
+
+    def share() -> float:
+        batch = model.batch(data, 100, torch.Generator().manual_seed(1))
+        assert torch.equal(batch["targets"], clean["targets"])  # what is to be predicted is never another
+        return (batch["idx"] != clean["idx"]).float().mean().item()
+
+    clean = model.batch(data, 100, torch.Generator().manual_seed(1))
+    assert torch.equal(clean["idx"][:, 1:], clean["targets"][:, :-1])
     model.train()
-    assert not torch.equal(model(idx)[0], model(idx)[0])
+    assert share() == pytest.approx(0.5 * 10 / 11, abs=0.05) and share() == share()
+    model.noise_share = 0.1
+    assert share() == pytest.approx(0.05 * 10 / 11, abs=0.03)
 
 
 def test_noise_replaces_its_share_by_characters_of_the_batch():
@@ -204,6 +212,7 @@ def test_what_ships_is_small_enough():
         ({"n_embd": 30}, "n_embd must be a multiple of 2 · n_head = 8, not 30"),
         ({"n_kv_head": 3}, r"n_head \(4\) must be a multiple of n_kv_head \(3\)"),
         ({"dropout": 1.5}, "dropout must be a number from 0 to 1"),
+        ({"n_layer": 65}, "n_layer must be a whole number from 1 to 64"),
         ({"noise": "much"}, "noise must be a number from 0 to 1"),
     ],
 )

@@ -160,6 +160,26 @@ def test_an_encoder_decoder_that_hears_echoes_resumes_to_the_same_bits(tmp_path)
     assert_resumes(make, tmp_path, after=7)
 
 
+def test_the_compiled_gpt_trains_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
+    """By PyTorch's own way of compiling, less the C++ compiler at its end, which takes long."""
+    compiled = []
+
+    def compile_quickly(module):
+        compiled.append(module)
+        module._compiled_call_impl = torch.compile(module._call_impl, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_quickly)
+
+    def make(folder):
+        trainer = gpt_trainer(folder)
+        trainer.config = replace(trainer.config, compile=True, steps=8)
+        return trainer
+
+    trainer = assert_resumes(make, tmp_path, after=5)
+    assert len(compiled) == 3 * 2  # whole, stopped and resumed: two blocks each
+    assert trainer.records[-1]["val_loss"] < trainer.records[0]["val_loss"]
+
+
 def test_what_is_measured_and_kept_is_the_average(tmp_path):
     trainer = gpt_trainer(tmp_path)
     trainer.train()
