@@ -6,9 +6,9 @@ and noise do does not show here: so short a training learns nothing by heart.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Annotated
 from unittest.mock import patch
@@ -18,12 +18,12 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
+from benchmarks.training import fit
 from modelcraft import gpt
 from modelcraft.data import load_corpus
 from modelcraft.evaluate import exact_loss
 from modelcraft.gpt import FeedForward, GPTConfig, GPTLanguageModel, SelfAttention
 from modelcraft.model import seeded
-from modelcraft.optim import make_optimizers, set_share
 from modelcraft.recipe import TrainConfig
 from modelcraft.tokenizer import CharTokenizer
 
@@ -31,7 +31,7 @@ CONFIG = GPTConfig(block_size=64, n_embd=96, n_layer=3, dropout=0.0, noise=0.0)
 RECIPE = TrainConfig(
     steps=300, batch_size=32, learning_rate=3e-3, muon_learning_rate=0.02, weight_decay=0.1, warmup_steps=0
 )
-SEEDS = (1,)
+SEEDS = (1, 2)
 
 
 class LearnedPositions(GPTLanguageModel):
@@ -57,6 +57,11 @@ class NoZeros(GPTLanguageModel):
         nn.init.normal_(self.lm_head.weight, std=0.02)
 
 
+def bare_embedding(self: GPTLanguageModel, idx: Tensor) -> Tensor:
+    out: Tensor = self.token_embedding_table(idx)
+    return out
+
+
 def relu(self: FeedForward, x: Tensor) -> Tensor:
     out: Tensor = self.proj(F.relu(self.fc(x)))
     return out
@@ -74,53 +79,50 @@ def uncapped(self: GPTLanguageModel, x: Tensor) -> Tensor:
     return out
 
 
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
-
-
-Variant = tuple[type[GPTLanguageModel], GPTConfig, TrainConfig, Callable[[], object]]
+Variant = tuple[type[GPTLanguageModel], GPTConfig, TrainConfig, Callable[[], AbstractContextManager[object]]]
 VARIANTS: dict[str, Variant] = {
-    "all of it": (GPTLanguageModel, CONFIG, RECIPE, nothing),
-    "AdamW for all in place of Muon": (GPTLanguageModel, CONFIG, replace(RECIPE, muon_learning_rate=0.0), nothing),
+    "all of it": (GPTLanguageModel, CONFIG, RECIPE, nullcontext),
+    "AdamW for all in place of Muon": (GPTLanguageModel, CONFIG, replace(RECIPE, muon_learning_rate=0.0), nullcontext),
     "a table of positions in place of the rotation": (
         LearnedPositions,
         CONFIG,
         RECIPE,
         lambda: patch.object(gpt, "rotate", lambda x, cos, sin: x),
     ),
+    "layer norm, which takes the mean off, in place of RMSNorm": (
+        GPTLanguageModel,
+        CONFIG,
+        RECIPE,
+        lambda: patch.object(gpt, "norm", lambda x: F.layer_norm(x, (x.shape[-1],))),
+    ),
+    "no norm after the embedding": (
+        GPTLanguageModel,
+        CONFIG,
+        RECIPE,
+        lambda: patch.object(GPTLanguageModel, "embed", bare_embedding),
+    ),
     "no QK-norm": (GPTLanguageModel, CONFIG, RECIPE, lambda: patch.object(SelfAttention, "project", without_qk_norm)),
     "ReLU in place of ReLU²": (GPTLanguageModel, CONFIG, RECIPE, lambda: patch.object(FeedForward, "forward", relu)),
-    "no zeros at the start": (NoZeros, CONFIG, RECIPE, nothing),
+    "no zeros at the start": (NoZeros, CONFIG, RECIPE, nullcontext),
     "no cap on the logits": (
         GPTLanguageModel,
         CONFIG,
         RECIPE,
         lambda: patch.object(GPTLanguageModel, "score", uncapped),
     ),
-    "a key and value head for each query head": (GPTLanguageModel, replace(CONFIG, n_kv_head=4), RECIPE, nothing),
+    "a key and value head for each query head": (GPTLanguageModel, replace(CONFIG, n_kv_head=4), RECIPE, nullcontext),
 }
 
 
 def train_one(name: str, seed: int) -> tuple[str, int, float]:
-    torch.set_num_threads(1)
     corpus = load_corpus()
     train_data, val_data = corpus.splits(CharTokenizer.of(corpus.text), CONFIG.block_size)
     model_class, config, recipe, taken_out = VARIANTS[name]
-    with taken_out():  # type: ignore[attr-defined]
+    with taken_out():
         with seeded(seed):
             model = model_class(config)
-        optimizers = make_optimizers(model, recipe)
-        generator = torch.Generator().manual_seed(seed)
-        for step in range(recipe.steps):
-            set_share(optimizers, recipe.share_at(step))
-            _, loss = model(**model.batch(train_data, recipe.batch_size, generator))
-            assert loss is not None
-            model.zero_grad(set_to_none=True)
-            loss.backward()
-            for optimizer in optimizers:
-                optimizer.step()
-        return name, model.num_parameters, exact_loss(model.eval(), val_data).nats_per_character
+        fit(model, train_data, recipe, seed)
+        return name, model.num_parameters, exact_loss(model, val_data).nats_per_character
 
 
 def main(jobs: Annotated[int, typer.Option(help="Models trained at a time.")] = 2) -> None:

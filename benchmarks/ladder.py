@@ -7,17 +7,16 @@
 
 import json
 import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from torch import Tensor, nn
 
+from benchmarks.training import fit
 from modelcraft.attention import (
     AveragingLanguageModel,
     HeadConfig,
@@ -31,7 +30,6 @@ from modelcraft.checkpoint import WEIGHTS_DIR, read_info
 from modelcraft.data import load_corpus
 from modelcraft.evaluate import exact_loss
 from modelcraft.model import LanguageModel, seeded
-from modelcraft.optim import make_optimizers, set_share
 from modelcraft.recipe import TrainConfig
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.transformer import (
@@ -95,27 +93,17 @@ def _sized(config: Any) -> Any:
 
 def train_one(name: str, seed: int) -> dict[str, Any]:
     """Train one model and return its exact loss."""
-    torch.set_num_threads(1)
     corpus = load_corpus()
     train_data, val_data = corpus.splits(CharTokenizer.of(corpus.text), BLOCK_SIZE)
     with seeded(seed):
         model = {**RUNGS, **ABLATIONS}[name]()
-    optimizers = make_optimizers(model, RECIPE)
-    generator = torch.Generator().manual_seed(seed)
-    started = time.perf_counter()
-    for step in range(RECIPE.steps):
-        set_share(optimizers, RECIPE.share_at(step))
-        _, loss = model(**model.batch(train_data, RECIPE.batch_size, generator))
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
+    seconds = fit(model, train_data, RECIPE, seed)
     return {
         "rung": name,
         "seed": seed,
         "parameters": model.num_parameters,
-        "seconds": round(time.perf_counter() - started, 1),
-        "train_loss": exact_loss(model.eval(), train_data[: len(val_data)]).nats_per_character,
+        "seconds": round(seconds, 1),
+        "train_loss": exact_loss(model, train_data[: len(val_data)]).nats_per_character,
         "val_loss": exact_loss(model, val_data).nats_per_character,
     }
 
@@ -194,8 +182,8 @@ def main(
                 file.write(json.dumps(row) + "\n")
     results = read_results()
     TABLE.write_text(table(results), encoding="utf-8")
-    before, _, rest = README.read_text(encoding="utf-8").partition("<!-- ladder -->")
-    after = rest.partition("<!-- /ladder -->")[2]
+    readme = README.read_text(encoding="utf-8")
+    before, after = readme.split("<!-- ladder -->")[0], readme.split("<!-- /ladder -->")[1]
     README.write_text(f"{before}<!-- ladder -->\n{table(results)}<!-- /ladder -->{after}", encoding="utf-8")
     plot(results)
     print(table(results))

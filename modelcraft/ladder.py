@@ -251,6 +251,7 @@ RUNGS: Mapping[str, Rung] = {
                 steps=5000,
                 batch_size=64,
                 learning_rate=3e-4,
+                weight_decay=0.01,
                 warmup_steps=0,
                 decay_share=0.0,
                 grad_clip=0.0,

@@ -121,6 +121,14 @@ def test_the_table_shows_the_bundled_weights():
         assert f"| {parameters:,} | **{info.validation_loss:.4f}** |" in row
 
 
+def test_the_ladder_at_equal_budget_is_what_the_benchmark_wrote():
+    shown = README.split("<!-- ladder -->\n")[1].split("<!-- /ladder -->")[0]
+    assert shown == (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
+    results = [json.loads(line) for line in (ROOT / "docs" / "ladder.jsonl").read_text().splitlines()]
+    losses = [row["val_loss"] for row in results if row["rung"] == "block"]
+    assert len(losses) == 3 and f"| {sum(losses) / 3:.3f} | {min(losses):.3f}–{max(losses):.3f} |" in shown
+
+
 def test_guessing_and_counting_pairs_cost_what_the_table_says(corpus_text):
     tokenizer = CharTokenizer.of(corpus_text)
     train_data, val_data = Corpus("tiny_shakespeare", corpus_text).splits(tokenizer, block_size=8)
