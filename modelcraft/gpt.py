@@ -52,8 +52,6 @@ from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.ring import RingCache, StepWeights, step_one, versions
 
 ROPE_BASE = 1024  # the slowest of the rotations turns once in some 5,000 characters: far more than the context
-
-
 LAYING_OUT = threading.Lock()  # a page's threads share a model, and one of them lays its weights out
 
 
