@@ -1,0 +1,254 @@
+"""The engine: a text is the same in company as alone, whoever comes and goes meanwhile."""
+
+import random
+import threading
+import time
+
+import pytest
+import torch
+from helpers import assert_one_sentence, spread
+
+from modelcraft.engine import Engine
+from modelcraft.errors import BusyError, VocabularyError
+from modelcraft.generate import stream
+from modelcraft.gpt import GPTConfig, GPTLanguageModel
+from modelcraft.ladder import RUNGS
+from modelcraft.ngram import count
+from modelcraft.sampling import SamplingParams, sample, sample_rows
+from modelcraft.transformer import BlockConfig, BlockLanguageModel
+
+V = 11
+GPT = GPTConfig(vocab_size=V, block_size=16, n_embd=32, n_layer=2)
+
+
+def gpt() -> GPTLanguageModel:
+    return spread(GPTLanguageModel(GPT), std=0.3).eval()
+
+
+def block() -> BlockLanguageModel:
+    return spread(BlockLanguageModel(BlockConfig(vocab_size=V, block_size=8, n_embd=16, n_layer=1)), std=0.3).eval()
+
+
+def counting():
+    rung = RUNGS["counting"]
+    data = torch.randint(V, (2_000,), generator=torch.Generator().manual_seed(1))
+    return count(data, type(rung.config)(vocab_size=V, block_size=3))
+
+
+def prompt(draws: random.Random, most: int = 40) -> list[int]:
+    return draws.choices(range(V), k=draws.randint(1, most))
+
+
+@pytest.fixture
+def engine():
+    engine = Engine()
+    yield engine
+    deadline = time.monotonic() + 10
+    while engine.running or engine.waiting or any(t.name == "engine" for t in threading.enumerate()):
+        assert time.monotonic() < deadline, "something is left over"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("make", [gpt, block, counting])
+def test_logits_are_the_same_in_company(make):
+    """Rows of every age come and go; each row's logits stay what they are alone."""
+    model, draws = make(), random.Random(1)
+    slots, alone, expected = model.make_slots(), [], []
+    with torch.no_grad():
+        for _ in range(60):
+            if not alone or draws.random() < 0.3:
+                idx = torch.tensor([prompt(draws)])
+                cache = model.make_cache(1)
+                expected.append(model.step(idx, cache))
+                alone.append(cache)
+                torch.testing.assert_close(slots.join(idx), expected[-1], atol=1e-4, rtol=0)
+            elif draws.random() < 0.2:
+                row = draws.randrange(len(alone))
+                slots.leave(row)
+                alone[row] = alone[-1]
+                alone.pop()
+            if alone:
+                newest = torch.tensor([draws.choices(range(V), k=len(alone))]).T  # (B, 1)
+                expected = [model.step(token[None], cache) for token, cache in zip(newest, alone, strict=True)]
+                torch.testing.assert_close(slots.step(newest), torch.cat(expected), atol=1e-4, rtol=0)
+    assert len(alone) > 3
+
+
+def test_rows_are_drawn_as_alone():
+    draws = random.Random(2)
+    logits = torch.randn(40, V, generator=torch.Generator().manual_seed(1)) * 3
+    choices = [SamplingParams(1, t, k, p) for t in (0.0, 0.7, 1.3) for k in (None, 3) for p in (1.0, 0.8)]
+    for params in (draws.choices(choices, k=40), [choices[5]] * 40, [choices[0]] * 40):
+        together = sample_rows(logits, params, [torch.Generator().manual_seed(s) for s in range(40)])
+        for row in range(40):
+            alone = sample(logits[row : row + 1], params[row], torch.Generator().manual_seed(row))
+            assert together[row] == alone
+
+
+@pytest.mark.parametrize("make", [gpt, counting])
+def test_two_hundred_texts_are_the_same_in_company(engine, make):
+    model, draws = make(), random.Random(3)
+    wishes = [
+        (
+            prompt(draws),
+            SamplingParams(
+                draws.randint(1, 60),
+                draws.choice([0.0, 0.8, 1.0, 1.5]),
+                draws.choice([None, None, 4]),
+                draws.choice([1.0, 1.0, 0.9]),
+                seed=seed,
+            ),
+        )
+        for seed in range(200)
+    ]
+    streams = []
+    for ids, params in wishes:
+        while engine.waiting > 100:
+            time.sleep(0.001)
+        streams.append(engine.submit(model, ids, params))
+        if draws.random() < 0.3:
+            time.sleep(draws.random() / 100)
+    texts = [list(one) for one in streams]
+    differing = []
+    for (ids, params), text in zip(wishes, texts, strict=True):
+        alone = list(stream(model, ids, params))
+        assert len(text) == len(alone) == params.max_new_tokens
+        if text != alone:
+            differing.append((ids, params, text, alone))
+    assert len(differing) <= 2
+    for ids, params, text, alone in differing:
+        assert first_difference_is_a_tie(model, ids, params, text, alone)
+
+
+def first_difference_is_a_tie(model, ids, params, text, alone) -> bool:
+    """Whether a nudge of the logits by a hundred-thousandth, one way or the other, moves what was drawn."""
+    at = next(k for k, (a, b) in enumerate(zip(text, alone, strict=True)) if a != b)
+    generator = params.make_generator()
+    if params.temperature:
+        torch.rand(at, generator=generator)
+    with torch.no_grad():
+        cache = model.make_cache(1)
+        logits = model.step(torch.tensor([ids[-model.block_size :]]), cache)
+        for token in alone[:at]:
+            logits = model.step(torch.tensor([[token]]), cache)
+    state = generator.get_state()
+    drawn = set()
+    for token in (text[at], alone[at]):
+        nudged = logits.clone()
+        nudged[0, token] += 1e-4
+        generator.set_state(state)
+        drawn.add(int(sample(nudged, params, generator)))
+    return len(drawn) == 2
+
+
+def test_who_leaves_is_gone_before_the_next_step(engine):
+    model = gpt()
+    streams = [engine.submit(model, [1], SamplingParams(10_000, seed=seed)) for seed in range(5)]
+    texts = [iter(one) for one in streams]
+    for text in texts:
+        next(text)
+    assert engine.running == 5
+    texts[1].close()  # a reader who goes away
+    streams[3].cancel()
+    until(lambda: engine.running == 3)
+    assert streams[1].finished and streams[3].finished and not streams[0].finished
+    before = len(streams[3].tokens)
+    until(lambda: len(streams[0].tokens) > 200)
+    assert len(streams[3].tokens) == before
+    for one in streams:
+        one.cancel()
+    alone = list(stream(model, [1], SamplingParams(200, seed=4)))
+    assert streams[4].tokens[:200] == alone[: len(streams[4].tokens[:200])]
+
+
+def until(said, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_when_there_is_no_room_it_says_so_at_once(engine):
+    engine.max_rows, engine.max_waiting = 2, 3
+    model = gpt()
+    held = [engine.submit(model, [1], SamplingParams(1_000_000)) for _ in range(2)]
+    until(lambda: engine.running == 2)
+    held += [engine.submit(model, [1], SamplingParams(5)) for _ in range(3)]
+    started = time.monotonic()
+    with pytest.raises(BusyError) as caught:
+        engine.submit(model, [1], SamplingParams(5))
+    assert time.monotonic() - started < 0.5
+    assert_one_sentence(caught.value, "Busy, try again in", "second")
+    assert caught.value.seconds >= 1
+    held[0].cancel(), held[1].cancel()
+    assert [len(list(one)) for one in held[2:]] == [5, 5, 5]  # who waited gets a turn
+
+
+def test_a_stream_that_nobody_reads_is_ended(engine):
+    engine.patience_s = 0.2
+    model = gpt()
+    unread = engine.submit(model, [1], SamplingParams(10_000_000))
+    read = iter(engine.submit(model, [1], SamplingParams(10_000_000)))
+    deadline = time.monotonic() + 10
+    while not unread.finished:
+        next(read)
+        assert time.monotonic() < deadline
+    assert engine.running == 1
+    read.close()
+
+
+def test_what_breaks_one_model_is_told_to_its_readers_and_to_nobody_else(engine, monkeypatch):
+    good, bad = gpt(), block()
+    step, calls = bad.step, []
+
+    def breaks(idx, cache):
+        calls.append(idx)
+        if len(calls) > 3:
+            raise ArithmeticError("broken")
+        return step(idx, cache)
+
+    monkeypatch.setattr(bad, "step", breaks)
+    broken, whole = engine.submit(bad, [1], SamplingParams(50)), engine.submit(good, [1], SamplingParams(300))
+    with pytest.raises(ArithmeticError):
+        list(broken)
+    assert len(list(whole)) == 300
+    again = engine.submit(bad, [1], SamplingParams(5))
+    with pytest.raises(ArithmeticError):
+        list(again)
+    monkeypatch.undo()
+    assert len(list(engine.submit(bad, [1], SamplingParams(5)))) == 5
+
+
+def test_what_makes_no_sense_is_refused_at_once(engine):
+    for ids in ([], [V], [-1]):
+        with pytest.raises(VocabularyError):
+            engine.submit(gpt(), ids, SamplingParams(5))
+    assert list(engine.submit(gpt(), [1], SamplingParams(0))) == []
+
+
+def test_a_reader_is_woken_once_for_news(engine):
+    woken = threading.Event()
+    one = engine.submit(gpt(), [1], SamplingParams(3))
+    one.wake = woken.set
+    if not one.tokens:
+        assert woken.wait(5)
+    until(lambda: one.finished)
+    assert len(one.take()) == 3 and one.exhausted and one.take() == []
+
+
+def test_two_thousand_requests_leave_nothing_behind(engine):
+    model, draws = gpt(), random.Random(5)
+    streams = []
+    for _ in range(2_000):
+        while engine.waiting > 60:
+            time.sleep(0.001)
+        one = engine.submit(model, prompt(draws), SamplingParams(draws.randint(1, 30)))
+        if draws.random() < 0.33:
+            one.cancel()
+        streams.append(one)
+    for one in streams:
+        if not one.cancelled:
+            assert len(list(one)) == one.params.max_new_tokens
+    until(lambda: engine.running == engine.waiting == 0)
+    assert all(one.finished for one in streams)
+    assert not engine._batches or not any(batch.streams for batch in engine._batches.values())
