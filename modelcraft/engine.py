@@ -1,9 +1,9 @@
 """Many streams through one model: requests join and leave a running batch between two of its steps.
 
 A step of the GPT reads all weights once, whether for one text or for thirty; so thirty texts together are written many
-times as fast as one after the other. The engine keeps the texts of each model in a batch of `Slots`, takes new ones in
-and lets finished ones go between two steps, and draws each text's characters with its own parameters from its own
-generator: a text is the same alone and in company, but for a tie within rounding.
+times as fast as one after the other. An engine keeps the texts of its model in `Slots`, takes new ones in and lets
+finished ones go between two steps, and draws each text's characters with its own parameters from its own generator: a
+text is the same alone and in company, but for a tie within rounding.
 
 It knows token ids, never text, and nothing of who asks.
 """
@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 import torch
 
 from modelcraft.errors import BusyError
-from modelcraft.model import LanguageModel, Slots, evaluating
+from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
 
-MAX_ROWS = 64  # texts that a model writes at a time
-MAX_WAITING = 128  # requests that wait for a row
+MAX_ROWS = 64  # texts that are written at a time
+MAX_WAITING = 64  # requests that wait for a row
 JOINS_A_STEP = 8  # so many prompts at most are read before the others write on
 PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended
 
@@ -30,7 +30,6 @@ PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended
 class Stream:
     """One request: what was asked, and what has been written so far. `take` and iteration are for one reader."""
 
-    model: LanguageModel
     ids: Sequence[int]
     params: SamplingParams
     generator: torch.Generator
@@ -85,35 +84,33 @@ class Stream:
             wake()
 
 
-@dataclass
-class Batch:
-    """The texts that one model writes now: row k of `slots` is that of `streams[k]`."""
-
-    slots: Slots
-    streams: list[Stream] = field(default_factory=list)
-    newest: list[int] = field(default_factory=list)
-
-
 class Engine:
-    """Runs all models on a thread of its own, which is there while there is work."""
+    """Writes the texts of one model together, on a thread that is there while there is work."""
 
     def __init__(
-        self, max_rows: int = MAX_ROWS, max_waiting: int = MAX_WAITING, patience_s: float = PATIENCE_S
+        self,
+        model: LanguageModel,
+        max_rows: int = MAX_ROWS,
+        max_waiting: int = MAX_WAITING,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self.model = model
         self.max_rows, self.max_waiting, self.patience_s = max_rows, max_waiting, patience_s
         self._waiting: deque[Stream] = deque()
-        self._batches: dict[LanguageModel, Batch] = {}
+        self._streams: list[Stream] = []  # row k of `_slots` is the text of the k-th
+        self._newest: list[int] = []  # its newest token
+        self._slots = model.make_slots()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._speed = 1_000.0  # tokens a second of late, all streams together
 
-    def submit(self, model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> Stream:
+    def submit(self, ids: Sequence[int], params: SamplingParams) -> Stream:
         """Take a request in: the continuation of the token ids `ids`, at least one.
 
         Raises BusyError, at once, when too many wait, and VocabularyError for ids that the model does not know.
         """
-        model.check_context(torch.tensor([list(ids)], dtype=torch.long))
-        stream = Stream(model, list(ids)[-model.block_size :], params, params.make_generator())
+        self.model.check_context(torch.tensor([list(ids)], dtype=torch.long))
+        stream = Stream(list(ids)[-self.model.block_size :], params, params.make_generator())
         if not params.max_new_tokens:
             stream.finished = True
             return stream
@@ -128,42 +125,38 @@ class Engine:
 
     @property
     def running(self) -> int:
-        """How many streams are written now."""
-        return sum(len(batch.streams) for batch in list(self._batches.values()))
+        """How many streams are written now, or wait for their turn."""
+        return len(self._streams) + len(self._waiting)
 
     @property
     def waiting(self) -> int:
-        """How many streams wait for a row."""
+        """How many streams wait for their turn."""
         return len(self._waiting)
 
     def _seconds_to_wait(self) -> int:
-        """Guess when there will be room: what is still to be written, by the speed of late."""
-        streams = [stream for batch in list(self._batches.values()) for stream in batch.streams]
-        left = sorted(stream.params.max_new_tokens - len(stream.tokens) for stream in streams)
-        return max(1, round(len(left) * (left[0] if left else 0) / self._speed))
+        """Guess when there will be room: when the one that is nearest to its end will be there."""
+        left = [stream.params.max_new_tokens - len(stream.tokens) for stream in list(self._streams)]
+        return max(1, round(len(left) * min(left, default=0) / self._speed))
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting and not any(batch.streams for batch in self._batches.values()):
-                    self._batches.clear()  # with their memories
+                if not self._waiting and not self._streams:
+                    self._slots = self.model.make_slots()  # the old ones' memory is free again
                     self._thread = None
                     return
             self._drop()
             self._join()
-            started, written = time.perf_counter(), 0
-            for model, batch in list(self._batches.items()):
-                if not batch.streams:
-                    continue
-                written += len(batch.streams)
+            if self._streams:
+                started, rows = time.perf_counter(), len(self._streams)
                 try:
-                    self._step(model, batch)
-                except Exception as error:  # the model's own, or no memory: its streams end, other models go on
-                    del self._batches[model]
-                    for stream in batch.streams:
+                    self._step()
+                except Exception as error:  # the model's own, or no memory
+                    streams, self._streams, self._newest = self._streams, [], []
+                    self._slots = self.model.make_slots()
+                    for stream in streams:
                         self._finish(stream, error)
-            if written:
-                speed = written / max(1e-6, time.perf_counter() - started)
+                speed = rows / max(1e-6, time.perf_counter() - started)
                 self._speed += 0.05 * (speed - self._speed)
 
     def _drop(self) -> None:
@@ -179,71 +172,58 @@ class Engine:
                 self._waiting.remove(stream)
         for stream in gone:
             self._finish(stream)
-        for batch in self._batches.values():
-            for row in reversed(range(len(batch.streams))):
-                if unwanted(batch.streams[row]):
-                    self._leave(batch, row)
+        for row in reversed(range(len(self._streams))):  # from the last, for the last replaces who leaves
+            if unwanted(self._streams[row]):
+                self._leave(row)
 
     def _join(self) -> None:
         """Take in who waits, as far as there are rows: read their prompts, and write their first token."""
         for _ in range(JOINS_A_STEP):
             with self._lock:
-                ready = (s for s in self._waiting if len(self._rows(s.model)) < self.max_rows)
-                stream = next(ready, None)
-                if stream is None:
+                if not self._waiting or len(self._streams) >= self.max_rows:
                     return
-                self._waiting.remove(stream)
+                stream = self._waiting.popleft()
             try:
-                self._read(stream)
+                with evaluating(self.model):
+                    prompt = torch.tensor([list(stream.ids)], device=self.model.device)  # (1, T)
+                    logits = self._slots.join(prompt)  # (1, V)
+                    token = int(sample_rows(logits, [stream.params], [stream.generator]))
             except Exception as error:  # its own affair
                 self._finish(stream, error)
+                continue
+            self._streams.append(stream)
+            self._newest.append(token)
+            self._write(len(self._streams) - 1)
 
-    def _rows(self, model: LanguageModel) -> list[Stream]:
-        batch = self._batches.get(model)
-        return batch.streams if batch else []
-
-    def _read(self, stream: Stream) -> None:
-        """Give a stream a row: read its prompt, write its first token."""
-        model = stream.model
-        batch = self._batches.get(model) or Batch(model.make_slots())
-        with evaluating(model):
-            logits = batch.slots.join(torch.tensor([list(stream.ids)], device=model.device))  # (1, T) -> (1, V)
-            token = int(sample_rows(logits, [stream.params], [stream.generator]))
-        batch.streams.append(stream)
-        batch.newest.append(token)
-        self._batches[model] = batch
-        self._write(batch, len(batch.streams) - 1)
-
-    def _step(self, model: LanguageModel, batch: Batch) -> None:
-        """Write one token of every text of a batch."""
+    def _step(self) -> None:
+        """Write one token of every text."""
         began = time.thread_time()
-        with evaluating(model):
-            idx = torch.tensor(batch.newest, device=model.device)[:, None]  # (B, 1)
-            logits = batch.slots.step(idx)  # (B, V)
-            params = [stream.params for stream in batch.streams]
-            tokens = sample_rows(logits, params, [stream.generator for stream in batch.streams])  # (B,)
-        batch.newest = tokens.tolist()
-        share = (time.thread_time() - began) / len(batch.streams)
-        for stream in batch.streams:
-            stream.worked += share
-        for row in reversed(range(len(batch.streams))):  # from the last, for who leaves is replaced by the last
-            self._write(batch, row)
+        with evaluating(self.model):
+            newest = torch.tensor(self._newest, device=self.model.device)[:, None]  # (B, 1)
+            logits = self._slots.step(newest)  # (B, V)
+            generators = [stream.generator for stream in self._streams]
+            tokens = sample_rows(logits, [stream.params for stream in self._streams], generators)  # (B,)
+        self._newest = tokens.tolist()
+        share = (time.thread_time() - began) / len(self._streams)
+        for row in reversed(range(len(self._streams))):
+            self._streams[row].worked += share
+            self._write(row)
 
-    def _write(self, batch: Batch, row: int) -> None:
-        stream = batch.streams[row]
-        stream.tokens.append(batch.newest[row])
+    def _write(self, row: int) -> None:
+        stream = self._streams[row]
+        stream.tokens.append(self._newest[row])
         if len(stream.tokens) == stream.params.max_new_tokens:
-            self._leave(batch, row)
+            self._leave(row)
         else:
             stream.notify()
 
-    def _leave(self, batch: Batch, row: int) -> None:
+    def _leave(self, row: int) -> None:
         """Free a row; the last one takes its place."""
-        stream = batch.streams[row]
-        batch.slots.leave(row)
-        for column in (batch.streams, batch.newest):
-            column[row] = column[-1]  # type: ignore[index, assignment]
-            column.pop()
+        stream = self._streams[row]
+        self._slots.leave(row)
+        self._streams[row], self._newest[row] = self._streams[-1], self._newest[-1]
+        self._streams.pop()
+        self._newest.pop()
         self._finish(stream)
 
     def _finish(self, stream: Stream, error: Exception | None = None) -> None:
