@@ -177,7 +177,7 @@ RUNGS: Mapping[str, Rung] = {
             model_class=EncoderDecoder,
             config=EncoderDecoderConfig(),
             recipe=TrainConfig(
-                steps=1800,
+                steps=3000,
                 batch_size=16,
                 learning_rate=2e-3,
                 muon_learning_rate=0.02,
@@ -188,7 +188,7 @@ RUNGS: Mapping[str, Rung] = {
                 eval_batches=20,
                 save_interval=200,
             ),
-            bundled=False,  # so far its decoder hardly listens to the speech; see LOG.md
+            stored_as=torch.bfloat16,
         ),
         Rung(
             name="gpt-mini",

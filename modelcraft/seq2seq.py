@@ -148,7 +148,7 @@ class EncoderDecoderConfig(BlockConfig):
     that are practised with themselves as the speech; it falls with the learning rate.
     """
 
-    block_size: int = 256
+    block_size: int = 192
     n_embd: int = 128
     echo: float = 0.25
     newline: int = field(default=0, metadata={"least": 0})
