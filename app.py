@@ -4,8 +4,11 @@
 MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on the Hub to run in place of the bundled.
 """
 
+import contextlib
 import os
 import sys
+import threading
+import time
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -22,6 +25,7 @@ from modelcraft.ui.gate import Gate
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
 
+WARM_UP_AFTER_S = 10.0
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
@@ -64,6 +68,15 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     )
 
 
+def warm_up(models: Catalogue) -> None:
+    """Make the default model faster, in the background, when the first visitors have had their page."""
+    time.sleep(WARM_UP_AFTER_S)
+    while models.pulling:
+        time.sleep(1)
+    with contextlib.suppress(ModelCraftError):  # a model that cannot be had: whoever asks for it is told
+        models.get().model.warm_up()
+
+
 if __name__ == "__main__":
     models = Catalogue()
     models.pull([repo.strip() for repo in os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",") if repo.strip()])
@@ -71,4 +84,5 @@ if __name__ == "__main__":
         models.get()  # the default one, before the first visitor asks
     except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
         print(error, file=sys.stderr)
+    threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True).start()
     launch(build(Desk(models)))

@@ -101,6 +101,11 @@ class BlendLanguageModel(LanguageModel):
         learned, counted = (part(idx)[0] for part in self.parts)  # (B, T, V) each
         return scored(self.mixed(learned, counted, self.level_of(idx)), targets)
 
+    def warm_up(self) -> None:
+        """Let the parts do what takes long and makes them faster."""
+        for part in self.parts:
+            part.warm_up()
+
     def make_cache(self, batch_size: int) -> Any:
         """Return the empty memories of both parts for `batch_size` texts."""
         return tuple(part.make_cache(batch_size) for part in self.parts)

@@ -1,5 +1,8 @@
 """Which device to compute on, and what it is good at."""
 
+import os
+import shutil
+
 import torch
 
 from modelcraft.errors import ConfigError
@@ -32,6 +35,12 @@ def read_at_once(device: torch.device) -> int:
         return READ_AT_ONCE
     free, _ = torch.cuda.mem_get_info(device)
     return min(64 * READ_AT_ONCE, max(READ_AT_ONCE, free // BYTES_A_CHARACTER))
+
+
+def has_compiler(device: torch.device) -> bool:
+    """Say whether what torch.compile needs beside PyTorch is there: a compiler for C++, for a GPU one for C."""
+    variable, usual = ("CXX", "g++") if device.type == "cpu" else ("CC", "gcc")
+    return any(map(shutil.which, (os.environ.get(variable) or usual, "clang++", "clang", "cl")))
 
 
 def gains_from_bf16(device: torch.device) -> bool:

@@ -35,6 +35,7 @@ layers, of a character 300 places back, though no layer looks back more than 256
 what the first one made of it. Only `stream` profits; `generate` crops to the context, as in the video.)
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -42,7 +43,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modelcraft.compiled import CompiledStep
 from modelcraft.data import Batch
+from modelcraft.device import has_compiler
 from modelcraft.errors import ConfigError
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.ring import RingCache, RingSlots, StepWeights, step_one, versions
@@ -188,6 +191,7 @@ class GPTLanguageModel(LanguageModel):
             if name.endswith("proj.weight") or name == "lm_head.weight":
                 nn.init.zeros_(parameter)
         self._step_weights: StepWeights | None = None  # made when the first text is written
+        self._compiled: CompiledStep | None = None  # made by `warm_up`
         half = config.head_size // 2
         self.register_buffer("freqs", ROPE_BASE ** (-torch.arange(half) / half), persistent=False)  # (hs/2,)
 
@@ -261,9 +265,21 @@ class GPTLanguageModel(LanguageModel):
 
         Equal to a full, banded forward over everything that was read.
         """
+        if self._compiled and self._compiled.serves(idx, cache):
+            return self._compiled(idx, cache)
         if idx.shape[1] == 1:
             return step_one(self, idx, cache)
         return self.step_many(idx, cache)
+
+    def warm_up(self) -> None:
+        """Compile the step for a single text (compiled.py), unless that is done; nothing changes but the speed."""
+        weights = self.make_cache(1).weights
+        if not has_compiler(self.device) or (self._compiled and self._compiled.weights is weights):
+            return
+        try:
+            self._compiled = CompiledStep(self, weights)
+        except Exception as error:  # a compiler has many ways to fail, and nothing depends on it
+            warnings.warn(f"The step could not be compiled, so it stays slower: {str(error)[:200]}", stacklevel=2)
 
     def step_many(self, idx: Tensor, cache: RingCache) -> Tensor:
         """Read the newest tokens (B, T) as `step` does, in the clear way: what `step_one` has to be equal to."""

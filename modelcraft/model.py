@@ -145,6 +145,9 @@ class LanguageModel(nn.Module):
         """The number of trained values."""
         return sum(p.numel() for p in self.parameters())
 
+    def warm_up(self) -> None:
+        """Do what takes long and makes `step` faster; whoever has a model for hours calls it, in the background."""
+
     def make_cache(self, batch_size: int) -> Any:
         """Return an empty memory for `batch_size` texts; only the model that made it looks inside."""
         return RecentTokens(torch.empty((batch_size, 0), dtype=torch.long, device=self.device))

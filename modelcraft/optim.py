@@ -5,14 +5,13 @@ and Muon (Jordan et al. 2024) moves the matrices in between: it takes the moment
 of its directions equally long, so that rare directions are learned as fast as common ones.
 """
 
-import os
-import shutil
 import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from modelcraft.device import has_compiler
 from modelcraft.model import LanguageModel
 from modelcraft.recipe import TrainConfig
 
@@ -69,8 +68,7 @@ def compile_parts(model: LanguageModel) -> None:
     """Let PyTorch compile the repeated parts of `model` on first use; say so where there is no compiler."""
     if not model.compiled_parts:
         return
-    variable, usual = ("CXX", "g++") if model.device.type == "cpu" else ("CC", "gcc")
-    if not any(map(shutil.which, (os.environ.get(variable) or usual, "clang++", "clang", "cl"))):
+    if not has_compiler(model.device):
         warnings.warn("There is no compiler for C++, so the training runs uncompiled, and slower.", stacklevel=2)
         return
     for part in model.compiled_parts:

@@ -6,6 +6,9 @@ import pytest
 import torch
 from torch.nn import init
 
+from modelcraft.checkpoint import round_to
+from modelcraft.compiled import lone_step
+from modelcraft.device import has_compiler
 from modelcraft.errors import ConfigError
 from modelcraft.generate import SamplingParams, stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, garble, norm, rotate
@@ -219,6 +222,62 @@ def test_what_ships_is_small_enough():
 def test_a_config_that_makes_no_sense_is_refused(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         GPTConfig(**settings)
+
+
+def test_the_lone_step_is_the_step():
+    """What is compiled, as it stands: round the ring and on, alone and after others."""
+    model = make_model()
+    weights = model.make_cache(1).weights
+    layers = [[m.t() for m in (w.qkv, w.proj, w.fc, w.out)] for w in weights.layers]
+    given = (model.freqs, weights.embedding, layers, weights.lm_head.t(), 15.0)
+    cache, other = model.make_cache(1), model.make_cache(1)
+    with torch.no_grad():
+        model.step(some_ids(1, 3), cache), model.step(some_ids(1, 3), other)
+        for k, token in enumerate(some_ids(20).tolist(), 3):
+            expected = model.step(torch.tensor([[token]]), cache)
+            found = lone_step(torch.tensor([token]), torch.tensor([k]), other.keys[:, 0], other.values[:, 0], *given)
+            torch.testing.assert_close(found[None], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not has_compiler(torch.device("cpu")), reason="there is no C++ compiler")
+@pytest.mark.parametrize("exact", [True, False], ids=["weights that bf16 holds", "others"])
+def test_warmed_up_it_writes_the_same(exact):
+    cold, warm = (make_model(GPTConfig(11, 8, 16, 1, 2, 1)) for _ in range(2))
+    for model in (cold, warm):
+        round_to(model, torch.bfloat16 if exact else torch.float32)
+    ids, params = [1, 2, 3], SamplingParams(40, temperature=1.0, seed=3)
+    begun = stream(warm, ids, params)
+    text = [next(begun) for _ in range(10)]
+    warm.warm_up()
+    assert warm._compiled is not None and warm._compiled._given[3].dtype == (torch.bfloat16 if exact else torch.float32)
+    calls = count_calls(warm._compiled)
+    assert text + list(begun) == list(stream(cold, ids, params))  # in the midst of a text
+    assert len(calls) == 30
+    assert list(stream(warm, ids, params)) == list(stream(cold, ids, params))
+    with torch.no_grad():
+        warm.lm_head.weight.mul_(-1)  # other weights: what was compiled serves no longer, until it is asked for again
+        cold.lm_head.weight.mul_(-1)
+    for _ in range(2):
+        assert list(stream(warm, ids, params)) == list(stream(cold, ids, params))
+        warm.warm_up()
+
+
+def test_a_step_that_cannot_be_compiled_stays_as_it_is(monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("no space left on device")
+
+    model = make_model()
+    monkeypatch.setattr(torch, "compile", fails)
+    monkeypatch.setattr("modelcraft.gpt.has_compiler", lambda device: True)
+    with pytest.warns(UserWarning, match="could not be compiled, so it stays slower: no space left"):
+        model.warm_up()
+    assert len(list(stream(model, [1], SamplingParams(5)))) == 5
+
+
+def count_calls(compiled) -> list:
+    calls, step = [], compiled._step
+    compiled._step = lambda *given: (calls.append(given), step(*given))[1]
+    return calls
 
 
 def test_generate_and_stream_agree_within_the_context():
