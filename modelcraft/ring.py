@@ -77,6 +77,8 @@ class RingSlots(Slots):
         self.cache.values[:, row] = self.cache.values[:, self.rows]
         self.cache.lengths[row] = self.cache.lengths[-1]
         self.cache.lengths.pop()
+        if self.rows == 1:  # in one piece, as the compiled step for a single text wants it
+            self.cache.keys, self.cache.values = self.cache.keys[:, :1].clone(), self.cache.values[:, :1].clone()
 
 
 @dataclass(frozen=True)
