@@ -23,6 +23,7 @@ import torch
 import typer
 
 import modelcraft
+from modelcraft.device import threads_for_serving
 from modelcraft.engine import Engine
 from modelcraft.sampling import SamplingParams
 
@@ -116,9 +117,10 @@ def main(
     if usual:
         usual_app(model, usual)
         return
+    torch.set_num_threads(threads_for_serving())  # as app.py does
     network, tokenizer = modelcraft.load(model, "cpu")
     engine, ids = Engine(network), tokenizer.encode(PROMPT)
-    print(f"{model}, {torch.get_num_threads()} threads, {length} characters each; medians of {rounds}\n")
+    print(f"{model}, {torch.get_num_threads()} thread(s), {length} characters each; medians of {rounds}\n")
     print("| streams | characters a second, all together | against one |\n|---:|---:|---:|")
     engine_alone(engine, ids, 4, 50)
     speeds: dict[int, list[float]] = {1: [], 8: [], 32: [], clients: [], 64: []}
