@@ -82,12 +82,17 @@ class CompiledStep:
         self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), float(c.logit_cap))
         self._step = torch.compile(lone_step, fullgraph=True, dynamic=False)
         cache = model.make_cache(1)
+        self._made_for = (torch.get_num_threads(), cache.keys.stride())
         for _ in range(2):  # which compiles it
             self(torch.zeros((1, 1), dtype=torch.long, device=model.device), cache)
 
     def serves(self, idx: Tensor, cache: RingCache) -> bool:
-        """Say whether this is the step that it was compiled for: one token of one text, by these weights."""
-        return idx.shape == (1, 1) and cache.weights is self.weights and cache.keys.is_contiguous()
+        """Say whether this is the step that it was compiled for: one token of one text, by these weights.
+
+        Anything else that it depends on must be the same, too, or PyTorch would compile it anew, and the text wait.
+        """
+        alone = idx.shape == (1, 1) and cache.keys.shape[1] == 1 and cache.weights is self.weights
+        return alone and self._made_for == (torch.get_num_threads(), cache.keys.stride())
 
     @torch.no_grad()
     def __call__(self, idx: Tensor, cache: RingCache) -> Tensor:

@@ -35,6 +35,7 @@ layers, of a character 300 places back, though no layer looks back more than 256
 what the first one made of it. Only `stream` profits; `generate` crops to the context, as in the video.)
 """
 
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.ring import RingCache, RingSlots, StepWeights, step_one, versions
 
 ROPE_BASE = 1024  # the slowest of the rotations turns once in some 5,000 characters: far more than the context
+LAYING_OUT = threading.Lock()  # a page's threads share a model, and one of them lays its weights out
 
 
 @dataclass(frozen=True)
@@ -252,9 +254,10 @@ class GPTLanguageModel(LanguageModel):
         c = self.config
         shape = (c.n_layer, batch_size, c.n_kv_head, c.block_size, c.head_size)
         keys, values = (torch.zeros(shape, device=self.device) for _ in range(2))
-        if self._step_weights is None or self._step_weights.versions != versions(self):
-            self._step_weights = StepWeights.of(self)
-        return RingCache(keys, values, [0] * batch_size, self._step_weights)
+        with LAYING_OUT:
+            if self._step_weights is None or self._step_weights.versions != versions(self):
+                self._step_weights = StepWeights.of(self)
+            return RingCache(keys, values, [0] * batch_size, self._step_weights)
 
     def make_slots(self) -> RingSlots:
         """Return rings for texts that come and go, which are written together."""
@@ -265,8 +268,9 @@ class GPTLanguageModel(LanguageModel):
 
         Equal to a full, banded forward over everything that was read.
         """
-        if self._compiled and self._compiled.serves(idx, cache):
-            return self._compiled(idx, cache)
+        compiled = self._compiled  # another thread may make another one meanwhile
+        if compiled is not None and compiled.serves(idx, cache):
+            return compiled(idx, cache)
         if idx.shape[1] == 1:
             return step_one(self, idx, cache)
         return self.step_many(idx, cache)

@@ -106,6 +106,7 @@ class StepWeights:
         from modelcraft.gpt import norm
 
         scale = model.config.n_embd**0.5
+        seen = versions(model)  # before the copy: what changes meanwhile makes it an old one
         with torch.no_grad():
             layers = [
                 LayerWeights(
@@ -117,7 +118,7 @@ class StepWeights:
                 for block in model.blocks
             ]
             embedding, lm_head = norm(model.token_embedding_table.weight), _laid(model.lm_head.weight * scale)
-        return cls(embedding, layers, lm_head, versions(model))
+        return cls(embedding, layers, lm_head, seen)
 
 
 def versions(model: "GPTLanguageModel") -> tuple[tuple[int, int], ...]:

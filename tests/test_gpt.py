@@ -7,7 +7,7 @@ import torch
 from torch.nn import init
 
 from modelcraft.checkpoint import round_to
-from modelcraft.compiled import lone_step
+from modelcraft.compiled import CompiledStep, lone_step
 from modelcraft.device import has_compiler
 from modelcraft.errors import ConfigError
 from modelcraft.generate import SamplingParams, stream
@@ -260,6 +260,30 @@ def test_warmed_up_it_writes_the_same(exact):
     for _ in range(2):
         assert list(stream(warm, ids, params)) == list(stream(cold, ids, params))
         warm.warm_up()
+
+
+def test_what_was_compiled_serves_what_it_was_compiled_for_only():
+    model = make_model(GPTConfig(11, 8, 16, 1, 2, 1))
+    weights = model.make_cache(1).weights
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda function, **_: function)
+        compiled = CompiledStep(model, weights)
+    one = torch.tensor([[1]])
+    assert compiled.serves(one, model.make_cache(1))
+    assert not compiled.serves(torch.tensor([[1, 2]]), model.make_cache(1))
+    assert not compiled.serves(one.expand(2, 1), model.make_cache(2))
+    strided = model.make_cache(1)
+    strided.keys = model.make_cache(2).keys[:, :1]
+    assert not compiled.serves(one, strided)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        assert not compiled.serves(one, model.make_cache(1))
+    finally:
+        torch.set_num_threads(threads)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(2)
+    assert not compiled.serves(one, model.make_cache(1))
 
 
 def test_a_step_that_cannot_be_compiled_stays_as_it_is(monkeypatch):
