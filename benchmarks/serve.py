@@ -37,7 +37,9 @@ def engine_alone(engine: Engine, ids: list[int], streams: int, length: int) -> f
     for stream in running:
         for _ in stream:
             pass
-    return streams * length / (time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    assert all(len(stream.tokens) == length for stream in running)
+    return streams * length / seconds
 
 
 def usual_app(model: str, port: int) -> None:
@@ -72,6 +74,8 @@ def serving(command: list[str], port: int) -> Iterator[str]:
                     break
             except httpx.TransportError:
                 time.sleep(0.1)
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended at once; is port {port} free?")
         yield url
     finally:
         server.terminate()
@@ -89,8 +93,8 @@ async def ask(http: "httpx.AsyncClient", url: str, length: int, seed: int) -> tu
             name, _, value = line.partition(": ")
             if name == "event":
                 kind = value
-            elif name == "data" and kind in ("generating", "complete") and (data := json.loads(value)):
-                text = data[0] or text
+            elif name == "data" and kind in ("generating", "complete") and (data := json.loads(value)) and data[0]:
+                text = data[0]
                 first = first or time.perf_counter() - started
     if kind != "complete":
         raise RuntimeError(f"a client was answered with {kind!r}")
@@ -119,7 +123,8 @@ def main(
         return
     torch.set_num_threads(threads_for_serving())  # as app.py does
     network, tokenizer = modelcraft.load(model, "cpu")
-    engine, ids = Engine(network), tokenizer.encode(PROMPT)
+    engine, ids = Engine(network, patience_s=600), tokenizer.encode(PROMPT)
+    network.warm_up()  # as app.py does after a while
     print(f"{model}, {torch.get_num_threads()} thread(s), {length} characters each; medians of {rounds}\n")
     print("| streams | characters a second, all together | against one |\n|---:|---:|---:|")
     engine_alone(engine, ids, 4, 50)

@@ -8,6 +8,7 @@ text is the same alone and in company, but for a tie within rounding.
 It knows token ids, never text, and nothing of who asks.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -16,14 +17,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from modelcraft.errors import BusyError
-from modelcraft.model import LanguageModel, evaluating
+from modelcraft.errors import BusyError, UnreadError
+from modelcraft.model import LanguageModel, Slots, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
 
 MAX_ROWS = 64  # texts that are written at a time
 MAX_WAITING = 64  # requests that wait for a row
 JOINS_A_STEP = 8  # so many prompts at most are read before the others write on
 PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -67,7 +69,9 @@ class Stream:
         try:
             while True:
                 self.changed.clear()
-                yield from self.take()
+                for token in self.take():
+                    self.read_at = time.monotonic()  # a slow reader is one, too
+                    yield token
                 if self.exhausted:
                     self.take()
                     return
@@ -81,7 +85,10 @@ class Stream:
         self.changed.set()
         wake, self.wake = self.wake, None
         if wake is not None:
-            wake()
+            try:
+                wake()
+            except Exception:  # the reader's own affair
+                log.exception("a reader could not be woken")
 
 
 class Engine:
@@ -99,7 +106,7 @@ class Engine:
         self._waiting: deque[Stream] = deque()
         self._streams: list[Stream] = []  # row k of `_slots` is the text of the k-th
         self._newest: list[int] = []  # its newest token
-        self._slots = model.make_slots()
+        self._slots: Slots | None = None  # while nobody writes
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._speed = 1_000.0  # tokens a second of late, all streams together
@@ -117,10 +124,11 @@ class Engine:
         with self._lock:
             if len(self._waiting) >= self.max_waiting:
                 raise BusyError(self._seconds_to_wait())
-            self._waiting.append(stream)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="engine", daemon=True)
+                thread.start()  # it waits for the lock
+                self._thread = thread
+            self._waiting.append(stream)
         return stream
 
     @property
@@ -139,39 +147,39 @@ class Engine:
         return max(1, round(len(left) * min(left, default=0) / self._speed))
 
     def _run(self) -> None:
+        """Write until there is nothing to write; whatever goes wrong is told to those whose texts end by it."""
         while True:
             with self._lock:
                 if not self._waiting and not self._streams:
-                    self._slots = self.model.make_slots()  # the old ones' memory is free again
-                    self._thread = None
+                    self._slots = self._thread = None
                     return
-            self._drop()
-            self._join()
-            if self._streams:
-                started, rows = time.perf_counter(), len(self._streams)
-                try:
+            try:
+                self._drop()
+                self._join()
+                if self._streams:
                     self._step()
-                except Exception as error:  # the model's own, or no memory
-                    streams, self._streams, self._newest = self._streams, [], []
-                    self._slots = self.model.make_slots()
-                    for stream in streams:
-                        self._finish(stream, error)
-                speed = rows / max(1e-6, time.perf_counter() - started)
-                self._speed += 0.05 * (speed - self._speed)
+            except Exception as error:  # the model's own, or no memory
+                log.exception("%s texts ended", len(self._streams))
+                streams, self._streams, self._newest, self._slots = self._streams, [], [], None
+                for stream in streams:
+                    self._finish(stream, error)
 
     def _drop(self) -> None:
         """Let go of the streams that nobody wants any more."""
         now = time.monotonic()
 
         def unwanted(stream: Stream) -> bool:
-            return stream.cancelled or now - stream.read_at > self.patience_s
+            if now - stream.read_at > self.patience_s and not stream.cancelled:
+                stream.cancelled = True
+                stream.error = UnreadError(self.patience_s)
+            return stream.cancelled
 
         with self._lock:
             gone = [stream for stream in self._waiting if unwanted(stream)]
             for stream in gone:
                 self._waiting.remove(stream)
         for stream in gone:
-            self._finish(stream)
+            self._finish(stream, stream.error)
         for row in reversed(range(len(self._streams))):  # from the last, for the last replaces who leaves
             if unwanted(self._streams[row]):
                 self._leave(row)
@@ -184,28 +192,42 @@ class Engine:
                     return
                 stream = self._waiting.popleft()
             try:
-                with evaluating(self.model):
-                    prompt = torch.tensor([list(stream.ids)], device=self.model.device)  # (1, T)
-                    logits = self._slots.join(prompt)  # (1, V)
-                    token = int(sample_rows(logits, [stream.params], [stream.generator]))
+                token = self._read(stream)
             except Exception as error:  # its own affair
+                log.exception("a prompt could not be read")
                 self._finish(stream, error)
                 continue
             self._streams.append(stream)
             self._newest.append(token)
             self._write(len(self._streams) - 1)
 
+    def _read(self, stream: Stream) -> int:
+        """Read a prompt into a row of its own, the last one; return the first token that follows it."""
+        began = time.thread_time()
+        self._slots = self._slots or self.model.make_slots()
+        with evaluating(self.model):
+            logits = self._slots.join(torch.tensor([list(stream.ids)], device=self.model.device))  # (1, T) -> (1, V)
+            try:
+                token = int(sample_rows(logits, [stream.params], [stream.generator]))
+            except Exception:
+                self._slots.leave(len(self._streams))
+                raise
+        stream.worked = time.thread_time() - began
+        return token
+
     def _step(self) -> None:
         """Write one token of every text."""
-        began = time.thread_time()
+        assert self._slots is not None
+        began, started, rows = time.thread_time(), time.perf_counter(), len(self._streams)
         with evaluating(self.model):
             newest = torch.tensor(self._newest, device=self.model.device)[:, None]  # (B, 1)
             logits = self._slots.step(newest)  # (B, V)
             generators = [stream.generator for stream in self._streams]
             tokens = sample_rows(logits, [stream.params for stream in self._streams], generators)  # (B,)
         self._newest = tokens.tolist()
-        share = (time.thread_time() - began) / len(self._streams)
-        for row in reversed(range(len(self._streams))):
+        self._speed += 0.05 * (rows / max(1e-6, time.perf_counter() - started) - self._speed)
+        share = (time.thread_time() - began) / rows
+        for row in reversed(range(rows)):
             self._streams[row].worked += share
             self._write(row)
 
@@ -219,14 +241,16 @@ class Engine:
 
     def _leave(self, row: int) -> None:
         """Free a row; the last one takes its place."""
+        assert self._slots is not None
         stream = self._streams[row]
         self._slots.leave(row)
         self._streams[row], self._newest[row] = self._streams[-1], self._newest[-1]
         self._streams.pop()
         self._newest.pop()
-        self._finish(stream)
+        self._finish(stream, stream.error)
 
     def _finish(self, stream: Stream, error: Exception | None = None) -> None:
-        stream.error = error
+        # Without its traceback, which would hold on to all that was there when it happened.
+        stream.error = error.with_traceback(None) if error is not None else None
         stream.finished = True
         stream.notify()

@@ -49,3 +49,10 @@ class BusyError(ModelCraftError):
     def __init__(self, seconds: int) -> None:
         super().__init__(f"Busy, try again in {seconds:,} second{'s' if seconds != 1 else ''}.")
         self.seconds = seconds
+
+
+class UnreadError(ModelCraftError):
+    """A text that was asked for was not read, and so it was ended."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Nobody read this text for {seconds:,.0f} seconds, so it was ended; ask for it again.")

@@ -46,17 +46,22 @@ class RingSlots(Slots):
 
     def __init__(self, model: "GPTLanguageModel") -> None:
         self.model: GPTLanguageModel = model
-        self.cache = model.make_cache(0)
+        self.cache = model.make_cache(0)  # the first text brings its own
         self.rows = 0  # of those there is room for, so many are taken
 
     def join(self, idx: Tensor) -> Tensor:
         """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
         alone = self.model.make_cache(1)
         logits = self.model.step(idx, alone)
+        if not self.rows:
+            self.cache, self.rows = alone, 1
+            return logits
         if self.rows == self.cache.keys.shape[1]:  # twice as much room, so that rows are seldom copied
-            more = self.model.make_cache(max(1, self.rows))
-            self.cache.keys = torch.cat((self.cache.keys, more.keys), dim=1)
-            self.cache.values = torch.cat((self.cache.values, more.values), dim=1)
+            more = self.model.make_cache(self.rows)
+            keys = torch.cat((self.cache.keys, more.keys), dim=1)
+            values = torch.cat((self.cache.values, more.values), dim=1)
+            self.cache.keys, self.cache.values = keys, values
+        self.cache.weights = alone.weights  # if they have changed, all go on with the new ones
         self.cache.keys[:, self.rows] = alone.keys[:, 0]
         self.cache.values[:, self.rows] = alone.values[:, 0]
         self.cache.lengths.append(alone.lengths[0])
@@ -78,7 +83,8 @@ class RingSlots(Slots):
         self.cache.lengths[row] = self.cache.lengths[-1]
         self.cache.lengths.pop()
         if self.rows == 1:  # in one piece, as the compiled step for a single text wants it
-            self.cache.keys, self.cache.values = self.cache.keys[:, :1].clone(), self.cache.values[:, :1].clone()
+            lone = (t[:, :1].clone(memory_format=torch.contiguous_format) for t in (self.cache.keys, self.cache.values))
+            self.cache.keys, self.cache.values = lone
 
 
 @dataclass(frozen=True)

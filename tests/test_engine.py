@@ -9,11 +9,12 @@ import torch
 from helpers import assert_one_sentence, spread
 
 from modelcraft.engine import Engine
-from modelcraft.errors import BusyError, VocabularyError
+from modelcraft.errors import BusyError, UnreadError, VocabularyError
 from modelcraft.generate import stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.ladder import RUNGS
 from modelcraft.ngram import count
+from modelcraft.ring import RingSlots
 from modelcraft.sampling import SamplingParams, sample, sample_rows
 from modelcraft.transformer import BlockConfig, BlockLanguageModel
 
@@ -190,6 +191,10 @@ def test_a_stream_that_nobody_reads_is_ended(engine):
         assert time.monotonic() < deadline
     assert engine.running == 1
     read.close()
+    with pytest.raises(UnreadError) as caught:
+        while True:
+            unread.take()
+    assert_one_sentence(caught.value, "Nobody read this text")
 
 
 def test_what_breaks_is_told_to_its_readers_and_the_next_one_is_served(monkeypatch):
@@ -211,6 +216,76 @@ def test_what_breaks_is_told_to_its_readers_and_the_next_one_is_served(monkeypat
         list(engine.submit([1], SamplingParams(5)))
     monkeypatch.undo()
     assert len(list(engine.submit([1], SamplingParams(5)))) == 5
+
+
+def test_a_prompt_that_breaks_ends_nobody_elses_text(engine, monkeypatch):
+    import modelcraft.engine as module
+
+    others = [engine.submit([k], SamplingParams(3_000, seed=k)) for k in range(3)]
+    until(lambda: all(len(one.tokens) > 5 for one in others))
+    draw = module.sample_rows
+
+    def breaks(logits, params, generators):
+        if params[0].seed == 99:
+            raise MemoryError
+        return draw(logits, params, generators)
+
+    monkeypatch.setattr(module, "sample_rows", breaks)
+    with pytest.raises(MemoryError):
+        list(engine.submit([1], SamplingParams(5, seed=99)))
+    texts = [list(one) for one in others]
+    assert [len(text) for text in texts] == [3_000] * 3
+    assert texts[2][:500] == list(stream(engine.model, [2], SamplingParams(500, seed=2)))
+
+
+@pytest.mark.parametrize("what", ["leave", "step"])
+def test_rows_that_break_end_those_texts_and_the_engine_goes_on(engine, monkeypatch, what):
+    def breaks(*_):
+        raise ArithmeticError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RingSlots, what, breaks)
+        for _ in range(2):
+            one = engine.submit([1], SamplingParams(5))
+            with pytest.raises(ArithmeticError):
+                list(one)
+    assert len(list(engine.submit([1], SamplingParams(5)))) == 5
+
+
+def test_a_reader_that_cannot_be_woken_harms_nobody(engine):
+    def breaks():
+        raise RuntimeError("its loop is closed")
+
+    one, other = (engine.submit([1], SamplingParams(500, seed=seed)) for seed in range(2))
+    one.wake = breaks
+    assert len(list(other)) == len(list(one)) == 500
+
+
+def test_new_weights_are_the_ones_that_write(engine):
+    params = SamplingParams(20, temperature=1.0, seed=1)
+    assert list(engine.submit([1], params)) == list(stream(engine.model, [1], params))
+    until(lambda: not engine.running)
+    with torch.no_grad():
+        engine.model.lm_head.weight.mul_(-1)
+    assert list(engine.submit([1], params)) == list(stream(engine.model, [1], params))
+
+
+def test_a_model_that_was_warmed_up_writes_the_same(engine, monkeypatch):
+    """With one text it goes the compiled way, with several the other, and back."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr("modelcraft.gpt.has_compiler", lambda device: True)
+    params = [SamplingParams(200, temperature=1.0, seed=seed) for seed in range(3)]
+    expected = [list(stream(engine.model, [1], one)) for one in params]
+    engine.model.warm_up()
+    calls, step = [], engine.model._compiled._step
+    engine.model._compiled._step = lambda *given: (calls.append(given), step(*given))[1]
+    streams = [engine.submit([1], params[0])]
+    until(lambda: len(streams[0].tokens) > 20)
+    alone = len(calls)
+    assert alone > 10
+    streams += [engine.submit([1], one) for one in params[1:]]
+    assert [list(one) for one in streams] == expected
+    assert alone < len(calls) < 500
 
 
 def test_what_makes_no_sense_is_refused_at_once(engine):

@@ -1,7 +1,8 @@
 """What a visitor may ask for. Gradio checks nothing of what a client sends, so everything is checked here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,16 +76,18 @@ class Desk:
         self.check_room()
         return Wish(entry, ids, params, pace, new.report())
 
-    async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncIterator[str]:
+    async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncGenerator[str, None]:
         """Yield the text written so far, again and again; the same text again is a heartbeat."""
         self.check_room()
         self.running += 1
         try:
             text = ""
             stream = wish.entry.engine.submit(wish.ids, wish.params)
-            async for batch in gather(stream, wish.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND)):
-                text += wish.entry.tokenizer.decode(batch)
-                yield text
+            batches = gather(stream, wish.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
+            async with aclosing(batches):  # so that who leaves is gone at once
+                async for batch in batches:
+                    text += wish.entry.tokenizer.decode(batch)
+                    yield text
         finally:
             self.running -= 1
 

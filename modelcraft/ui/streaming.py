@@ -7,7 +7,7 @@ stream is cancelled when nobody wants it any more. No torch call ever holds the 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +35,12 @@ class Meter:
     @property
     def speed(self) -> float:
         """Characters a second that the model can do: by its own work, however slowly the reader took them."""
-        return self.characters / max(1e-9, self.worked)
+        return self.characters / self.worked if self.worked else 0.0
 
 
 async def gather(
     stream: Stream, pace: float, meter: Meter | None = None, tick: Callable[[], float] = lambda: TICK_S
-) -> AsyncIterator[list[int]]:
+) -> AsyncGenerator[list[int], None]:
     """Yield the new tokens, the first one at once, the others every `tick()` seconds at most.
 
     `pace` is in tokens a second, 0 for as fast as the model runs; up to 30 every event carries one token. An empty list
@@ -59,7 +59,11 @@ async def gather(
                     await asyncio.sleep(min(left, HEARTBEAT_S))
                     if left > HEARTBEAT_S:
                         yield []
-            ready += stream.take()
+            try:
+                ready += stream.take()
+            except Exception:
+                if not ready:  # what was written before it broke is shown first
+                    raise
             if not ready:
                 await _news(stream)
                 ready += stream.take()
@@ -68,6 +72,8 @@ async def gather(
             else:
                 most = max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else len(ready)
             batch, ready = ready[:most], ready[most:]
+            if not sent:  # who had to wait for a turn is not to be served faster after it
+                start = loop.time()
             sent += len(batch)
             meter.worked = stream.worked
             meter.characters = sent
@@ -91,8 +97,9 @@ async def _news(stream: Stream) -> None:
     stream.wake = wake
     if stream.finished or len(stream.tokens) > stream.read:  # it came while nobody was to be woken
         return
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(woken.wait(), HEARTBEAT_S)
+    with contextlib.suppress(TimeoutError):  # not `wait_for`, which on Python 3.11 can swallow a cancellation
+        async with asyncio.timeout(HEARTBEAT_S):
+            await woken.wait()
 
 
 async def together(work: Sequence[Coroutine[Any, Any, None]], tick: float = TICK_S) -> AsyncGenerator[None, None]:
