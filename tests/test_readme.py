@@ -31,6 +31,8 @@ LONG = ("", "it takes too long for a test; its result is in weights/")
 ELSEWHERE = {
     "python -m modelcraft.train --model gpt-mini": LONG,
     "python -m modelcraft.train --model gpt": LONG,
+    "python -m modelcraft.train --model encoder-decoder": LONG,
+    "python -m modelcraft.train --model blend": LONG,
     "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt": ("tests/test_parallel.py", "torch.distributed.run"),
     "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt --resume": ("tests/test_parallel.py", '"--resume"'),
     "pip install -r requirements.txt && python app.py": ("tests/test_app_start.py", '"app.py"'),
