@@ -35,7 +35,7 @@ def main(
             logits, _ = network(piece[None, :-1])  # (1, length - 1, V)
             banded.append(F.cross_entropy(logits[0, at - 1], piece[at], reduction="none"))
             windows = piece[at[:, None] - context + torch.arange(context)]  # (n, context)
-            last = torch.cat([network(some)[0][:, -1] for some in windows.split(32)])  # (n, V)
+            last = torch.cat([network(some)[0][:, -1] for some in torch.split(windows, 32)])  # (n, V)
             cropped.append(F.cross_entropy(last, piece[at], reduction="none"))
     band, crop = torch.cat(banded).double(), torch.cat(cropped).double()
     worse = band - crop

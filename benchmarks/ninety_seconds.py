@@ -143,8 +143,8 @@ def main(
     print(f"{torch.get_num_threads()} threads; wall time of the whole command\n")
     print("| recipe | parameters | steps | seconds | exact validation loss |")
     print("|---|---:|---:|---:|---:|")
-    for name, parameters, n, seconds, loss in rows:
-        print(f"| {name} | {parameters:,} | {n:,} | {seconds:.0f} | {loss:.4f} |")
+    for name, count, n, seconds, loss in rows:
+        print(f"| {name} | {count:,} | {n:,} | {seconds:.0f} | {loss:.4f} |")
 
 
 if __name__ == "__main__":

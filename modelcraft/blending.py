@@ -34,7 +34,7 @@ def fit_blend(
     with tempfile.TemporaryDirectory() as folder:
         Trainer(learner, known, held_out, rung.recipe, Path(folder)).train(progress=True)
     counted = count(known, counting.config).to(network.device)
-    stand_in = BlendLanguageModel(replace(config, block_size=learner.block_size), learner, counted)  # type: ignore[arg-type]
+    stand_in = BlendLanguageModel(replace(config, block_size=learner.block_size), learner, counted)
     fit_weights(stand_in, held_out)
     blend = BlendLanguageModel(config, network, counting)
     blend.load_state_dict(stand_in.state_dict())

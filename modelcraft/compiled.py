@@ -78,7 +78,7 @@ class CompiledStep:
     def __init__(self, model: "GPTLanguageModel", weights: StepWeights) -> None:
         c = model.config
         self.weights = weights
-        layers = [tuple(_kept(matrix) for matrix in (w.qkv, w.proj, w.fc, w.out)) for w in weights.layers]
+        layers = [(_kept(w.qkv), _kept(w.proj), _kept(w.fc), _kept(w.out)) for w in weights.layers]
         self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), float(c.logit_cap))
         self._step = torch.compile(lone_step, fullgraph=True, dynamic=False)
         cache = model.make_cache(1)

@@ -313,7 +313,8 @@ class EncoderDecoder(LanguageModel):
         if turn.owed:
             return self._certainly_a_newline(turn)
         logits, _ = self(turn.reply[None, -self.block_size :], source=turn.source[None])  # (1, T, V)
-        return logits[:, -1]  # (1, V)
+        last: Tensor = logits[:, -1]  # (1, V)
+        return last
 
     def _certainly_a_newline(self, turn: Turn) -> Tensor:
         logits = torch.full((1, self.config.vocab_size), -torch.inf, device=turn.speech.device)
