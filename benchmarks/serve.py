@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
@@ -26,6 +26,9 @@ import modelcraft
 from modelcraft.device import threads_for_serving
 from modelcraft.engine import Engine
 from modelcraft.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    import httpx
 
 PROMPT = "ROMEO:"
 
@@ -45,6 +48,7 @@ def engine_alone(engine: Engine, ids: list[int], streams: int, length: int) -> f
 def usual_app(model: str, port: int) -> None:
     """Serve the model as most demos do."""
     import gradio as gr
+    from gradio.events import api
 
     network, tokenizer = modelcraft.load(model, "cpu")
 
@@ -55,7 +59,7 @@ def usual_app(model: str, port: int) -> None:
             yield text
 
     with gr.Blocks() as demo:
-        gr.api(generate, api_name="generate")
+        api(generate, api_name="generate")
     demo.launch(server_name="127.0.0.1", server_port=port, quiet=True)
 
 
@@ -82,7 +86,7 @@ def serving(command: list[str], port: int) -> Iterator[str]:
         server.wait()
 
 
-async def ask(http: "httpx.AsyncClient", url: str, length: int, seed: int) -> tuple[float, float, str]:  # noqa: F821
+async def ask(http: "httpx.AsyncClient", url: str, length: int, seed: int) -> tuple[float, float, str]:
     """Be one client; return the seconds to the first text and to the last, and the text."""
     started, first, text = time.perf_counter(), 0.0, ""
     body = {"prompt": PROMPT, "length": length, "seed": seed}

@@ -67,7 +67,7 @@ class Slots:
 
     def step(self, idx: Tensor) -> Tensor:
         """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
-        rows = zip(idx.split(1), self.caches, strict=True)
+        rows = zip(torch.split(idx, 1), self.caches, strict=True)
         return torch.cat([self.model.step(token, cache) for token, cache in rows])
 
     def leave(self, row: int) -> None:
