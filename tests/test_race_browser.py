@@ -158,7 +158,8 @@ def test_text_is_exact_whatever_it_is(racer, server, monkeypatch):
     page.page.click("#race-go")
     page.page.wait_for_selector("#race-stop", state="visible")
     wait_for_the_end(page)
-    assert lanes(page, "text") == [ODD]
+    (written,) = lanes(page, "text")
+    assert len(written) > 2 * len(ODD) and written == (ODD * 99)[: len(written)]
     assert lanes(page, "said") == [ODD]
     assert (
         page.page.evaluate("getComputedStyle(document.querySelector('.mc-lane-text')).whiteSpaceCollapse") == "preserve"
