@@ -14,9 +14,11 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 import gradio as gr
+import torch
 from starlette.middleware import Middleware
 
 from modelcraft.catalogue import Catalogue
+from modelcraft.device import threads_for_serving
 from modelcraft.errors import ModelCraftError
 from modelcraft.ui import look
 from modelcraft.ui.api import add_api, add_api_help
@@ -78,6 +80,7 @@ def warm_up(models: Catalogue) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(threads_for_serving())
     models = Catalogue()
     models.pull([repo.strip() for repo in os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",") if repo.strip()])
     try:

@@ -5,12 +5,13 @@ import math
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder, read_info, without_folder
 from modelcraft.device import pick_device
+from modelcraft.engine import Engine
 from modelcraft.errors import CheckpointError, ConfigError, ModelCraftError
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS
 from modelcraft.model import LanguageModel
@@ -22,12 +23,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that is ready to write, and where its weights are from."""
+    """A model that is ready to write, the engine that lets it write for many, and where its weights are from."""
 
     model: LanguageModel
     tokenizer: CharTokenizer
     info: ModelInfo
     source: str  # "bundled", or "user/repo@abc1234"
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", Engine(self.model))
 
     @property
     def name(self) -> str:

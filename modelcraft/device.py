@@ -43,6 +43,15 @@ def has_compiler(device: torch.device) -> bool:
     return any(map(shutil.which, (os.environ.get(variable) or usual, "clang++", "clang", "cl")))
 
 
+def threads_for_serving() -> int:
+    """Return how many threads a product should take where a page is served, too: half of the cores, at most four.
+
+    With as many threads as cores each answer to a browser holds up all of them: at the end of a product they wait for
+    the last one.
+    """
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
+
+
 def gains_from_bf16(device: torch.device) -> bool:
     """Say whether `device` multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":

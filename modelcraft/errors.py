@@ -41,3 +41,18 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # thousands of digits, or lists within lists without end
         return f"{type(value).__name__} of that size"
     return written if len(written) <= 60 else f"{written[:60]}…"
+
+
+class BusyError(ModelCraftError):
+    """There is no room for another request; `seconds` says when there may be."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Busy, try again in {seconds:,} second{'s' if seconds != 1 else ''}.")
+        self.seconds = seconds
+
+
+class UnreadError(ModelCraftError):
+    """A text that was asked for was not read, and so it was ended."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Nobody read this text for {seconds:,.0f} seconds, so it was ended; ask for it again.")

@@ -49,7 +49,7 @@ from modelcraft.data import Batch
 from modelcraft.device import has_compiler
 from modelcraft.errors import ConfigError
 from modelcraft.model import LanguageModel, ModelConfig
-from modelcraft.ring import RingCache, StepWeights, step_one, versions
+from modelcraft.ring import RingCache, RingSlots, StepWeights, step_one, versions
 
 ROPE_BASE = 1024  # the slowest of the rotations turns once in some 5,000 characters: far more than the context
 LAYING_OUT = threading.Lock()  # a page's threads share a model, and one of them lays its weights out
@@ -258,6 +258,10 @@ class GPTLanguageModel(LanguageModel):
             if self._step_weights is None or self._step_weights.versions != versions(self):
                 self._step_weights = StepWeights.of(self)
             return RingCache(keys, values, [0] * batch_size, self._step_weights)
+
+    def make_slots(self) -> RingSlots:
+        """Return rings for texts that come and go, which are written together."""
+        return RingSlots(self)
 
     def step(self, idx: Tensor, cache: RingCache) -> Tensor:
         """Read the newest tokens (B, T) after what `cache` holds; return the logits (B, V) of the next.

@@ -51,6 +51,31 @@ class RecentTokens:
     idx: Tensor  # (B, T)
 
 
+class Slots:
+    """The memories of texts that one model writes at the same time, a row each. This way each is written alone."""
+
+    def __init__(self, model: "LanguageModel") -> None:
+        self.model = model
+        self.caches: list[Any] = []
+
+    def join(self, idx: Tensor) -> Tensor:
+        """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
+        cache = self.model.make_cache(1)
+        logits = self.model.step(idx, cache)
+        self.caches.append(cache)
+        return logits
+
+    def step(self, idx: Tensor) -> Tensor:
+        """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
+        rows = zip(torch.split(idx, 1), self.caches, strict=True)
+        return torch.cat([self.model.step(token, cache) for token, cache in rows])
+
+    def leave(self, row: int) -> None:
+        """Forget a row; the last one takes its place."""
+        self.caches[row] = self.caches[-1]
+        self.caches.pop()
+
+
 class LanguageModel(nn.Module):
     """A model of the next character.
 
@@ -126,6 +151,10 @@ class LanguageModel(nn.Module):
     def make_cache(self, batch_size: int) -> Any:
         """Return an empty memory for `batch_size` texts; only the model that made it looks inside."""
         return RecentTokens(torch.empty((batch_size, 0), dtype=torch.long, device=self.device))
+
+    def make_slots(self) -> Slots:
+        """Return room for texts that come and go, which the engine writes together."""
+        return Slots(self)
 
     def step(self, idx: Tensor, cache: Any) -> Tensor:
         """Read the newest tokens (B, T), T >= 1, after what `cache` holds; return the logits (B, V) of the next.

@@ -12,11 +12,13 @@ what differs is how often memory is touched:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from modelcraft.model import Slots
 
 if TYPE_CHECKING:
     from modelcraft.gpt import GPTLanguageModel
@@ -37,6 +39,52 @@ class RingCache:
     def positions(self) -> Tensor:
         """The position (B,) that the next character of each row has."""
         return torch.tensor(self.lengths, device=self.keys.device)
+
+
+class RingSlots(Slots):
+    """The rings of texts that come and go, side by side, so that one step writes a character of each."""
+
+    def __init__(self, model: "GPTLanguageModel") -> None:
+        self.model: GPTLanguageModel = model
+        self.cache = model.make_cache(0)  # the first text brings its own
+        self.rows = 0  # of those there is room for, so many are taken
+
+    def join(self, idx: Tensor) -> Tensor:
+        """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
+        alone = self.model.make_cache(1)
+        logits = self.model.step(idx, alone)
+        if not self.rows:
+            self.cache, self.rows = alone, 1
+            return logits
+        if self.rows == self.cache.keys.shape[1]:  # twice as much room, so that rows are seldom copied
+            more = self.model.make_cache(self.rows)
+            keys = torch.cat((self.cache.keys, more.keys), dim=1)
+            values = torch.cat((self.cache.values, more.values), dim=1)
+            self.cache.keys, self.cache.values = keys, values
+        self.cache.weights = alone.weights  # if they have changed, all go on with the new ones
+        self.cache.keys[:, self.rows] = alone.keys[:, 0]
+        self.cache.values[:, self.rows] = alone.values[:, 0]
+        self.cache.lengths.append(alone.lengths[0])
+        self.rows += 1
+        return logits
+
+    def step(self, idx: Tensor) -> Tensor:
+        """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
+        taken = replace(self.cache, keys=self.cache.keys[:, : self.rows], values=self.cache.values[:, : self.rows])
+        logits = self.model.step(idx, taken)
+        self.cache.lengths = taken.lengths
+        return logits
+
+    def leave(self, row: int) -> None:
+        """Forget a row; the last one takes its place."""
+        self.rows -= 1
+        self.cache.keys[:, row] = self.cache.keys[:, self.rows]
+        self.cache.values[:, row] = self.cache.values[:, self.rows]
+        self.cache.lengths[row] = self.cache.lengths[-1]
+        self.cache.lengths.pop()
+        if self.rows == 1:  # in one piece, as the compiled step for a single text wants it
+            lone = (t[:, :1].clone(memory_format=torch.contiguous_format) for t in (self.cache.keys, self.cache.values))
+            self.cache.keys, self.cache.values = lone
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From logits to the next character: temperature, top-k, top-p, and one draw."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,10 +95,35 @@ def sample(logits: Tensor, params: SamplingParams, generator: torch.Generator | 
     """
     if params.temperature == 0:
         return logits.argmax(-1)
-    probs = distribution(logits.float(), params)
-    ends = probs.cumsum(-1)  # (B, V): where each character's stretch ends, such as .5 .8 1.0
     source = generator.device if generator is not None else torch.device("cpu")
-    dart = torch.rand((len(probs), 1), device=source, generator=generator).to(probs.device) * ends[:, -1:]  # (B, 1)
+    darts = torch.rand((len(logits), 1), device=source, generator=generator)
+    return _hit(distribution(logits.float(), params), darts)
+
+
+def sample_rows(logits: Tensor, params: Sequence[SamplingParams], generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw the next tokens (B,) from logits (B, V), each row by its own parameters and from its own generator.
+
+    Each row's token is what `sample` would draw for it alone.
+    """
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for row, p in enumerate(params):
+        alike.setdefault((p.temperature, p.top_k, p.top_p), []).append(row)
+    tokens = logits.argmax(-1)  # (B,)
+    for rows in alike.values():
+        if (p := params[rows[0]]).temperature == 0:
+            continue
+        darts = torch.cat([torch.rand((1, 1), generator=generators[row]) for row in rows])  # (rows, 1)
+        if len(rows) == len(params):
+            return _hit(distribution(logits.float(), p), darts)
+        at = torch.tensor(rows, device=logits.device)
+        tokens[at] = _hit(distribution(logits[at].float(), p), darts)
+    return tokens
+
+
+def _hit(probs: Tensor, darts: Tensor) -> Tensor:
+    """Return which characters (B,) the darts (B, 1), thrown at 0 to 1, land on."""
+    ends = probs.cumsum(-1)  # (B, V): where each character's stretch ends, such as .5 .8 1.0
+    dart = darts.to(probs.device) * ends[:, -1:]  # (B, 1)
     token = (ends <= dart).sum(-1)  # (B,): a dart at .63 has one stretch wholly before it, so it hits token 1
     # Rounding can put a dart on the very end, past the last stretch: the likeliest character then stands in.
     return torch.where(token < probs.shape[-1], token, probs.argmax(-1))

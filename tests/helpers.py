@@ -5,13 +5,15 @@ import itertools
 import math
 import random
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from modelcraft.errors import ModelCraftError
-from modelcraft.model import LanguageModel
+from modelcraft.model import LanguageModel, ModelConfig
 
 VOCABULARY = "\n abcdefg"
 
@@ -69,6 +71,25 @@ class PrefixModel(LanguageModel):
         if targets is None:
             return logits, None
         return logits, nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+class Scripted(LanguageModel):
+    """Writes the ids that it was given, over and over, whatever it reads; each takes some seconds."""
+
+    def __init__(self, ids, vocab_size: int, seconds: float = 0.0, work: Callable[[int], None] | None = None) -> None:
+        super().__init__(ModelConfig(vocab_size=vocab_size, block_size=64))
+        self.register_buffer("ids", torch.tensor(list(ids)))
+        self.seconds, self.work = seconds, work
+
+    def make_cache(self, batch_size):
+        return []
+
+    def step(self, idx, cache):
+        time.sleep(self.seconds)
+        if self.work:
+            self.work(len(cache))
+        cache.append(idx)
+        return 100.0 * nn.functional.one_hot(self.ids[None, (len(cache) - 1) % len(self.ids)], self.config.vocab_size)
 
 
 def spread(model: LanguageModel, seed: int = 0, std: float = 0.7) -> LanguageModel:

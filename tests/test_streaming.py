@@ -2,28 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from helpers import Scripted
 
+from modelcraft.engine import Engine
+from modelcraft.model import LanguageModel
+from modelcraft.sampling import SamplingParams
 from modelcraft.ui.streaming import HEARTBEAT_S, TICK_S, Meter, gather, together
 
 
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(1) as workers:
-        yield workers
-
-
-def run(tokens: Iterator[int], pace: float, pool: ThreadPoolExecutor, most: int = 10_000):
-    """Read a stream to its end, or `most` events of it; return (seconds since the start, tokens) for each."""
+def run(model: LanguageModel, count: int, pace: float, most: int = 10_000):
+    """Read `count` tokens of a stream, or `most` events of it; return (seconds since the start, tokens) for each."""
     meter = Meter()
 
     async def read() -> list[tuple[float, list[int]]]:
         start = time.monotonic()
         events = []
-        stream = gather(tokens, pace, pool, meter)
+        stream = gather(Engine(model).submit([0], SamplingParams(count, temperature=0)), pace, meter)
         async for batch in stream:
             events.append((time.monotonic() - start, batch))
             if len(events) == most:
@@ -34,10 +30,8 @@ def run(tokens: Iterator[int], pace: float, pool: ThreadPoolExecutor, most: int 
     return asyncio.run(read()), meter
 
 
-def numbers(count: int, seconds: float = 0.0) -> Iterator[int]:
-    for i in range(count):
-        time.sleep(seconds)
-        yield i
+def numbers(count: int, seconds: float = 0.0, work=None) -> LanguageModel:
+    return Scripted(range(count), count, seconds, work)
 
 
 def in_order(events) -> list[int]:
@@ -45,22 +39,22 @@ def in_order(events) -> list[int]:
 
 
 @pytest.mark.parametrize("pace", [0, 15, 30, 100])
-def test_every_token_arrives_once_and_in_order(pool, pace):
-    events, meter = run(numbers(30), pace, pool)
+def test_every_token_arrives_once_and_in_order(pace):
+    events, meter = run(numbers(30), 30, pace)
     assert in_order(events) == list(range(30))
     assert meter.characters == 30
     assert meter.finished
 
 
-def test_up_to_thirty_a_second_each_event_carries_one_token(pool):
+def test_up_to_thirty_a_second_each_event_carries_one_token():
     for pace in (20, 30):
-        events, _ = run(numbers(30, 0.001), pace, pool)
+        events, _ = run(numbers(30, 0.001), 30, pace)
         assert all(len(batch) <= 1 for _, batch in events)
         assert events[-1][0] >= 29 / pace * 0.98  # never ahead of its pace
 
 
-def test_above_that_tokens_are_gathered(pool):
-    events, meter = run(numbers(120), 120, pool)
+def test_above_that_tokens_are_gathered():
+    events, meter = run(numbers(120), 120, 120)
     seconds = events[-1][0]
     assert seconds >= 119 / 120 * 0.98
     assert len(events) <= seconds / TICK_S + 2
@@ -69,20 +63,20 @@ def test_above_that_tokens_are_gathered(pool):
 
 
 @pytest.mark.parametrize("pace", [0, 5, 30, 120])
-def test_the_first_token_comes_at_once_and_alone(pool, pace):
-    events, _ = run(numbers(500, 0.001), pace, pool, most=1)
+def test_the_first_token_comes_at_once_and_alone(pace):
+    events, _ = run(numbers(500, 0.001), 500, pace, most=1)
     assert events[0][1] == [0]
 
 
-def test_without_a_pace_it_is_as_fast_as_the_model_and_still_gathered(pool):
-    events, meter = run(numbers(300, 0.001), 0, pool)
+def test_without_a_pace_it_is_as_fast_as_the_model_and_still_gathered():
+    events, meter = run(numbers(300, 0.001), 300, 0)
     assert len(events) <= events[-1][0] / TICK_S + 3
     assert meter.pace == pytest.approx(300 / events[-1][0], rel=0.5)
 
 
-def test_a_slow_pace_and_a_slow_model_still_give_signs_of_life(pool):
-    for tokens, pace in ((numbers(2), 1), (numbers(2, 0.7), 0)):
-        events, _ = run(tokens, pace, pool)
+def test_a_slow_pace_and_a_slow_model_still_give_signs_of_life():
+    for model, pace in ((numbers(2), 1), (numbers(2, 0.7), 0)):
+        events, _ = run(model, 2, pace)
         assert in_order(events) == [0, 1]
         times = [at for at, _ in events]
         gaps = [later - earlier for earlier, later in zip([0.0, *times], times, strict=False)]
@@ -91,40 +85,50 @@ def test_a_slow_pace_and_a_slow_model_still_give_signs_of_life(pool):
 
 
 @pytest.mark.parametrize("pace", [0, 30])
-def test_a_reader_who_leaves_ends_the_work(pool, pace):
-    taken: list[int] = []
-
-    def counted() -> Iterator[int]:
-        for token in numbers(10_000, 0.005):
-            taken.append(token)
-            yield token
-
-    run(counted(), pace, pool, most=5)
-    so_far = len(taken)
+def test_a_reader_who_leaves_ends_the_work(pace):
+    steps: list[int] = []
+    run(numbers(10_000, 0.005, steps.append), 10_000, pace, most=5)
+    time.sleep(0.05)  # the step at hand
+    so_far = len(steps)
     time.sleep(0.2)
-    assert len(taken) <= so_far + TICK_S / 0.005 + 1
+    assert len(steps) == so_far
 
 
-def test_a_model_that_fails_is_heard(pool):
-    def failing() -> Iterator[int]:
-        yield 1
-        raise RuntimeError("the model broke")
+def test_a_model_that_fails_is_heard():
+    def fail_at_the_second(step: int) -> None:
+        if step == 1:
+            raise RuntimeError("the model broke")
 
     with pytest.raises(RuntimeError, match="the model broke"):
-        run(failing(), 0, pool)
+        run(numbers(9, 0, fail_at_the_second), 9, 0)
 
 
-def test_the_speed_is_the_models_own_however_slowly_it_was_read(pool):
-    def busy() -> Iterator[int]:
-        for i in range(10):
-            until = time.thread_time() + 0.01
-            while time.thread_time() < until:
-                pass
-            yield i
+def test_what_was_written_before_it_broke_is_shown():
+    def fail_late(step: int) -> None:
+        if step == 20:
+            raise RuntimeError("the model broke")
 
-    _, meter = run(busy(), 20, pool)
+    shown = []
+
+    async def read() -> None:
+        stream = Engine(numbers(50, 0, fail_late)).submit([0], SamplingParams(50, temperature=0))
+        async for batch in gather(stream, 60):
+            shown.extend(batch)
+
+    with pytest.raises(RuntimeError, match="the model broke"):
+        asyncio.run(read())
+    assert shown == list(range(20))
+
+
+def test_the_speed_is_the_models_own_however_slowly_it_was_read():
+    def busy(_: int) -> None:
+        until = time.thread_time() + 0.01
+        while time.thread_time() < until:
+            pass
+
+    _, meter = run(numbers(10, 0, busy), 10, 20)
     assert meter.pace < 25
-    assert 60 < meter.speed <= 100
+    assert 60 < meter.speed <= 105
 
 
 def test_together_all_is_done_at_the_same_time_and_to_the_end():

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -56,13 +57,14 @@ def add_api(desk: Desk) -> None:
     """Register the endpoints with the gr.Blocks at hand."""
     sessions = Sessions()
 
-    async def written(wish: Wish, request: gr.Request | None) -> AsyncIterator[str]:
+    async def written(wish: Wish, request: gr.Request | None) -> AsyncGenerator[str, None]:
         if wish.notice:
             gr.Warning(wish.notice)
-        async for text in desk.write(wish):
-            if nobody_reads(request):
-                return
-            yield text
+        async with aclosing(desk.write(wish)) as texts:
+            async for text in texts:
+                if nobody_reads(request):
+                    return
+                yield text
 
     async def generate(
         prompt: str,
@@ -76,8 +78,9 @@ def add_api(desk: Desk) -> None:
     ) -> AsyncIterator[str]:
         try:
             wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed)
-            async for text in written(wish, request):
-                yield text
+            async with aclosing(written(wish, request)) as texts:
+                async for text in texts:
+                    yield text
         except ModelCraftError as error:
             raise refusal(error) from error
 
@@ -100,8 +103,9 @@ def add_api(desk: Desk) -> None:
             prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
             wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message)
             try:
-                async for text in written(wish, request):
-                    yield text
+                async with aclosing(written(wish, request)) as texts:
+                    async for text in texts:
+                        yield text
             finally:  # a reply that was cut short is a part of the script, too; a line without one is not
                 if text:
                     sessions.write(session, [*sessions.read(session), *line, {"who": wish.entry.name, "text": text}])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -165,11 +166,12 @@ class Chat:
                 meter = Meter()
                 going = (gr.update(visible=False), gr.update(visible=True))
                 yield script([*turns, reply], writing=True), message, *going, skip
-                async for text in self.desk.write(wish, meter):
-                    reply = {"who": wish.entry.name, "text": text}
-                    yield script([*turns, reply], writing=True), skip, skip, skip, skip
-                    if nobody_reads(request):
-                        return
+                async with aclosing(self.desk.write(wish, meter)) as texts:
+                    async for text in texts:
+                        reply = {"who": wish.entry.name, "text": text}
+                        yield script([*turns, reply], writing=True), skip, skip, skip, skip
+                        if nobody_reads(request):
+                            return
                 yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
             finally:
                 self._writing.discard(session)

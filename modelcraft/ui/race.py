@@ -145,8 +145,9 @@ class Race:
 
         async def write(lane: Lane) -> None:
             meter = Meter()
-            async for text in self.desk.write(wishes[lane["name"]], meter):
-                lane["text"], lane["speed"] = text, round(meter.speed)
+            async with aclosing(self.desk.write(wishes[lane["name"]], meter)) as texts:
+                async for text in texts:
+                    lane["text"], lane["speed"] = text, round(meter.speed)
             lane["writing"] = False
 
         skip = gr.skip()

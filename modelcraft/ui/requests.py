@@ -1,24 +1,24 @@
 """What a visitor may ask for. Gradio checks nothing of what a client sends, so everything is checked here."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from modelcraft.catalogue import Catalogue, Entry
-from modelcraft.errors import ConfigError, VocabularyError
-from modelcraft.generate import SamplingParams, stream
-from modelcraft.sampling import MAX_SEED, check_number
+from modelcraft.errors import BusyError, ConfigError, VocabularyError
+from modelcraft.sampling import MAX_SEED, SamplingParams, check_number
 from modelcraft.tokenizer import listing
-from modelcraft.ui.streaming import Meter, gather
+from modelcraft.ui.streaming import TICK_S, Meter, gather
 
 MAX_LENGTH, DEFAULT_LENGTH = 2_000, 400
 MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
 MAX_TOP_K = 1_000
 MAX_PACE, DEFAULT_PACE = 120, 30
 MAX_PROMPT = 10_000
-MAX_STREAMS = 64  # more at a time only make all of them slow
+MAX_STREAMS = 128  # more at a time only make all of them slow
+EVENTS_PER_SECOND = 600  # to all clients together: Gradio passes some 1,400 on two cores, and pages need some, too
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,9 @@ class Wish:
 class Desk:
     """Takes wishes and fulfils them: checks what was asked for, and streams it from the model."""
 
-    def __init__(self, catalogue: Catalogue, workers: int = 2) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.running = 0
-        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="generate")
 
     async def get(self, name: Any = None) -> Entry:
         """Return the model of that name, loaded off the event loop; raises ConfigError for an unknown one."""
@@ -77,23 +76,25 @@ class Desk:
         self.check_room()
         return Wish(entry, ids, params, pace, new.report())
 
-    async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncIterator[str]:
+    async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncGenerator[str, None]:
         """Yield the text written so far, again and again; the same text again is a heartbeat."""
         self.check_room()
         self.running += 1
         try:
             text = ""
-            tokens = stream(wish.entry.model, wish.ids, wish.params)
-            async for batch in gather(tokens, wish.pace, self._pool, meter):
-                text += wish.entry.tokenizer.decode(batch)
-                yield text
+            stream = wish.entry.engine.submit(wish.ids, wish.params)
+            batches = gather(stream, wish.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
+            async with aclosing(batches):  # so that who leaves is gone at once
+                async for batch in batches:
+                    text += wish.entry.tokenizer.decode(batch)
+                    yield text
         finally:
             self.running -= 1
 
     def check_room(self, streams: int = 1) -> None:
-        """Raise ConfigError unless so many more streams may run."""
+        """Raise BusyError unless so many more streams may run."""
         if self.running + streams > MAX_STREAMS:
-            raise ConfigError("Busy, try again in 5 seconds.")
+            raise BusyError(5)
 
 
 def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:

@@ -1,15 +1,17 @@
 """From a stream of tokens to a stream of events: paced, gathered, and gone when its reader is gone.
 
-The model runs on a worker thread, a thirtieth of a second at a time; in between the event loop decides whether anyone
-still wants the text. So a cancelled stream ends within one such slice, and no torch call ever holds the loop.
+The model's engine writes on a thread of its own; here its tokens are only taken, some thirty times a second, and the
+stream is cancelled when nobody wants it any more. No torch call ever holds the event loop.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from modelcraft.engine import Stream
 
 EVENTS_PER_SECOND = 30  # at most so many reach a client
 TICK_S = 1 / EVENTS_PER_SECOND
@@ -33,67 +35,71 @@ class Meter:
     @property
     def speed(self) -> float:
         """Characters a second that the model can do: by its own work, however slowly the reader took them."""
-        return self.characters / max(1e-9, self.worked)
+        return self.characters / self.worked if self.worked else 0.0
 
 
 async def gather(
-    tokens: Iterator[int], pace: float, pool: Executor, meter: Meter | None = None
-) -> AsyncIterator[list[int]]:
-    """Yield the new tokens, the first one at once, the others at most 30 times a second.
+    stream: Stream, pace: float, meter: Meter | None = None, tick: Callable[[], float] = lambda: TICK_S
+) -> AsyncGenerator[list[int], None]:
+    """Yield the new tokens, the first one at once, the others every `tick()` seconds at most.
 
     `pace` is in tokens a second, 0 for as fast as the model runs; up to 30 every event carries one token. An empty list
-    is a heartbeat: nothing new for 150 ms.
+    is a heartbeat: nothing new for 150 ms. Whoever stops listening cancels the stream.
     """
     loop = asyncio.get_running_loop()
     meter = meter or Meter()
     start = last = loop.time()
+    ready: list[int] = []
     sent = 0
-    done = False
-    while not done:
-        if pace and sent:
-            # The next event: a tick after the last one, and not before the next token is due.
-            at = max(last + TICK_S, start + sent / pace)
-            while (left := at - loop.time()) > 0:
-                await asyncio.sleep(min(left, HEARTBEAT_S))
-                if left > HEARTBEAT_S:
-                    yield []
-        if not sent or 0 < pace <= EVENTS_PER_SECOND:
-            most = 1
-        else:
-            most = max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else 1_000_000
-        work = loop.run_in_executor(pool, _take, tokens, most, TICK_S)
-        try:
-            while not (await asyncio.wait({work}, timeout=HEARTBEAT_S))[0]:
-                yield []
-        finally:
-            work.cancel()  # matters only where the reader left before a worker was free
-        batch, done, worked = work.result()
-        sent += len(batch)
-        meter.worked += worked
-        last = loop.time()
-        meter.characters = sent
-        if batch:
-            yield batch
+    try:
+        while not stream.exhausted or ready:
+            if sent:  # the next event: a tick after the last one, and not before the next token is due
+                at = max(last + tick(), start + sent / pace if pace else 0.0)
+                while (left := at - loop.time()) > 0:
+                    await asyncio.sleep(min(left, HEARTBEAT_S))
+                    if left > HEARTBEAT_S:
+                        yield []
+            try:
+                ready += stream.take()
+            except Exception:
+                if not ready:  # what was written before it broke is shown first
+                    raise
+            if not ready:
+                await _news(stream)
+                ready += stream.take()
+            if not sent or 0 < pace <= EVENTS_PER_SECOND:
+                most = 1
+            else:
+                most = max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else len(ready)
+            batch, ready = ready[:most], ready[most:]
+            if not sent:  # who had to wait for a turn is not to be served faster after it
+                start = loop.time()
+            sent += len(batch)
+            meter.worked = stream.worked
+            meter.characters = sent
+            last = loop.time()
+            if batch or not stream.exhausted:
+                yield batch
+        stream.take()  # which raises what ended the stream early, if anything did
+    finally:
+        stream.cancel()
     meter.finished = time.perf_counter()
 
 
-def _take(tokens: Iterator[int], most: int, seconds: float) -> tuple[list[int], bool, float]:
-    """Run the model for `most` tokens or `seconds`, whichever is over first.
+async def _news(stream: Stream) -> None:
+    """Wait until there is a new token, or for the length of a heartbeat."""
+    loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
-    Return the tokens, whether they were the last, and the processor time that they took.
-    """
-    start, began = time.perf_counter(), time.thread_time()
-    batch: list[int] = []
-    done = False
-    while len(batch) < most and not done:
-        token = next(tokens, None)
-        if token is None:
-            done = True
-        else:
-            batch.append(token)
-        if time.perf_counter() - start >= seconds:
-            break
-    return batch, done, time.thread_time() - began
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(woken.set)
+
+    stream.wake = wake
+    if stream.finished or len(stream.tokens) > stream.read:  # it came while nobody was to be woken
+        return
+    with contextlib.suppress(TimeoutError):  # not `wait_for`, which on Python 3.11 can swallow a cancellation
+        async with asyncio.timeout(HEARTBEAT_S):
+            await woken.wait()
 
 
 async def together(work: Sequence[Coroutine[Any, Any, None]], tick: float = TICK_S) -> AsyncGenerator[None, None]:

@@ -1,0 +1,169 @@
+"""How many texts at once? The engine alone, and fifty clients at a real server, against the usual way to build one.
+
+`python -m benchmarks.serve` measures, one after the other on this machine:
+
+1. the engine without Gradio, at 1, 8, 32 and 64 streams;
+2. fifty clients over HTTP that ask `python app.py` for 400 characters each, all at the same time;
+3. the same clients at a server built in the usual way: a sync generator that yields the text at each character, and
+   Gradio's own limit of one request at a time, with the same model.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+import typer
+
+import modelcraft
+from modelcraft.device import threads_for_serving
+from modelcraft.engine import Engine
+from modelcraft.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    import httpx
+
+PROMPT = "ROMEO:"
+
+
+def engine_alone(engine: Engine, ids: list[int], streams: int, length: int) -> float:
+    """Return characters a second, all streams together."""
+    started = time.perf_counter()
+    running = [engine.submit(ids, SamplingParams(length, seed=seed)) for seed in range(streams)]
+    for stream in running:
+        for _ in stream:
+            pass
+    seconds = time.perf_counter() - started
+    assert all(len(stream.tokens) == length for stream in running)
+    return streams * length / seconds
+
+
+def usual_app(model: str, port: int) -> None:
+    """Serve the model as most demos do."""
+    import gradio as gr
+    from gradio.events import api
+
+    network, tokenizer = modelcraft.load(model, "cpu")
+
+    def generate(prompt: str, length: int, seed: int) -> Iterator[str]:
+        text = ""
+        for token in modelcraft.stream(network, tokenizer.encode(prompt), SamplingParams(length, seed=seed)):
+            text += tokenizer.decode([token])
+            yield text
+
+    with gr.Blocks() as demo:
+        api(generate, api_name="generate")
+    demo.launch(server_name="127.0.0.1", server_port=port, quiet=True)
+
+
+@contextmanager
+def serving(command: list[str], port: int) -> Iterator[str]:
+    """Start a server of our own, wait until it answers, and end it."""
+    import httpx
+
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+    server = subprocess.Popen([sys.executable, *command], env=environment, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while server.poll() is None:
+            try:
+                if httpx.get(f"{url}/gradio_api/info").status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended at once; is port {port} free?")
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+async def ask(http: "httpx.AsyncClient", url: str, length: int, seed: int) -> tuple[float, float, str]:
+    """Be one client; return the seconds to the first text and to the last, and the text."""
+    started, first, text = time.perf_counter(), 0.0, ""
+    body = {"prompt": PROMPT, "length": length, "seed": seed}
+    event = (await http.post(f"{url}/gradio_api/call/v2/generate", json=body)).json()["event_id"]
+    kind = ""
+    async with http.stream("GET", f"{url}/gradio_api/call/v2/generate/{event}") as answer:
+        async for line in answer.aiter_lines():
+            name, _, value = line.partition(": ")
+            if name == "event":
+                kind = value
+            elif name == "data" and kind in ("generating", "complete") and (data := json.loads(value)) and data[0]:
+                text = data[0]
+                first = first or time.perf_counter() - started
+    if kind != "complete":
+        raise RuntimeError(f"a client was answered with {kind!r}")
+    return first, time.perf_counter() - started, text
+
+
+async def crowd(url: str, clients: int, length: int) -> list[tuple[float, float, str]]:
+    """Let all clients ask at the same time."""
+    import httpx
+
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=600, limits=limits) as http:
+        await ask(http, url, 20, 0)  # one visitor before: the model is loaded
+        return list(await asyncio.gather(*(ask(http, url, length, seed) for seed in range(clients))))
+
+
+def main(
+    model: Annotated[str, typer.Option(help="A rung.")] = "gpt",
+    clients: int = 50,
+    length: int = 400,
+    rounds: int = 3,
+    usual: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    if usual:
+        usual_app(model, usual)
+        return
+    torch.set_num_threads(threads_for_serving())  # as app.py does
+    network, tokenizer = modelcraft.load(model, "cpu")
+    engine, ids = Engine(network, patience_s=600), tokenizer.encode(PROMPT)
+    network.warm_up()  # as app.py does after a while
+    print(f"{model}, {torch.get_num_threads()} thread(s), {length} characters each; medians of {rounds}\n")
+    print("| streams | characters a second, all together | against one |\n|---:|---:|---:|")
+    engine_alone(engine, ids, 4, 50)
+    speeds: dict[int, list[float]] = {1: [], 8: [], 32: [], clients: [], 64: []}
+    for _ in range(rounds):
+        for streams, found in speeds.items():
+            found.append(engine_alone(engine, ids, streams, length))
+    medians = {streams: statistics.median(found) for streams, found in speeds.items()}
+    for streams, median in medians.items():
+        print(f"| {streams} | {median:,.0f} | {median / medians[1]:.1f}× |")
+    print(
+        "\n| server | answered | characters a second | median first text, s | p95 first text, s | all done after, s |"
+    )
+    print("|---|---:|---:|---:|---:|---:|")
+    ways = {
+        "`python app.py`": ["app.py"],
+        "the usual way": ["-m", "benchmarks.serve", "--model", model, "--usual", "7871"],
+    }
+    texts = {}
+    for port, (name, command) in enumerate(ways.items(), 7870):
+        with serving(command, port) as url:
+            started = time.perf_counter()
+            answers = asyncio.run(crowd(url, clients, length))
+            seconds = max(total for _, total, _ in answers)
+            assert seconds <= time.perf_counter() - started
+        first = sorted(first for first, _, _ in answers)
+        texts[name] = [text for _, _, text in answers]
+        whole = sum(len(text) == length for text in texts[name])
+        p95 = first[min(len(first) - 1, int(0.95 * len(first)))]
+        speed = sum(map(len, texts[name])) / seconds
+        middle = first[len(first) // 2]
+        print(f"| {name} | {whole} of {clients} | {speed:,.0f} | {middle:.2f} s | {p95:.2f} s | {seconds:.1f} s |")
+    same = sum(a == b for a, b in zip(*texts.values(), strict=True))
+    print(f"\n{same} of {clients} texts are the same in both.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

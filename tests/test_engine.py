@@ -1,0 +1,321 @@
+"""The engine: a text is the same in company as alone, whoever comes and goes meanwhile."""
+
+import random
+import threading
+import time
+
+import pytest
+import torch
+from helpers import assert_one_sentence, spread
+
+from modelcraft.engine import Engine
+from modelcraft.errors import BusyError, UnreadError, VocabularyError
+from modelcraft.generate import stream
+from modelcraft.gpt import GPTConfig, GPTLanguageModel
+from modelcraft.ladder import RUNGS
+from modelcraft.ngram import count
+from modelcraft.ring import RingSlots
+from modelcraft.sampling import SamplingParams, sample, sample_rows
+from modelcraft.transformer import BlockConfig, BlockLanguageModel
+
+V = 11
+GPT = GPTConfig(vocab_size=V, block_size=16, n_embd=32, n_layer=2)
+
+
+def gpt() -> GPTLanguageModel:
+    return spread(GPTLanguageModel(GPT), std=0.3).eval()
+
+
+def block() -> BlockLanguageModel:
+    return spread(BlockLanguageModel(BlockConfig(vocab_size=V, block_size=8, n_embd=16, n_layer=1)), std=0.3).eval()
+
+
+def counting():
+    rung = RUNGS["counting"]
+    data = torch.randint(V, (2_000,), generator=torch.Generator().manual_seed(1))
+    return count(data, type(rung.config)(vocab_size=V, block_size=3))
+
+
+def prompt(draws: random.Random, most: int = 40) -> list[int]:
+    return draws.choices(range(V), k=draws.randint(1, most))
+
+
+def until(said, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def engine():
+    engine = Engine(gpt())
+    yield engine
+    until(lambda: not engine.running and not any(thread.name == "engine" for thread in threading.enumerate()))
+
+
+@pytest.mark.parametrize("make", [gpt, block, counting])
+def test_logits_are_the_same_in_company(make):
+    """Rows of every age come and go; each row's logits stay what they are alone."""
+    model, draws = make(), random.Random(1)
+    slots, alone, expected = model.make_slots(), [], []
+    with torch.no_grad():
+        for _ in range(60):
+            if not alone or draws.random() < 0.3:
+                idx = torch.tensor([prompt(draws)])
+                cache = model.make_cache(1)
+                expected.append(model.step(idx, cache))
+                alone.append(cache)
+                torch.testing.assert_close(slots.join(idx), expected[-1], atol=1e-4, rtol=0)
+            elif draws.random() < 0.2:
+                row = draws.randrange(len(alone))
+                slots.leave(row)
+                alone[row] = alone[-1]
+                alone.pop()
+            if alone:
+                newest = torch.tensor([draws.choices(range(V), k=len(alone))]).T  # (B, 1)
+                expected = [model.step(token[None], cache) for token, cache in zip(newest, alone, strict=True)]
+                torch.testing.assert_close(slots.step(newest), torch.cat(expected), atol=1e-4, rtol=0)
+    assert len(alone) > 3
+
+
+def test_rows_are_drawn_as_alone():
+    draws = random.Random(2)
+    logits = torch.randn(40, V, generator=torch.Generator().manual_seed(1)) * 3
+    choices = [SamplingParams(1, t, k, p) for t in (0.0, 0.7, 1.3) for k in (None, 3) for p in (1.0, 0.8)]
+    for params in (draws.choices(choices, k=40), [choices[5]] * 40, [choices[0]] * 40):
+        together = sample_rows(logits, params, [torch.Generator().manual_seed(s) for s in range(40)])
+        for row in range(40):
+            alone = sample(logits[row : row + 1], params[row], torch.Generator().manual_seed(row))
+            assert together[row] == alone
+
+
+@pytest.mark.parametrize("make", [gpt, counting])
+def test_two_hundred_texts_are_the_same_in_company(make):
+    model, draws = make(), random.Random(3)
+    engine = Engine(model)
+    wishes = [
+        (
+            prompt(draws),
+            SamplingParams(
+                draws.randint(1, 60),
+                draws.choice([0.0, 0.8, 1.0, 1.5]),
+                draws.choice([None, None, 4]),
+                draws.choice([1.0, 1.0, 0.9]),
+                seed=seed,
+            ),
+        )
+        for seed in range(200)
+    ]
+    streams = []
+    for ids, params in wishes:
+        while engine.waiting > 50:
+            time.sleep(0.001)
+        streams.append(engine.submit(ids, params))
+        if draws.random() < 0.3:
+            time.sleep(draws.random() / 100)
+    texts = [list(one) for one in streams]
+    differing = []
+    for (ids, params), text in zip(wishes, texts, strict=True):
+        alone = list(stream(model, ids, params))
+        assert len(text) == len(alone) == params.max_new_tokens
+        if text != alone:
+            differing.append((ids, params, text, alone))
+    assert len(differing) <= 2
+    for ids, params, text, alone in differing:
+        assert first_difference_is_a_tie(model, ids, params, text, alone)
+
+
+def first_difference_is_a_tie(model, ids, params, text, alone) -> bool:
+    """Whether a nudge of the logits by a hundred-thousandth, one way or the other, moves what was drawn."""
+    at = next(k for k, (a, b) in enumerate(zip(text, alone, strict=True)) if a != b)
+    generator = params.make_generator()
+    if params.temperature:
+        torch.rand(at, generator=generator)
+    with torch.no_grad():
+        cache = model.make_cache(1)
+        logits = model.step(torch.tensor([ids[-model.block_size :]]), cache)
+        for token in alone[:at]:
+            logits = model.step(torch.tensor([[token]]), cache)
+    state = generator.get_state()
+    drawn = set()
+    for token in (text[at], alone[at]):
+        nudged = logits.clone()
+        nudged[0, token] += 1e-4
+        generator.set_state(state)
+        drawn.add(int(sample(nudged, params, generator)))
+    return len(drawn) == 2
+
+
+def test_who_leaves_is_gone_before_the_next_step(engine):
+    streams = [engine.submit([1], SamplingParams(10_000, seed=seed)) for seed in range(5)]
+    texts = [iter(one) for one in streams]
+    for text in texts:
+        next(text)
+    assert engine.running == 5
+    texts[1].close()  # a reader who goes away
+    streams[3].cancel()
+    until(lambda: engine.running == 3)
+    assert streams[1].finished and streams[3].finished and not streams[0].finished
+    before = len(streams[3].tokens)
+    until(lambda: len(streams[0].tokens) > 200)
+    assert len(streams[3].tokens) == before
+    for one in streams:
+        one.cancel()
+    alone = list(stream(engine.model, [1], SamplingParams(200, seed=4)))
+    assert streams[4].tokens[:200] == alone[: len(streams[4].tokens[:200])]
+
+
+def test_when_there_is_no_room_it_says_so_at_once(engine):
+    engine.max_rows, engine.max_waiting = 2, 3
+    held = [engine.submit([1], SamplingParams(1_000_000)) for _ in range(2)]
+    until(lambda: engine.running == 2 and not engine.waiting)
+    held += [engine.submit([1], SamplingParams(5)) for _ in range(3)]
+    started = time.monotonic()
+    with pytest.raises(BusyError) as caught:
+        engine.submit([1], SamplingParams(5))
+    assert time.monotonic() - started < 0.5
+    assert_one_sentence(caught.value, "Busy, try again in", "second")
+    assert caught.value.seconds >= 1
+    held[0].cancel(), held[1].cancel()
+    assert [len(list(one)) for one in held[2:]] == [5, 5, 5]  # who waited gets a turn
+
+
+def test_a_stream_that_nobody_reads_is_ended(engine):
+    engine.patience_s = 0.2
+    unread = engine.submit([1], SamplingParams(10_000_000))
+    read = iter(engine.submit([1], SamplingParams(10_000_000)))
+    deadline = time.monotonic() + 10
+    while not unread.finished:
+        next(read)
+        assert time.monotonic() < deadline
+    assert engine.running == 1
+    read.close()
+    with pytest.raises(UnreadError) as caught:
+        while True:
+            unread.take()
+    assert_one_sentence(caught.value, "Nobody read this text")
+
+
+def test_what_breaks_is_told_to_its_readers_and_the_next_one_is_served(monkeypatch):
+    engine = Engine(block())
+    step, calls = engine.model.step, []
+
+    def breaks(idx, cache):
+        calls.append(idx)
+        if len(calls) > 5:
+            raise ArithmeticError("broken")
+        return step(idx, cache)
+
+    monkeypatch.setattr(engine.model, "step", breaks)
+    broken = [engine.submit([1], SamplingParams(50)) for _ in range(3)]
+    for one in broken:
+        with pytest.raises(ArithmeticError):
+            list(one)
+    with pytest.raises(ArithmeticError):
+        list(engine.submit([1], SamplingParams(5)))
+    monkeypatch.undo()
+    assert len(list(engine.submit([1], SamplingParams(5)))) == 5
+
+
+def test_a_prompt_that_breaks_ends_nobody_elses_text(engine, monkeypatch):
+    import modelcraft.engine as module
+
+    others = [engine.submit([k], SamplingParams(3_000, seed=k)) for k in range(3)]
+    until(lambda: all(len(one.tokens) > 5 for one in others))
+    draw = module.sample_rows
+
+    def breaks(logits, params, generators):
+        if params[0].seed == 99:
+            raise MemoryError
+        return draw(logits, params, generators)
+
+    monkeypatch.setattr(module, "sample_rows", breaks)
+    with pytest.raises(MemoryError):
+        list(engine.submit([1], SamplingParams(5, seed=99)))
+    texts = [list(one) for one in others]
+    assert [len(text) for text in texts] == [3_000] * 3
+    assert texts[2][:500] == list(stream(engine.model, [2], SamplingParams(500, seed=2)))
+
+
+@pytest.mark.parametrize("what", ["leave", "step"])
+def test_rows_that_break_end_those_texts_and_the_engine_goes_on(engine, monkeypatch, what):
+    def breaks(*_):
+        raise ArithmeticError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RingSlots, what, breaks)
+        for _ in range(2):
+            one = engine.submit([1], SamplingParams(5))
+            with pytest.raises(ArithmeticError):
+                list(one)
+    assert len(list(engine.submit([1], SamplingParams(5)))) == 5
+
+
+def test_a_reader_that_cannot_be_woken_harms_nobody(engine):
+    def breaks():
+        raise RuntimeError("its loop is closed")
+
+    one, other = (engine.submit([1], SamplingParams(500, seed=seed)) for seed in range(2))
+    one.wake = breaks
+    assert len(list(other)) == len(list(one)) == 500
+
+
+def test_new_weights_are_the_ones_that_write(engine):
+    params = SamplingParams(20, temperature=1.0, seed=1)
+    assert list(engine.submit([1], params)) == list(stream(engine.model, [1], params))
+    until(lambda: not engine.running)
+    with torch.no_grad():
+        engine.model.lm_head.weight.mul_(-1)
+    assert list(engine.submit([1], params)) == list(stream(engine.model, [1], params))
+
+
+def test_a_model_that_was_warmed_up_writes_the_same(engine, monkeypatch):
+    """With one text it goes the compiled way, with several the other, and back."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr("modelcraft.gpt.has_compiler", lambda device: True)
+    params = [SamplingParams(200, temperature=1.0, seed=seed) for seed in range(3)]
+    expected = [list(stream(engine.model, [1], one)) for one in params]
+    engine.model.warm_up()
+    calls, step = [], engine.model._compiled._step
+    engine.model._compiled._step = lambda *given: (calls.append(given), step(*given))[1]
+    streams = [engine.submit([1], params[0])]
+    until(lambda: len(streams[0].tokens) > 20)
+    alone = len(calls)
+    assert alone > 10
+    streams += [engine.submit([1], one) for one in params[1:]]
+    assert [list(one) for one in streams] == expected
+    assert alone < len(calls) < 500
+
+
+def test_what_makes_no_sense_is_refused_at_once(engine):
+    for ids in ([], [V], [-1]):
+        with pytest.raises(VocabularyError):
+            engine.submit(ids, SamplingParams(5))
+    assert list(engine.submit([1], SamplingParams(0))) == []
+
+
+def test_a_reader_is_woken_once_for_news(engine):
+    woken = threading.Event()
+    one = engine.submit([1], SamplingParams(3))
+    one.wake = woken.set
+    if not one.tokens:
+        assert woken.wait(5)
+    until(lambda: one.finished)
+    assert len(one.take()) == 3 and one.exhausted and one.take() == []
+
+
+def test_two_thousand_requests_leave_nothing_behind(engine):
+    draws, streams = random.Random(5), []
+    for _ in range(2_000):
+        while engine.waiting > 50:
+            time.sleep(0.001)
+        one = engine.submit(prompt(draws), SamplingParams(draws.randint(1, 30)))
+        if draws.random() < 0.33:
+            one.cancel()
+        streams.append(one)
+    for one in streams:
+        if not one.cancelled:
+            assert len(list(one)) == one.params.max_new_tokens
+    until(lambda: not engine.running)
+    assert all(one.finished for one in streams)
