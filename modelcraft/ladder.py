@@ -240,7 +240,6 @@ RUNGS: Mapping[str, Rung] = {
             config=BlendConfig(),
             parts=("gpt", "counting"),
             fit=_fit_blend,
-            bundled=False,  # it comes with the final gpt
         ),
         Rung(
             name="gpt-video",

@@ -18,7 +18,13 @@ What is learned there, to find what the speech has and to take it over, serves f
 takes up; and the share of echoes falls to 0 with the learning rate.
 
 What it buys shows when the speech is changed: the exact loss on the replies is measured with the right speech in the
-encoder, with a shuffled one (another reply's), and with none. Were cross-attention not used, the three would be equal.
+encoder, with a shuffled one (another reply's), and with none. Were cross-attention not used, the three would be equal:
+
+    without echoes   1.6260 right, 1.6267 shuffled, 1.6262 none   (1,800 steps, contexts of 128: it did not listen)
+    with echoes      1.5784 right, 1.5809 shuffled, 1.5759 none   (3,000 steps, contexts of 192; bundled)
+
+With echoes another's speech is worse than the right one: it listens. But on new text it wins nothing by that yet, and
+does as well without any speech.
 
 Before you run it: a mask kept every rung from peeking at what it has to predict. Why may the encoder do without? (What
 is to be predicted is the reply, and none of it is in the speech.)
