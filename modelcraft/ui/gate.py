@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
+MAX_READ = 16 * MAX_BODY
 PREFIX = "/gradio_api"
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
@@ -127,15 +128,19 @@ class Gate:
 
 
 async def _read(receive: Receive) -> bytes:
-    body = b""
+    body, length = b"", 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise RefusedError(400, "The request broke off.")
-        body += bytes(message.get("body", b""))
-        if len(body) > MAX_BODY:
+        part = bytes(message.get("body", b""))
+        length += len(part)
+        more = message.get("more_body", False)
+        # What is too large is read on for a while, and not kept: who is still sending would not hear the answer.
+        body = body + part if length <= MAX_BODY else b""
+        if length > MAX_READ or (length > MAX_BODY and not more):
             raise RefusedError(413, f"The request is larger than {MAX_BODY >> 20} MB.")
-        if not message.get("more_body", False):
+        if not more:
             return body
 
 
