@@ -20,13 +20,14 @@ from modelcraft.model import evaluating
 def main(
     model: Annotated[str, typer.Option(help="A GPT: a rung, a folder, or a Hub repository.")] = "gpt",
     length: Annotated[int, typer.Option(help="Characters of a piece.")] = 2048,
+    pieces: Annotated[int, typer.Option(help="So many of them, from the beginning of the validation text.")] = 54,
     every: Annotated[int, typer.Option(help="Compare each so-manieth character.")] = 16,
 ) -> None:
     network, tokenizer = modelcraft.load(model, "cpu")
     corpus = load_corpus()
     _, data = corpus.splits(tokenizer, network.block_size)
     context = network.block_size
-    starts = range(0, len(data) - length, length)
+    starts = range(0, len(data) - length, length)[:pieces]
     at = torch.arange(context, length, every)  # the characters that are compared: (n,)
     banded, cropped = [], []
     with evaluating(network):
