@@ -87,5 +87,9 @@ if __name__ == "__main__":
         models.get()  # the default one, before the first visitor asks
     except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
         print(error, file=sys.stderr)
-    threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True).start()
-    launch(build(Desk(models)))
+    warming = threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True)
+    warming.start()
+    launch(build(Desk(models)))  # until Ctrl-C
+    if warming.is_alive():  # a compiler in its midst: Python's own way out would end in C++'s complaint
+        sys.stdout.flush()
+        os._exit(0)

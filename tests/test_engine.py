@@ -270,6 +270,18 @@ def test_new_weights_are_the_ones_that_write(engine):
     assert list(engine.submit([1], params)) == list(stream(engine.model, [1], params))
 
 
+def test_who_joins_after_the_weights_changed_is_written_by_the_new_ones():
+    model = gpt()
+    slots = model.make_slots()
+    with torch.no_grad():
+        slots.join(torch.tensor([[1, 2]]))
+        model.lm_head.weight.mul_(-1)
+        cache = model.make_cache(1)
+        torch.testing.assert_close(slots.join(torch.tensor([[3]])), model.step(torch.tensor([[3]]), cache))
+        expected = model.step(torch.tensor([[4]]), cache)
+        torch.testing.assert_close(slots.step(torch.tensor([[5], [4]]))[1:], expected, atol=1e-4, rtol=0)
+
+
 def test_a_model_that_was_warmed_up_writes_the_same(engine, monkeypatch):
     """With one text it goes the compiled way, with several the other, and back."""
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)

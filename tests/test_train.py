@@ -49,6 +49,9 @@ def test_training_lowers_the_loss_and_keeps_the_best(tmp_path):
     assert [record["step"] for record in trainer.records] == [0, 8, 16, 24, 32, 40]
     assert best["val_loss"] < first["val_loss"] - 1
     assert set(first) == {"step", "train_loss", "val_loss", "learning_rate", "seconds", "characters"}
+    assert [record["characters"] for record in trainer.records] == [
+        record["step"] * 4 * 8 for record in trainer.records
+    ]
     written = [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()]
     assert written == trainer.records
     assert trainer.finished
@@ -86,7 +89,7 @@ def assert_same_state(one: Path, other: Path) -> None:
     for name, tensor in tensors.items():
         assert torch.equal(tensor, tensors_too[name]), name
     assert without_seconds(described["records"]) == without_seconds(described_too["records"])
-    for key in ("step", "config", "optimizers", "bf16", "about"):
+    for key in ("step", "characters", "config", "optimizers", "bf16", "about"):
         assert described[key] == described_too[key], key
 
 
@@ -157,7 +160,9 @@ def test_an_encoder_decoder_that_hears_echoes_resumes_to_the_same_bits(tmp_path)
         data = torch.tensor([ord(c) % 65 for c in TEXT.replace("e", "\n")])
         return Trainer(rung.build(config), data[:3600], data[3600:], replace(RECIPE, steps=12), folder)
 
-    assert_resumes(make, tmp_path, after=7)
+    trainer = assert_resumes(make, tmp_path, after=7)
+    # Replies are shorter than the windows, and what fills them up is not counted.
+    assert 12 * 4 < trainer.records[-1]["characters"] < 12 * 4 * 16
 
 
 def test_the_compiled_gpt_trains_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
