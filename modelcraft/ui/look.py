@@ -164,7 +164,7 @@ footer .divider:last-child, footer .divider:only-child { display: none; }
 #model .wrap { flex: 1; border: 1px solid var(--input-border-color); border-radius: 4px; box-shadow: none; }
 #model .wrap:focus-within { outline: 2px solid #a8412a; outline-offset: 2px; box-shadow: none; }
 .dark #model .wrap:focus-within { outline-color: #e09a86; }
-#model input { outline: 0 !important; text-overflow: ellipsis; }
+#model input { outline: 0 !important; text-overflow: ellipsis; padding-right: 2rem; }
 .gradio-container div.options {
   background: #fffdf6; border: 1px solid var(--input-border-color); border-radius: 4px; font-size: .95rem;
   box-shadow: 0 10px 30px -14px rgb(60 45 20 / .5);
