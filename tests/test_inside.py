@@ -1,0 +1,107 @@
+"""What is seen inside a forward pass is what happens there."""
+
+import pytest
+import torch
+from helpers import spread
+
+from modelcraft.errors import VocabularyError
+from modelcraft.inside import look_inside
+from modelcraft.ladder import RUNGS
+
+SIZES = {"vocab_size": 9, "block_size": 12, "n_embd": 16}
+HEADS = {  # kind → (layers, heads of each)
+    "averaging": {"self": (1, 1)},
+    "head": {"self": (1, 1)},
+    "multihead": {"self": (1, 4)},
+    "feedforward": {"self": (1, 4)},
+    "residual": {"self": (3, 4)},
+    "block": {"self": (3, 4)},
+    "encoder-decoder": {"encoder": (3, 4), "decoder": (3, 4), "cross": (3, 4)},
+    "gpt": {"self": (6, 4)},
+}
+IDS, SPEECH = [1, 2, 3, 4, 5, 6, 7], [8, 7, 6, 5]
+
+
+def small(rung):
+    settings = {name: size for name, size in SIZES.items() if name in RUNGS[rung].config.__dataclass_fields__}
+    return spread(RUNGS[rung].build(RUNGS[rung].configure(settings))).eval()
+
+
+@pytest.mark.parametrize("rung", HEADS)
+def test_every_head_is_seen_and_the_logits_are_the_models_own(rung):
+    model = small(rung)
+    inside = look_inside(model, IDS, SPEECH)
+    for kind, (layers, heads) in HEADS[rung].items():
+        seen = [(view.layer, view.head) for view in inside.heads if view.kind == kind]
+        assert seen == [(layer, head) for layer in range(layers) for head in range(heads)]
+    assert len(inside.heads) == sum(layers * heads for layers, heads in HEADS[rung].values())
+    idx = torch.tensor([IDS])
+    more = {"source": torch.tensor([SPEECH])} if rung == "encoder-decoder" else {}
+    torch.testing.assert_close(inside.logits, model(idx, **more)[0][0])
+    assert inside.ids.tolist() == IDS
+
+
+@pytest.mark.parametrize("rung", HEADS)
+def test_the_weights_are_shares_and_nobody_looks_where_they_may_not(rung):
+    for view in look_inside(small(rung), IDS, SPEECH).heads:
+        weights = view.weights()
+        torch.testing.assert_close(weights.sum(-1), torch.ones(len(weights)))
+        assert (weights[~view.visible] == 0).all()
+        looks_ahead = view.kind in ("encoder", "cross")
+        assert bool(view.visible.all()) is looks_ahead
+        if not looks_ahead:
+            assert view.visible.equal(torch.ones(len(IDS), len(IDS), dtype=torch.bool).tril())
+            assert view.weights(masked=False).triu(1).gt(0).any()
+        if rung != "averaging":
+            seen = view.visible  # -inf is the same at any scale
+            torch.testing.assert_close((view.logits(scaled=False) * view.scale)[seen], view.logits()[seen])
+            assert view.scale == pytest.approx((16 if rung == "head" else 4) ** -0.5)
+        assert view.logits().isinf().equal(~view.visible)
+
+
+def test_a_layer_gives_out_what_the_weights_say():
+    model = small("multihead")
+    given = []
+    model.sa_heads.heads[2].register_forward_hook(lambda module, args, out: given.append((module.value(args[0]), out)))
+    view = look_inside(model, IDS).heads[2]
+    (value, out), *_ = given
+    torch.testing.assert_close(view.weights() @ value[0], out[0])
+
+    model = small("gpt")
+    attention = model.blocks[4].sa
+    attention.register_forward_hook(
+        lambda module, args, out: given.append((module.project(*args[:3])[2], out)), with_kwargs=False
+    )
+    views = [view for view in look_inside(model, IDS).heads if view.layer == 4]
+    value, out = given[-1]  # (1, n_kv, T, hs), (1, T, C)
+    shared = len(views) // value.shape[1]
+    gathered = torch.cat([view.weights() @ value[0, view.head // shared] for view in views], dim=-1)  # (T, C)
+    torch.testing.assert_close(attention.proj(gathered), out[0])
+
+
+def test_cross_attention_looks_at_the_speech():
+    model = small("encoder-decoder")
+    given = []
+    model.blocks[1].ca.register_forward_hook(lambda module, args, out: given.append((args[2], out)))
+    inside = look_inside(model, IDS, SPEECH)
+    assert inside.source.tolist() == [model.config.newline, *SPEECH]
+    views = [view for view in inside.heads if view.kind == "cross" and view.layer == 1]
+    value, out = given[0]
+    gathered = torch.cat([view.weights() @ value[0, view.head] for view in views], dim=-1)
+    torch.testing.assert_close(model.blocks[1].ca.proj(gathered), out[0])
+    assert look_inside(model, IDS).source.tolist() == [model.config.newline]
+
+
+def test_a_model_without_heads_shows_its_logits_and_no_hook_is_left():
+    assert look_inside(small("bigram"), IDS).heads == []
+    model = small("block")
+    look_inside(model, IDS)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_only_the_context_is_read_and_strangers_are_refused():
+    model = small("block")
+    assert look_inside(model, IDS * 3).ids.tolist() == (IDS * 3)[-12:]
+    for ids in ([], [9]):
+        with pytest.raises(VocabularyError):
+            look_inside(model, ids)
