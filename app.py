@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -20,14 +21,16 @@ from starlette.middleware import Middleware
 from modelcraft.catalogue import Catalogue
 from modelcraft.device import threads_for_serving
 from modelcraft.errors import ModelCraftError
-from modelcraft.ui import look
+from modelcraft.ui import ladder, look
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.chat import Chat
 from modelcraft.ui.gate import Gate
+from modelcraft.ui.ladder import Ladder
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
 
 WARM_UP_AFTER_S = 10.0
+VIEWS: dict[str, Callable[[Desk, gr.Tab], object]] = {"Ladder": Ladder}
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
@@ -41,6 +44,9 @@ def build(desk: Desk) -> gr.Blocks:
                 chat = Chat(desk)
             with gr.Tab("Race", elem_id="race-tab"):
                 Race(desk)
+            for title, view in VIEWS.items():
+                with gr.Tab(title, elem_id=f"{title.lower().replace(' ', '-')}-tab") as tab:
+                    view(desk, tab)
         add_api_help()
         add_api(desk)
         demo.load(chat.open, chat.model, [chat.model, chat.status], api_visibility="private", show_progress="hidden")
@@ -57,7 +63,7 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     )
     demo.launch(
         theme=look.theme(),
-        css=look.CSS,
+        css=look.CSS + ladder.CSS,
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,

@@ -34,12 +34,19 @@ def race(page: "Page") -> None:
     page.wait_for_function("document.querySelector('.mc-lane-text')?.textContent.length > 150")
 
 
-TABS: dict[str, Callable[["Page"], None]] = {"chat": chat, "race": race}
+def ladder(page: "Page") -> None:
+    """A rung with its lesson and its code."""
+    page.click("role=tab[name=Ladder]")
+    page.wait_for_function("document.querySelector('.mc-ladder h2')?.textContent.length > 0")
+
+
+TABS: dict[str, Callable[["Page"], None]] = {"chat": chat, "race": race, "ladder": ladder}
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("docs"),
     chromium: Annotated[str, typer.Option(help="The browser.")] = "/usr/bin/chromium",
+    only: Annotated[list[str] | None, typer.Option(help="These tabs; without it all.")] = None,
 ) -> None:
     """Take a picture of each tab at work, in every size and colour scheme."""
     from playwright.sync_api import sync_playwright
@@ -55,6 +62,8 @@ def main(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--headless"])
         for tab, show in TABS.items():
+            if only and tab not in only:
+                continue
             for size, (width, height) in SIZES.items():
                 for scheme in ("light", "dark"):
                     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
@@ -64,7 +73,7 @@ def main(
                     show(page)
                     page.evaluate("window.scrollTo(0, 0)")
                     path = out / f"{tab}-{size}-{scheme}.png"
-                    page.screenshot(path=path)
+                    page.screenshot(path=path, full_page=True)
                     print(path)
                     context.close()
         browser.close()

@@ -215,18 +215,18 @@ footer .divider:last-child, footer .divider:only-child { display: none; }
 .mc-question {
   margin: .3rem 0 .2rem; text-align: center; font-style: italic; color: var(--body-text-color-subdued);
 }
-#race-rungs [data-testid="block-info"] { margin-bottom: .4rem; }
-#race-rungs .wrap { gap: .4rem; }
-#race-rungs label {
+.mc-pills [data-testid="block-info"] { margin-bottom: .4rem; }
+.mc-pills .wrap { gap: .4rem; }
+.mc-pills label {
   position: relative; padding: .15rem .75rem; border: 1px solid var(--input-border-color); border-radius: 999px;
   background: none; box-shadow: none; color: var(--body-text-color); font-size: .9rem;
 }
-#race-rungs label span { margin: 0; }
-#race-rungs input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: pointer; }
-#race-rungs label.selected { background: #453d32; border-color: #453d32; color: #fffaf0; }
-.dark #race-rungs label.selected { background: #cfc2a8; border-color: #cfc2a8; color: #1e1a16; }
-#race-rungs label:has(:focus-visible) { outline: 2px solid #a8412a; outline-offset: 2px; }
-.dark #race-rungs label:has(:focus-visible) { outline-color: #e09a86; }
+.mc-pills label span { margin: 0; }
+.mc-pills input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: pointer; }
+.mc-pills label.selected { background: #453d32; border-color: #453d32; color: #fffaf0; }
+.dark .mc-pills label.selected { background: #cfc2a8; border-color: #cfc2a8; color: #1e1a16; }
+.mc-pills label:has(:focus-visible) { outline: 2px solid #a8412a; outline-offset: 2px; }
+.dark .mc-pills label:has(:focus-visible) { outline-color: #e09a86; }
 #race-rungs .wrap:has(> :nth-child(4 of .selected)) label:not(.selected) { opacity: .55; }
 #race-dials .form { display: grid; grid-template-columns: 1fr 1fr; }
 

@@ -69,7 +69,11 @@ class Race:
         with gr.Row(elem_id="race-examples", elem_classes="mc-examples"):
             self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
         self.rungs = gr.CheckboxGroup(
-            self.desk.catalogue.names, value=chosen, label="Rungs, up to four", elem_id="race-rungs"
+            self.desk.catalogue.names,
+            value=chosen,
+            label="Rungs, up to four",
+            elem_id="race-rungs",
+            elem_classes="mc-pills",
         )
         with gr.Row(elem_id="race-dials"):
             self.length = slider(

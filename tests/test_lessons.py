@@ -1,0 +1,85 @@
+"""What there is to read of a rung: its own words and code, and which lines are new."""
+
+import json
+
+import pytest
+
+from modelcraft import lessons
+from modelcraft.checkpoint import WEIGHTS_DIR
+from modelcraft.errors import ConfigError
+from modelcraft.ladder import RUNGS
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_every_rung_has_a_lesson_and_its_own_code(name):
+    read = lessons.lesson(name)
+    assert "Before you run it" in read.text
+    assert len(read.code) > 10
+    code = "\n".join(line.text for line in read.code)
+    assert f"class {RUNGS[name].model_class.__name__}(" in code or name == "gpt-video"  # which is `block`, larger
+    assert "Before you run it" not in code
+    assert (read.below is None) is (name in ("counting", "bigram"))
+    assert set(read.settings) == set(RUNGS[name].config.__dataclass_fields__)
+
+
+def test_a_section_ends_where_the_next_rung_begins():
+    code = "\n".join(line.text for line in lessons.lesson("head").code)
+    assert "class Head(" in code
+    assert "class AveragingLanguageModel" not in code
+    assert "class MultiHeadAttention" not in code
+
+
+def test_new_is_what_the_rung_below_does_not_have():
+    read = lessons.lesson("block")
+    new = [line.text.strip() for line in read.code if line.new]
+    assert "x = x + self.sa(self.ln1(x), cache)" in new
+    assert "self.ln_f = nn.LayerNorm(config.n_embd)" in new
+    old = [line.text.strip() for line in read.code if not line.new]
+    assert "def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:" in old
+    assert not read.same_code
+
+
+def test_the_same_code_at_other_sizes():
+    read = lessons.lesson("gpt")
+    assert read.same_code
+    assert read.settings["n_layer"] == (6, True)
+    assert read.settings["vocab_size"] == (65, False)
+
+
+def test_compared_does_not_mind_indentation_and_order_counts():
+    marked = lessons.compared(["a", "", "    b", "c"], ["b", "c", "a"])
+    assert [(line.text, line.new) for line in marked] == [("a", True), ("", False), ("    b", False), ("c", False)]
+
+
+def test_paragraphs_are_one_line_and_formulas_stay():
+    text = "one\ntwo\n\n    x = 1\n    y = 2\n\nlist:\n- first\n  more\n- second"
+    assert lessons.paragraphs(text) == [
+        ("one two", False),
+        ("    x = 1\n    y = 2", True),
+        ("list:", False),
+        ("- first more", False),
+        ("- second", False),
+    ]
+
+
+def test_the_sample_is_the_cards():
+    text = lessons.sample(WEIGHTS_DIR / "block")
+    assert len(text) > 200
+    assert text in (WEIGHTS_DIR / "block" / "README.md").read_text(encoding="utf-8")
+    assert lessons.sample(WEIGHTS_DIR / "nowhere") == ""
+
+
+def test_ablations_are_grouped_by_what_was_trained(tmp_path):
+    path = tmp_path / "ladder.jsonl"
+    records = [("head", 1.0), ("block", 2.0), ("head", 3.0)]
+    path.write_text("".join(json.dumps({"rung": rung, "val_loss": loss}) + "\n" for rung, loss in records))
+    assert lessons.ablations(path) == [("head", [1.0, 3.0]), ("block", [2.0])]
+    path.write_text("nonsense")
+    assert lessons.ablations(path) == []
+    assert lessons.ablations(tmp_path / "nowhere") == []
+    assert len(lessons.ablations()) == 10
+
+
+def test_an_unknown_rung_is_refused():
+    with pytest.raises(ConfigError, match="There is no rung"):
+        lessons.lesson("gpt-5")
