@@ -40,7 +40,8 @@ def test_the_first_rung_is_there_at_once(page):
 
 def test_another_rung_by_keyboard(page):
     page.focus("#ladder-rung input[value=block]")
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('.mc-ladder h2').textContent === 'residual'")
     assert "is new against feedforward" in text(page, ".mc-ladder-about")
     assert text(page, ".mc-ladder-here th") == "residual"

@@ -39,7 +39,7 @@ class Ladder:
             {}, html_template=_HTML, js_on_load=_JS, apply_default_css=False, elem_id="ladder", min_height=600
         )
         tab.select(self.read, self.rung, self.view, **QUIET)
-        self.rung.input(self.read, self.rung, self.view, preprocess=False, **QUIET)
+        self.rung.change(self.read, self.rung, self.view, preprocess=False, **QUIET)
 
     async def read(self, name: Any) -> dict[str, Any]:
         """Return the page of a rung."""
@@ -173,7 +173,8 @@ CSS = """
 .mc-ladder-sample { white-space: pre-wrap; overflow-wrap: anywhere; }
 .mc-ladder-code {
   max-height: 36rem; overflow: auto; margin: .6rem 0 0; padding: .8rem 1rem; background: none;
-  border: 1px solid var(--border-color-primary); color: inherit; font: .82rem/1.5 var(--font-mono); white-space: pre; overflow-wrap: normal;
+  border: 1px solid var(--border-color-primary); color: inherit;
+  font: .82rem/1.5 var(--font-mono); white-space: pre; overflow-wrap: normal;
 }
 .mc-ladder-code div { width: max-content; min-width: 100%; }
 .mc-ladder-code :is(span, mark) { display: block; }
