@@ -5,6 +5,7 @@ Exit code 0 on success, 1 with one sentence on stderr for a user's error, 130 af
 
 import contextlib
 import json
+import math
 import os
 import shlex
 import signal
@@ -384,14 +385,16 @@ def generate(
 ) -> None:
     """Continue a text, streamed to the terminal as it is written."""
     from modelcraft.checkpoint import load
-    from modelcraft.generate import SamplingParams, stream
+    from modelcraft.engine import Engine
+    from modelcraft.sampling import SamplingParams
 
     params = SamplingParams(length, temperature, top_k, top_p, seed)
     network, tokenizer = load(model, device)
     known = tokenizer.normalize(prompt)
     if known.changed:
         typer.echo(known.report(), err=True)
-    tokens = stream(network, tokenizer.encode(known.text), params)
+    # The app's own engine, with a reader who may take all the time there is: `… | less`.
+    tokens = Engine(network, patience_s=math.inf).submit(tokenizer.encode(known.text), params)
     print(known.text, end="", flush=True)
     for token in tokens:
         print(tokenizer.decode([token]), end="", flush=True)

@@ -1,11 +1,12 @@
 import json
+import math
 
 import pytest
 from ladders import NAMES, WELL, make_ladder
 
 from modelcraft import catalogue as catalogue_module
 from modelcraft.catalogue import Figures
-from modelcraft.ui.figures import choices, label
+from modelcraft.ui.figures import choices, label, share
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,12 @@ from modelcraft.ui.figures import choices, label
 )
 def test_a_model_in_one_line(figures, says):
     assert label(figures) == says
+
+
+def test_a_bar_is_as_long_as_the_loss_and_guessing_fills_it():
+    assert share(Figures("gpt", "", 1, math.log(65) / 2)) == 0.5
+    assert share(Figures("gpt", "", 1, 9.0)) == 1
+    assert share(Figures("gpt", "", 1, None)) == share(Figures("gpt", "")) == 0
 
 
 def test_the_chooser_tells_the_figures_and_loads_nothing(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The tabs, the chooser and the race in a real browser, over a ladder of small models."""
 
+import math
 import time
 
 import pytest
@@ -121,6 +122,11 @@ def test_four_lanes_write_exactly_what_the_library_writes(racer, catalogue):
     assert lanes(page, "name") == WELL[:4]
     assert lanes(page, "adds") == [f"what {name} adds" for name in WELL[:4]]
     assert lanes(page, "loss") == ["loss 2.500", "loss 2.375", "loss 2.250", "loss 2.125"]
+    bars = page.page.evaluate(
+        """[...document.querySelectorAll('.mc-lane')].map(lane =>
+            parseFloat(getComputedStyle(lane).backgroundSize.match(/[0-9.]+/)[0]))"""
+    )
+    assert bars == pytest.approx([100 * loss / math.log(65) for loss in (2.5, 2.375, 2.25, 2.125)], abs=0.01)
     page.set("race-length", 50)
     page.set("race-seed", 7)
     page.set("race-temperature", 1.2)

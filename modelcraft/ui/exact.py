@@ -38,6 +38,7 @@ class Lane(TypedDict):
     name: str
     adds: str
     loss: str
+    share: float  # of the loss of guessing: how long its bar is
     parameters: str
     said: str  # the prompt
     text: str
@@ -189,6 +190,7 @@ const draw = () => {
     const [name, loss, adds, page, foot] = node.children;
     set(name, one.name);
     set(loss, one.loss);
+    node.style.setProperty('--loss', one.share);
     set(adds, one.adds);
     set(page.children[0], one.said);
     set(page.children[1], one.text);

@@ -1,6 +1,10 @@
 """A model's figures in words: what the choosers and the heads of the columns say, before anything is loaded."""
 
+import math
+
 from modelcraft.catalogue import Catalogue, Figures
+
+GUESSING = math.log(65)  # nats per character, on tiny Shakespeare: the full length of a bar
 
 
 def choices(catalogue: Catalogue) -> list[tuple[str, str]]:
@@ -26,3 +30,8 @@ def loss(figures: Figures) -> str:
     if figures.loss is not None:
         return f"loss {figures.loss:.3f}"
     return "" if figures.parameters is None else "loss not measured"
+
+
+def share(figures: Figures) -> float:
+    """Say how long the bar of the loss is, from 0 (none was measured) to 1 (no better than guessing)."""
+    return round(min(1.0, (figures.loss or 0.0) / GUESSING), 4)

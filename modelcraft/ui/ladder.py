@@ -18,7 +18,6 @@ FIRST = "block"
 QUESTION = (
     "Before you choose a rung: read what it adds. How many lines does that take, and what will they do to the loss?"
 )
-MOST_LOSS = 4.1744  # ln 65, of guessing: the longest bar
 
 
 class Ladder:
@@ -68,9 +67,9 @@ class Ladder:
         }
 
     def _bar(self, name: str, chosen: bool) -> dict[str, Any]:
-        loss = self.desk.catalogue.figures(name).loss
-        shown = "" if loss is None else f"{loss:.3f}"
-        return {"name": name, "loss": shown, "share": (loss or 0) / MOST_LOSS, "chosen": chosen, "range": ""}
+        of = self.desk.catalogue.figures(name)
+        shown = "" if of.loss is None else f"{of.loss:.3f}"
+        return {"name": name, "loss": shown, "share": figures.share(of), "chosen": chosen, "range": ""}
 
 
 def _measured(found: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, Any]]:
@@ -78,7 +77,7 @@ def _measured(found: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, An
         {
             "name": name,
             "loss": f"{sum(losses) / len(losses):.3f}",
-            "share": sum(losses) / len(losses) / MOST_LOSS,
+            "share": min(1.0, sum(losses) / len(losses) / figures.GUESSING),
             "range": f"{min(losses):.3f}–{max(losses):.3f}",
             "chosen": name.startswith("block,"),
         }

@@ -194,7 +194,10 @@ footer .divider:last-child, footer .divider:only-child { display: none; }
 .mc-lane {
   grid-row: 1 / -1; display: grid; grid-template: subgrid / 1fr auto; column-gap: .6rem; align-items: baseline;
   min-width: 0; min-height: 0; padding: 1.2rem 1.5rem .8rem;
+  /* The exact loss as a bar along the top: a column is as wide as the loss of guessing. */
+  background: linear-gradient(#a8412a, #a8412a) no-repeat 0 0 / calc(100% * var(--loss, 0)) 4px;
 }
+.dark .mc-lane { background-image: linear-gradient(#cf7359, #cf7359); }
 .mc-lane + .mc-lane { border-left: 1px solid var(--border-color-primary); }
 .mc-race .mc-lane-name { font-size: 1.2rem; font-weight: 500; line-height: 1.4; margin: 0; color: inherit; }
 .mc-lane-loss, .mc-lane-foot { font-size: .86rem; font-variant-numeric: tabular-nums; white-space: nowrap; }

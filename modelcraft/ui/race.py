@@ -222,6 +222,7 @@ def empty_lane(of: Figures) -> Lane:
         "name": of.name,
         "adds": of.adds,
         "loss": figures.loss(of),
+        "share": figures.share(of),
         "parameters": figures.parameters(of),
         "said": "",
         "text": "",
