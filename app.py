@@ -21,16 +21,17 @@ from starlette.middleware import Middleware
 from modelcraft.catalogue import Catalogue
 from modelcraft.device import threads_for_serving
 from modelcraft.errors import ModelCraftError
-from modelcraft.ui import ladder, look
+from modelcraft.ui import ladder, look, surprise
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.chat import Chat
 from modelcraft.ui.gate import Gate
 from modelcraft.ui.ladder import Ladder
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
+from modelcraft.ui.surprise import SurpriseView
 
 WARM_UP_AFTER_S = 10.0
-VIEWS: dict[str, Callable[[Desk, gr.Tab], object]] = {"Ladder": Ladder}
+VIEWS: dict[str, Callable[[Desk, gr.Tab], object]] = {"Surprise": SurpriseView, "Ladder": Ladder}
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
@@ -63,7 +64,7 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     )
     demo.launch(
         theme=look.theme(),
-        css=look.CSS + ladder.CSS,
+        css=look.CSS + surprise.CSS + ladder.CSS,
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,

@@ -34,13 +34,19 @@ def race(page: "Page") -> None:
     page.wait_for_function("document.querySelector('.mc-lane-text')?.textContent.length > 150")
 
 
+def surprise(page: "Page") -> None:
+    """A text that two rungs have read."""
+    page.click("role=tab[name=Surprise]")
+    page.wait_for_selector(".mc-surprise-spots >> nth=1")
+
+
 def ladder(page: "Page") -> None:
     """A rung with its lesson and its code."""
     page.click("role=tab[name=Ladder]")
     page.wait_for_function("document.querySelector('.mc-ladder h2')?.textContent.length > 0")
 
 
-TABS: dict[str, Callable[["Page"], None]] = {"chat": chat, "race": race, "ladder": ladder}
+TABS: dict[str, Callable[["Page"], None]] = {"chat": chat, "race": race, "surprise": surprise, "ladder": ladder}
 
 
 def main(

@@ -64,8 +64,8 @@ def usual_app(model: str, port: int) -> None:
 
 
 @contextmanager
-def serving(command: list[str], port: int) -> Iterator[str]:
-    """Start a server of our own, wait until it answers, and end it."""
+def serving(command: list[str], port: int) -> Iterator[tuple[str, int]]:
+    """Start a server of our own, wait until it answers, and end it; give its address and its process id."""
     import httpx
 
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -80,7 +80,7 @@ def serving(command: list[str], port: int) -> Iterator[str]:
                 time.sleep(0.1)
         if server.poll() is not None:
             raise RuntimeError(f"the server ended at once; is port {port} free?")
-        yield url
+        yield url, server.pid
     finally:
         server.terminate()
         server.wait()
@@ -149,7 +149,7 @@ def main(
     }
     texts = {}
     for port, (name, command) in enumerate(ways.items(), 7870):
-        with serving(command, port) as url:
+        with serving(command, port) as (url, _):
             started = time.perf_counter()
             answers = asyncio.run(crowd(url, clients, length))
             seconds = max(total for _, total, _ in answers)

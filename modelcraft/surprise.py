@@ -1,0 +1,43 @@
+"""How surprised is a model, character by character? −log₂ p of each, given all that its context holds before it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from modelcraft.data import UNSCORED
+from modelcraft.model import LanguageModel, evaluating
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """What a model thought of every character of a text but the first, (N-1,) each."""
+
+    bits: Tensor  # −log₂ p of the character that came
+    likeliest: Tensor  # the id of the one that was expected most
+    share: Tensor  # the probability that it had
+
+
+def surprise(model: LanguageModel, ids: Sequence[int]) -> Surprise:
+    """Read the text `ids` as an exact loss does, by sliding windows: each character with its whole context before it.
+
+    An encoder–decoder reads it as a reply to nothing. Raises VocabularyError for no or unknown ids.
+    """
+    data = torch.tensor(list(ids), dtype=torch.long)  # (N,)
+    model.check_context(data[None])
+    bits, likeliest, share = [torch.zeros(0)], [torch.zeros(0, dtype=torch.long)], [torch.zeros(0)]
+    if len(data) > 1:
+        with evaluating(model):
+            # The base class's windows: those of an encoder–decoder are cut out of dialogues.
+            for batch in LanguageModel.windows(model, data, "sliding"):
+                scored = batch["targets"] != UNSCORED  # (rows, T)
+                logits, _ = model(batch["idx"].to(model.device))  # (rows, T, V)
+                log_p = logits[scored.to(logits.device)].float().cpu().log_softmax(-1)  # (n, V)
+                answers = batch["targets"][scored][:, None]  # (n, 1)
+                bits.append(-log_p.gather(-1, answers)[:, 0] / math.log(2))
+                best, which = log_p.max(-1)
+                likeliest.append(which)
+                share.append(best.exp())
+    return Surprise(torch.cat(bits), torch.cat(likeliest), torch.cat(share))

@@ -1,0 +1,114 @@
+"""The surprise of each character is the exact one, and what the page is told of it."""
+
+import asyncio
+import math
+
+import gradio as gr
+import pytest
+import torch
+from app_server import BigramFirst
+
+import modelcraft
+from modelcraft.errors import VocabularyError
+from modelcraft.surprise import surprise
+from modelcraft.ui.requests import Desk
+from modelcraft.ui.surprise import EXAMPLES, MAX_TEXT, SurpriseView
+
+TEXT = "ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n"
+
+
+@pytest.mark.parametrize("rung", ["counting", "bigram", "averaging", "block", "encoder-decoder"])
+def test_each_character_has_its_whole_context_before_it(rung):
+    model, tokenizer = modelcraft.load(rung, device="cpu")
+    ids = tokenizer.encode(TEXT * 3)
+    found = surprise(model, ids)
+    assert len(found.bits) == len(found.likeliest) == len(found.share) == len(ids) - 1
+    for at in (1, 2, 7, 8, 9, 50, 203, len(ids) - 1):
+        with torch.no_grad():
+            logits, _ = model(torch.tensor([ids[max(0, at - model.block_size) : at]]))
+        p = logits[0, -1].softmax(-1)
+        assert float(found.bits[at - 1]) == pytest.approx(-math.log2(p[ids[at]]), abs=1e-3)
+        assert int(found.likeliest[at - 1]) == int(p.argmax())
+        assert float(found.share[at - 1]) == pytest.approx(float(p.max()), abs=1e-3)
+
+
+def test_a_wide_context_is_read_with_a_band():
+    model, tokenizer = modelcraft.load("gpt-mini", device="cpu")
+    ids = tokenizer.encode(TEXT * 5)
+    found = surprise(model, ids)
+    logits, _ = model(torch.tensor([ids[:-1]]))  # all of it fits
+    p = logits[0].log_softmax(-1).gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+    torch.testing.assert_close(found.bits, -p / math.log(2), atol=1e-3, rtol=1e-3)
+
+
+def test_short_texts():
+    model, _ = modelcraft.load("bigram", device="cpu")
+    assert len(surprise(model, [3]).bits) == 0
+    assert len(surprise(model, [3, 4]).bits) == 1
+    with pytest.raises(VocabularyError):
+        surprise(model, [])
+
+
+@pytest.fixture(scope="module")
+def view():
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Surprise") as tab:
+        return SurpriseView(Desk(BigramFirst(device="cpu")), tab)
+
+
+def read(view, *arguments):
+    return asyncio.run(view.read(*arguments))
+
+
+def test_every_character_is_there_and_strangers_are_marked_not_dropped(view):
+    text = "Café 日 <b>x</b>\n"
+    shown = read(view, text, "bigram", "")
+    (panel,) = shown["panels"]
+    assert "".join(cell[0] for cell in panel["cells"]) == text
+    marks = [cell[0] for cell in panel["cells"] if cell[1] is None]
+    assert marks == ["C", "é", "日", "<", ">", "<", "/", ">"] or set(marks) == {"C", "é", "日", "<", ">", "/"}
+    assert "é (U+00E9)" in panel["strangers"] or "'é' (U+00E9)" in panel["strangers"]
+    scored = [cell[1] for cell in panel["cells"] if cell[1] is not None]
+    assert panel["bits"] == pytest.approx(sum(scored) / len(scored), abs=0.01)
+
+
+def test_the_first_character_has_nothing_before_it(view):
+    (panel,) = read(view, "the", "bigram", "")["panels"]
+    assert [cell[1] is None for cell in panel["cells"]] == [True, False, False]
+    assert panel["strangers"] == ""
+
+
+def test_two_rungs_read_the_same_text(view):
+    shown = read(view, EXAMPLES[0], "bigram", "block")
+    assert [panel["name"] for panel in shown["panels"]] == ["bigram", "block"]
+    one, other = (panel["bits"] for panel in shown["panels"])
+    assert other < one
+    assert "block needs" in shown["verdict"]
+    assert read(view, EXAMPLES[0], "bigram", "bigram")["verdict"] == ""
+
+
+def test_the_spots_are_the_most_surprising_ones(view):
+    (panel,) = read(view, "the king zxq of the land", "bigram", "")["panels"]
+    bits = sorted((cell[1] for cell in panel["cells"] if cell[1] is not None), reverse=True)
+    assert [spot["bits"] for spot in panel["spots"]] == bits[: len(panel["spots"])]
+    worst = panel["spots"][0]
+    assert f"{worst['before']}{worst['character']}" in "the king zxq of the land"
+    assert any(spot["before"].endswith("king z") and spot["character"] == "x" for spot in panel["spots"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("", "bigram", ""), "Write a text first"),
+        (("日本", "bigram", ""), "knows none"),
+        ((5, "bigram", ""), "must be text"),
+        (("A" * (MAX_TEXT + 1), "bigram", ""), "at most 2,000"),
+        (("A\ud800", "bigram", ""), "lone surrogates"),
+        (("the", "gpt-17", ""), "There is no model"),
+        (("the", "bigram", "../.."), "There is no model"),
+        (("the", ["bigram"], ""), "model must be"),
+        (("the", "bigram", 7), "model must be"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(view, arguments, says):
+    with pytest.raises(gr.Error, match=says):
+        read(view, *arguments)
