@@ -71,7 +71,7 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
         show_error=False,
         ssr_mode=False,
         max_threads=256,
-        state_session_capacity=256,  # nothing of ours is kept there, and each costs a copy of the page's settings
+        state_session_capacity=64,  # nothing of ours is kept there, and each costs a megabyte: a copy of the page
         app_kwargs={"middleware": [gate]},
         **options,
     )

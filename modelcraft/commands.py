@@ -139,8 +139,8 @@ def train(
         if ranks.first:
             _look_ahead_to_push(push_to_hub)
         _train(rung, folder, corpus, given, _settings(set_ or []), own_device, resume, ranks)
-        if not ranks.first:
-            return
+    if not ranks.first:  # a thread of torch's may be at work still: Python's own way out ended in C++'s complaint once
+        os._exit(0)
     if push_to_hub:
         from modelcraft import hub
 
