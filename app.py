@@ -21,17 +21,28 @@ from starlette.middleware import Middleware
 from modelcraft.catalogue import Catalogue
 from modelcraft.device import threads_for_serving
 from modelcraft.errors import ModelCraftError
-from modelcraft.ui import ladder, look, surprise
+from modelcraft.ui import attention, ladder, look, next_character, plates, surprise
 from modelcraft.ui.api import add_api, add_api_help
+from modelcraft.ui.attention import AttentionView
 from modelcraft.ui.chat import Chat
+from modelcraft.ui.counting import CountingView
+from modelcraft.ui.embeddings import EmbeddingsView
 from modelcraft.ui.gate import Gate
 from modelcraft.ui.ladder import Ladder
+from modelcraft.ui.next_character import NextCharacter
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
 from modelcraft.ui.surprise import SurpriseView
 
 WARM_UP_AFTER_S = 10.0
-VIEWS: dict[str, Callable[[Desk, gr.Tab], object]] = {"Surprise": SurpriseView, "Ladder": Ladder}
+VIEWS: dict[str, Callable[[Desk, gr.Tab], object]] = {
+    "Next character": NextCharacter,
+    "Attention": AttentionView,
+    "Surprise": SurpriseView,
+    "Counting": CountingView,
+    "Embeddings": EmbeddingsView,
+    "Ladder": Ladder,
+}
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
@@ -64,7 +75,7 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     )
     demo.launch(
         theme=look.theme(),
-        css=look.CSS + surprise.CSS + ladder.CSS,
+        css="".join(part.CSS for part in (look, plates, next_character, attention, surprise, ladder)),
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 
 
+def open_tab(page: "Page", name: str) -> None:
+    """Click on a tab; on a phone some stand in the menu at the end of the row."""
+    tab = page.locator(f"role=tab[name='{name}']")
+    if not tab.count():
+        page.click(".overflow-menu > button")
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.first.click()
+
+
 def chat(page: "Page") -> None:
     """A text that is being written."""
     page.click("#more > button")
@@ -29,24 +38,49 @@ def chat(page: "Page") -> None:
 
 def race(page: "Page") -> None:
     """Some rungs that go on with the same prompt."""
-    page.click("role=tab[name=Race]")
+    open_tab(page, "Race")
     page.click("#race-go")
     page.wait_for_function("document.querySelector('.mc-lane-text')?.textContent.length > 150")
 
 
+def next_character(page: "Page") -> None:
+    """The odds of what follows a text."""
+    open_tab(page, "Next character")
+    page.wait_for_selector(".mc-next tbody tr")
+
+
 def surprise(page: "Page") -> None:
     """A text that two rungs have read."""
-    page.click("role=tab[name=Surprise]")
+    open_tab(page, "Surprise")
     page.wait_for_selector(".mc-surprise-spots >> nth=1")
+
+
+def plates(tab: str) -> Callable[["Page"], None]:
+    """A tab of pictures."""
+
+    def show(page: "Page") -> None:
+        open_tab(page, tab)
+        page.wait_for_selector(".mc-plate svg >> visible=true")
+
+    return show
 
 
 def ladder(page: "Page") -> None:
     """A rung with its lesson and its code."""
-    page.click("role=tab[name=Ladder]")
+    open_tab(page, "Ladder")
     page.wait_for_function("document.querySelector('.mc-ladder h2')?.textContent.length > 0")
 
 
-TABS: dict[str, Callable[["Page"], None]] = {"chat": chat, "race": race, "surprise": surprise, "ladder": ladder}
+TABS: dict[str, Callable[["Page"], None]] = {
+    "chat": chat,
+    "race": race,
+    "next": next_character,
+    "attention": plates("Attention"),
+    "surprise": surprise,
+    "counting": plates("Counting"),
+    "embeddings": plates("Embeddings"),
+    "ladder": ladder,
+}
 
 
 def main(

@@ -1,4 +1,4 @@
-"""From logits to the next character: temperature, top-k, top-p, and one draw."""
+"""From logits to the next character: temperature, top-k, top-p, min-p, and one draw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ class SamplingParams:
     """How to sample; checked where it is made (ConfigError).
 
     `temperature` 0 is greedy, 1 the model's own distribution. `top_k` keeps the k likeliest characters and what ties
-    with the last of them (None or 0: all), `top_p` the fewest that hold that much probability together (1: all).
-    `seed` None: another text each time.
+    with the last of them (None or 0: all), `top_p` the fewest that hold that much probability together (1: all),
+    `min_p` those with at least that share of the likeliest one's probability (0: all). `seed` None: another text each
+    time.
     """
 
     max_new_tokens: int = 500
@@ -26,6 +27,7 @@ class SamplingParams:
     top_k: int | None = None
     top_p: float = 1.0
     seed: int | None = None
+    min_p: float = 0.0
 
     def __post_init__(self) -> None:
         check_number("max_new_tokens", self.max_new_tokens, 0, 10_000_000, whole=True)
@@ -33,6 +35,7 @@ class SamplingParams:
         if self.top_k is not None:
             check_number("top_k", self.top_k, 0, 1_000_000, whole=True)
         check_number("top_p", self.top_p, 0, 1)
+        check_number("min_p", self.min_p, 0, 1)
         if self.seed is not None:
             check_number("seed", self.seed, 0, MAX_SEED, whole=True)
 
@@ -63,8 +66,8 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = F
 def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
     """Turn logits (B, V) into the probabilities (B, V) that are drawn from; what was cut is 0.
 
-    The order is temperature, top-k, top-p, each on what the one before left. Top-p is nucleus sampling (Holtzman et
-    al. 2019). Of several likeliest characters that tie, greedy keeps the first.
+    The order is temperature, top-k, top-p, min-p, each on what the one before left. Top-p is nucleus sampling (Holtzman
+    et al. 2019), min-p is from Nguyen et al. 2024. Of several likeliest characters that tie, greedy keeps the first.
     """
     if params.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
@@ -83,6 +86,9 @@ def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
         ranked = ranked.masked_fill((before >= params.top_p) & (before > 0), 0)
         probs = torch.zeros_like(probs).scatter(-1, order, ranked)
         probs = probs / probs.sum(-1, keepdim=True)
+    if params.min_p > 0:
+        probs = probs.masked_fill(probs < params.min_p * probs.amax(-1, keepdim=True), 0)
+        probs = probs / probs.sum(-1, keepdim=True)
     return probs
 
 
@@ -97,7 +103,7 @@ def sample(logits: Tensor, params: SamplingParams, generator: torch.Generator | 
         return logits.argmax(-1)
     source = generator.device if generator is not None else torch.device("cpu")
     darts = torch.rand((len(logits), 1), device=source, generator=generator)
-    return _hit(distribution(logits.float(), params), darts)
+    return hit(distribution(logits.float(), params), darts)
 
 
 def sample_rows(logits: Tensor, params: Sequence[SamplingParams], generators: Sequence[torch.Generator]) -> Tensor:
@@ -107,21 +113,21 @@ def sample_rows(logits: Tensor, params: Sequence[SamplingParams], generators: Se
     """
     alike: dict[tuple[Any, ...], list[int]] = {}
     for row, p in enumerate(params):
-        alike.setdefault((p.temperature, p.top_k, p.top_p), []).append(row)
+        alike.setdefault((p.temperature, p.top_k, p.top_p, p.min_p), []).append(row)
     tokens = logits.argmax(-1)  # (B,)
     for rows in alike.values():
         if (p := params[rows[0]]).temperature == 0:
             continue
         darts = torch.cat([torch.rand((1, 1), generator=generators[row]) for row in rows])  # (rows, 1)
         if len(rows) == len(params):
-            return _hit(distribution(logits.float(), p), darts)
+            return hit(distribution(logits.float(), p), darts)
         at = torch.tensor(rows, device=logits.device)
-        tokens[at] = _hit(distribution(logits[at].float(), p), darts)
+        tokens[at] = hit(distribution(logits[at].float(), p), darts)
     return tokens
 
 
-def _hit(probs: Tensor, darts: Tensor) -> Tensor:
-    """Return which characters (B,) the darts (B, 1), thrown at 0 to 1, land on."""
+def hit(probs: Tensor, darts: Tensor) -> Tensor:
+    """Return which characters (B,) the darts (B, 1), thrown at 0 to 1, land on; `probs` (B, V)."""
     ends = probs.cumsum(-1)  # (B, V): where each character's stretch ends, such as .5 .8 1.0
     dart = darts.to(probs.device) * ends[:, -1:]  # (B, 1)
     token = (ends <= dart).sum(-1)  # (B,): a dart at .63 has one stretch wholly before it, so it hits token 1

@@ -61,6 +61,15 @@ class Visitor:
         return list(dict.fromkeys(self.page.evaluate("window.seen")))
 
 
+def open_tab(page, name: str) -> None:
+    """Click on a tab; on a phone some stand in the menu at the end of the row."""
+    tab = page.locator(f"role=tab[name='{name}']")
+    if not tab.count():
+        page.click(".overflow-menu > button")
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.first.click()
+
+
 # WCAG's contrast of an element's text against the first opaque background behind it.
 CONTRAST = """selector => {
   const parse = color => (color.match(/[\\d.]+/g) ?? []).map(Number);

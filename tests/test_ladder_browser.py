@@ -2,7 +2,7 @@
 
 import pytest
 from app_server import AppServer
-from browsing import CONTRAST
+from browsing import CONTRAST, open_tab
 
 from modelcraft import lessons
 from modelcraft.ladder import RUNGS
@@ -18,7 +18,7 @@ def server():
 @pytest.fixture
 def page(visitor):
     one = visitor()
-    one.page.click("role=tab[name=Ladder]")
+    open_tab(one.page, "Ladder")
     one.page.wait_for_function("document.querySelector('.mc-ladder h2').textContent === 'block'")
     return one.page
 
@@ -60,7 +60,7 @@ def test_the_same_code_is_said_to_be_the_same(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_reads_it_without_scrolling_sideways(visitor, scheme):
     one = visitor(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    one.page.click("role=tab[name=Ladder]")
+    open_tab(one.page, "Ladder")
     one.page.wait_for_function("document.querySelector('.mc-ladder h2').textContent === 'block'")
     assert one.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for part in (".mc-ladder-figures", ".mc-ladder h3", ".mc-ladder-code mark", ".mc-ladder-note"):

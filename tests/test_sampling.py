@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from modelcraft.errors import ConfigError
-from modelcraft.sampling import SamplingParams, check_number, distribution, sample
+from modelcraft.sampling import SamplingParams, check_number, distribution, sample, sample_rows
 
 LOGITS = torch.tensor([[1.2, -0.3, 0.4, 2.0, -1.1, 0.9]])
 DRAWS = 100_000
@@ -249,3 +249,23 @@ def test_check_number_takes_a_number_in_its_bounds_and_nothing_else(value):
         assert_one_sentence(error, "x must be a number from -3 to 7")
     else:
         assert fits
+
+
+def test_min_p_keeps_what_is_likely_beside_the_likeliest():
+    probs = torch.tensor([[0.5, 0.3, 0.15, 0.05]])
+    kept = distribution(probs.log(), SamplingParams(temperature=1.0, min_p=0.3))
+    torch.testing.assert_close(kept, torch.tensor([[0.5, 0.3, 0.15, 0.0]]) / 0.95)
+    alone = distribution(probs.log(), SamplingParams(temperature=1.0, min_p=1.0))
+    torch.testing.assert_close(alone, torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    # After top-k, on what that left; two rows that differ in it alone are not drawn together.
+    params = [SamplingParams(temperature=1.0, min_p=share, seed=3) for share in (0.0, 1.0)]
+    logits = probs.log().expand(2, 4)
+    for _ in range(20):
+        drawn = sample_rows(logits, params, [p.make_generator() for p in params])
+        assert int(drawn[1]) == 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), True, "0.1"])
+def test_min_p_is_a_share(share):
+    with pytest.raises(ConfigError, match="min_p"):
+        SamplingParams(min_p=share)

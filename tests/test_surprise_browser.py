@@ -2,7 +2,7 @@
 
 import pytest
 from app_server import AppServer
-from browsing import CONTRAST
+from browsing import CONTRAST, open_tab
 
 ODD = "A <b>bold</b> & ${1}  two  spaces\n\nand a Ж"
 
@@ -16,7 +16,7 @@ def server():
 
 def opened(visitor, **options):
     page = visitor(**options).page
-    page.click("role=tab[name=Surprise]")
+    open_tab(page, "Surprise")
     page.wait_for_selector(".mc-surprise-spots")
     return page
 

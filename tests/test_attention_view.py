@@ -1,0 +1,106 @@
+"""The attention tab shows what the model does: every rung, every head, every step, and with a step left out."""
+
+import asyncio
+
+import gradio as gr
+import pytest
+import torch
+from app_server import BigramFirst
+
+from modelcraft.catalogue import Catalogue
+from modelcraft.inside import look_inside
+from modelcraft.ui.attention import EXAMPLES, MAX_SEEN, STAGES, AttentionView
+from modelcraft.ui.requests import Desk
+
+WITHOUT = {"counting", "bigram"}
+
+
+@pytest.fixture(scope="module")
+def view():
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Attention") as tab:
+        return AttentionView(Desk(BigramFirst(device="cpu")), tab)
+
+
+def show(view, text=EXAMPLES[0], rung="block", head=None, stage="softmax", scaled=True, masked=True):
+    return asyncio.run(view.show(text, rung, head, stage, scaled, masked))
+
+
+@pytest.mark.parametrize("rung", Catalogue().names)
+def test_every_rung_shows_its_heads_or_says_why_not(view, rung):
+    read, page, chooser = show(view, rung=rung)
+    if rung in WITHOUT:
+        assert "has no attention" in page["said"]
+        assert not read
+        return
+    heads = [value for _, value in chooser["choices"]]
+    assert chooser["value"] == heads[0]
+    assert len(page["plates"]) == 1
+    assert len(read["weights"]) == len(read["rows"]) == len(page["tables"][0]["rows"])
+    for row in read["weights"]:
+        assert len(row) == len(read["columns"])
+        assert sum(row) == pytest.approx(1, abs=0.05)
+
+
+def test_what_is_shown_is_what_the_model_does(view):
+    entry = view.desk.catalogue.get("block")
+    inside = look_inside(entry.model, entry.tokenizer.encode(EXAMPLES[0]))
+    for head in (inside.heads[0], inside.heads[-1]):
+        read, _, _ = show(view, head=f"{head.kind} {head.layer} {head.head}")
+        torch.testing.assert_close(torch.tensor(read["weights"]), head.weights(), atol=1e-3, rtol=0)
+        assert read["rows"] == EXAMPLES[0][-len(head.scores) :]
+
+
+def test_no_character_sees_what_comes_after_it_unless_the_mask_is_off(view):
+    weights = torch.tensor(show(view)[0]["weights"])
+    assert float(weights.triu(1).abs().max()) == 0
+    read, page, _ = show(view, masked=False)
+    assert float(torch.tensor(read["weights"]).triu(1).max()) > 0
+    assert "it would copy, not predict" in page["said"]
+
+
+def test_without_scaling_the_shares_are_sharper(view):
+    scaled, bare = (torch.tensor(show(view, scaled=on)[0]["weights"]).max(-1).values.mean() for on in (True, False))
+    assert bare > scaled
+
+
+def test_an_encoder_decoder_has_three_kinds_and_cross_looks_at_the_other_text(view):
+    _, _, chooser = show(view, rung="encoder-decoder")
+    kinds = [value.split()[0] for _, value in chooser["choices"]]
+    assert list(dict.fromkeys(kinds)) == ["encoder", "decoder", "cross"]
+    cross = next(value for _, value in chooser["choices"] if value.startswith("cross"))
+    read, _, _ = show(view, rung="encoder-decoder", head=cross)
+    assert read["rows"].endswith("I know not, sir")
+    assert read["columns"].endswith("hear me")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_step_is_drawn_and_said(view, stage):
+    _, page, _ = show(view, stage=stage)
+    assert stage in page["plates"][0]["alt"]
+    assert page["said"].endswith(".")
+
+
+def test_the_head_of_another_rung_gives_way_to_the_first(view):
+    assert show(view, head="self 99 1")[2]["value"] == "self 0 0"
+    assert show(view, head=7)[2]["value"] == "self 0 0"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": ""},
+        {"text": None},
+        {"text": "x" * (MAX_SEEN + 1)},
+        {"text": "Ж"},
+        {"text": "\udfff"},
+        {"rung": "nobody"},
+        {"rung": 3},
+        {"stage": "all"},
+        {"stage": []},
+        {"scaled": None},
+        {"masked": "yes"},
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_sentence(view, wrong):
+    with pytest.raises(gr.Error, match=r"\.\W?$"):
+        show(view, **wrong)
