@@ -5,7 +5,6 @@ import torch
 
 import modelcraft
 from modelcraft.catalogue import Catalogue
-from modelcraft.data import load_corpus
 from modelcraft.ngram import CountingConfig, count, count_pairs
 from modelcraft.tables import counted_pairs, embeddings, learned_pairs, plane, position_similarity, similarity
 
@@ -17,10 +16,9 @@ def test_counted_pairs_are_those_of_the_text(n):
     assert torch.equal(counted_pairs(model), count_pairs(data, 5))
 
 
-def test_the_bundled_counts_are_those_of_the_training_text():
+def test_the_bundled_counts_are_those_of_the_training_text(corpus_text):
     model, tokenizer = modelcraft.load("counting", device="cpu")
-    text = load_corpus().text
-    train = torch.tensor(tokenizer.encode(text[: int(0.9 * len(text))]))
+    train = torch.tensor(tokenizer.encode(corpus_text[: int(0.9 * len(corpus_text))]))
     assert torch.equal(counted_pairs(model), count_pairs(train, 65))
 
 

@@ -57,16 +57,15 @@ class AttentionView:
                 [],
                 label="Layer and head",
                 filterable=False,
-                allow_custom_value=True,
                 min_width=220,
                 elem_id="attention-head",
             )
+        self.stage = gr.Radio(
+            list(STAGES), value=STAGES[-1], label="How far", elem_classes="mc-pills", elem_id="attention-stage"
+        )
         with gr.Row(elem_id="attention-steps"):
-            self.stage = gr.Radio(
-                list(STAGES), value=STAGES[-1], label="How far", elem_classes="mc-pills", elem_id="attention-stage"
-            )
-            self.scaled = gr.Checkbox(True, label="scaled by 1/√head_size", elem_id="attention-scaled")
-            self.masked = gr.Checkbox(True, label="masked", elem_id="attention-masked")
+            self.scaled = gr.Checkbox(True, label="scaled by 1/√head_size", elem_id="attention-scaled", min_width=150)
+            self.masked = gr.Checkbox(True, label="masked", elem_id="attention-masked", min_width=100)
         inputs = [self.text, self.rung, self.head, self.stage, self.scaled, self.masked]
         outputs = [self.read, self.view, self.head]
         options: dict[str, Any] = {"preprocess": False, **QUIET}
@@ -139,9 +138,8 @@ def _map(
     finite = table[table.isfinite()]
     most = 1.0 if stage == "softmax" else float(finite.abs().max()) if finite.numel() else 1.0
     weights = head.weights(scaled, masked)
-    last = ", ".join(f"“{sign(columns[i])}” {weights[-1, i]:.0%}" for i in weights[-1].argsort(descending=True)[:3])
     alt = f"{_label(head)}, {stage}: a row for each character, a column for each that it looks at. "
-    alt += f"The last, “{sign(rows[-1])}”, takes {last}."
+    alt += f"The last, “{sign(rows[-1])}”, takes {', '.join(_largest(weights[-1], columns))}."
 
     def draw(axes: "Axes") -> None:
         heat(axes, table.sqrt() if stage == "softmax" else table, most)
@@ -159,9 +157,7 @@ def _map(
                     [
                         str(place),
                         sign(character),
-                        "   ".join(
-                            f"{sign(columns[i])} ({i}) {row[i]:.0%}" for i in row.argsort(descending=True)[:3].tolist()
-                        ),
+                        "   ".join(_largest(row, columns)),
                     ]
                     for place, (character, row) in enumerate(zip(rows, weights, strict=True))
                 ],
@@ -169,6 +165,12 @@ def _map(
         ],
         "note": notice,
     }
+
+
+def _largest(row: Tensor, columns: str) -> list[str]:
+    """Say of a row of shares (S,) which three are the largest, and where they stand; none below half a per cent."""
+    order = row.argsort(descending=True, stable=True)[:3].tolist()
+    return [f"{sign(columns[i])} ({i}) {row[i]:.0%}" for i in order if row[i] >= 0.005]
 
 
 def _at(head: HeadView, stage: str, scaled: bool, masked: bool) -> Tensor:
@@ -282,7 +284,7 @@ CSS = """
 .mc-attention .mc-attention-here { outline: 2px solid currentColor; }
 .mc-attention .mc-attention-said { margin: .4rem 0 0; min-height: 1.5rem; color: #6b604e; }
 .dark .mc-attention .mc-attention-said { color: #b5a88f; }
-#attention-steps { align-items: end; }
-#attention .mc-plate { max-width: 44rem; }
+#attention .mc-plate { max-width: 44rem; overflow-x: auto; }
+#attention svg { min-width: 34rem; }
 #attention-say textarea { font-size: 1.06rem; border: 1px solid var(--input-border-color); border-radius: 4px; }
 """

@@ -97,8 +97,11 @@ CSS = """
 #title p { font-style: italic; margin: .15rem 0 0; color: var(--body-text-color-subdued); }
 
 /* The tabs: quiet, as the names of chapters. */
-#tabs .tab-wrapper { padding: 0; margin-bottom: .7rem; }
-#tabs .tab-container { justify-content: center; gap: 1.2rem; }
+#tabs .tab-wrapper {
+  padding: 0; margin-bottom: .7rem; width: min(72rem, 100vw - 2rem); position: relative; left: 50%;
+  transform: translateX(-50%); z-index: 10;
+}
+#tabs .tab-container { justify-content: center; gap: .8rem; }
 #tabs .tab-container::after { display: none; }
 #tabs .tab-container > button {
   padding: 0 .5rem; font-size: 1.05rem; font-variant-caps: all-small-caps; letter-spacing: .1em;
@@ -230,7 +233,9 @@ footer .divider:last-child, footer .divider:only-child { display: none; }
 .dark .mc-pills label.selected { background: #cfc2a8; border-color: #cfc2a8; color: #1e1a16; }
 .mc-pills label:has(:focus-visible) { outline: 2px solid #a8412a; outline-offset: 2px; }
 .dark .mc-pills label:has(:focus-visible) { outline-color: #e09a86; }
-#race-rungs .wrap:has(> :nth-child(4 of .selected)) label:not(.selected) { opacity: .55; }
+#race-rungs .wrap:has(> :nth-child(4 of .selected)) label:not(.selected) {
+  color: var(--body-text-color-subdued); border-style: dashed;
+}
 #race-dials .form { display: grid; grid-template-columns: 1fr 1fr; }
 
 @media (max-width: 800px) { #status { min-height: 2.7rem; } }

@@ -1,0 +1,36 @@
+"""axe-core looks at every tab, by day and by night, on a screen and on a phone: no serious finding."""
+
+import pytest
+from app_server import AppServer
+from axe_playwright_python.sync_playwright import Axe
+from browsing import open_tab
+
+import app
+
+TABS = ["Chat", "Race", *app.VIEWS]
+READY = {"Race": ".mc-lane", "Next character": ".mc-next tbody tr", "Surprise": ".mc-surprise-spots"}
+READY |= {"Attention": "#attention .mc-plates-said:not(:empty)", "Counting": "#counting svg"}
+READY |= {"Embeddings": "#embeddings svg", "Ladder": ".mc-ladder h2"}
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = AppServer()
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_tab_has_a_serious_finding(visitor, scheme, width):
+    page = visitor(viewport={"width": width, "height": 900}, color_scheme=scheme).page
+    found = []
+    for tab in TABS:
+        open_tab(page, tab)
+        page.wait_for_selector(READY.get(tab, ".mc-script"), state="attached")
+        page.wait_for_timeout(150)  # colours fade in
+        for finding in Axe().run(page).response["violations"]:
+            if finding["impact"] in ("serious", "critical"):
+                nodes = [f"{node['target']} {node['html'][:160]}" for node in finding["nodes"][:4]]
+                found.append(f"{tab}: {finding['id']}: {finding['help']}: {nodes}")
+    assert not found, "\n".join(found)
