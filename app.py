@@ -21,26 +21,30 @@ from starlette.middleware import Middleware
 from modelcraft.catalogue import Catalogue
 from modelcraft.device import threads_for_serving
 from modelcraft.errors import ModelCraftError
-from modelcraft.ui import attention, ladder, look, next_character, plates, surprise
+from modelcraft.ui import attention, ladder, look, next_character, plates, surprise, train
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.attention import AttentionView
 from modelcraft.ui.chat import Chat
 from modelcraft.ui.counting import CountingView
 from modelcraft.ui.embeddings import EmbeddingsView
-from modelcraft.ui.gate import Gate
+from modelcraft.ui.gate import MAX_BODY, Gate
 from modelcraft.ui.ladder import Ladder
 from modelcraft.ui.next_character import NextCharacter
+from modelcraft.ui.parts import QUIET
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
 from modelcraft.ui.surprise import SurpriseView
+from modelcraft.ui.train import TrainView
 
 WARM_UP_AFTER_S = 10.0
+CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and how old they may become
 VIEWS: dict[str, Callable[[Desk, gr.Tab], object]] = {
     "Next character": NextCharacter,
     "Attention": AttentionView,
     "Surprise": SurpriseView,
     "Counting": CountingView,
     "Embeddings": EmbeddingsView,
+    "Train": TrainView,
     "Ladder": Ladder,
 }
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
@@ -48,20 +52,23 @@ TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by ru
 
 def build(desk: Desk) -> gr.Blocks:
     """Compose the page and the API around the models that `desk` serves."""
-    demo: gr.Blocks = gr.Blocks(title="ModelCraft")
+    demo: gr.Blocks = gr.Blocks(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
+    views: list[Any] = []
     with demo:
         gr.HTML(TITLE, apply_default_css=False)
-        with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Chat", elem_id="chat-tab"):
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Chat", id="chat", elem_id="chat-tab"):
                 chat = Chat(desk)
             with gr.Tab("Race", elem_id="race-tab"):
                 Race(desk)
             for title, view in VIEWS.items():
                 with gr.Tab(title, elem_id=f"{title.lower().replace(' ', '-')}-tab") as tab:
-                    view(desk, tab)
+                    views.append(view(desk, tab))
+        choosers = [chooser for view in views for chooser in getattr(view, "choosers", [])]
+        next(view for view in views if isinstance(view, TrainView)).offer(demo, tabs, chat.model, choosers)
         add_api_help()
         add_api(desk)
-        demo.load(chat.open, chat.model, [chat.model, chat.status], api_visibility="private", show_progress="hidden")
+        demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)
     return demo
 
@@ -75,13 +82,14 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     )
     demo.launch(
         theme=look.theme(),
-        css="".join(part.CSS for part in (look, plates, next_character, attention, surprise, ladder)),
+        css="".join(part.CSS for part in (look, plates, next_character, attention, surprise, train, ladder)),
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
         show_error=False,
         ssr_mode=False,
         max_threads=256,
+        max_file_size=MAX_BODY,
         state_session_capacity=64,  # nothing of ours is kept there, and each costs a megabyte: a copy of the page
         app_kwargs={"middleware": [gate]},
         **options,
@@ -107,7 +115,9 @@ if __name__ == "__main__":
         print(error, file=sys.stderr)
     warming = threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True)
     warming.start()
-    launch(build(Desk(models)))  # until Ctrl-C
+    desk = Desk(models)
+    launch(build(desk))  # until Ctrl-C
+    desk.workshop.close()
     if warming.is_alive():  # a compiler in its midst: Python's own way out would end in C++'s complaint
         sys.stdout.flush()
         os._exit(0)

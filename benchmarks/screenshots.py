@@ -55,6 +55,18 @@ def surprise(page: "Page") -> None:
     page.wait_for_selector(".mc-surprise-spots >> nth=1")
 
 
+def train(page: "Page") -> None:
+    """A training that is under way."""
+    open_tab(page, "Train")
+    page.wait_for_selector("#train-go:not([disabled])", state="visible")
+    page.fill("#train-steps input[type=number]", "120")
+    page.press("#train-steps input[type=number]", "Tab")
+    page.click("#train-go")
+    page.wait_for_function(
+        "/step ([4-9]\\d|1\\d\\d) of/.test(document.querySelector('#train').textContent)", timeout=90_000
+    )
+
+
 def plates(tab: str) -> Callable[["Page"], None]:
     """A tab of pictures."""
 
@@ -79,6 +91,7 @@ TABS: dict[str, Callable[["Page"], None]] = {
     "surprise": surprise,
     "counting": plates("Counting"),
     "embeddings": plates("Embeddings"),
+    "train": train,
     "ladder": ladder,
 }
 
@@ -95,7 +108,8 @@ def main(
     from modelcraft.catalogue import Catalogue
     from modelcraft.ui.requests import Desk
 
-    demo = app.build(Desk(Catalogue()))
+    desk = Desk(Catalogue())
+    demo = app.build(desk)
     app.launch(demo, prevent_thread_lock=True, quiet=True)
     url = str(demo.local_url)
     out.mkdir(parents=True, exist_ok=True)
@@ -118,6 +132,7 @@ def main(
                     context.close()
         browser.close()
     demo.close()
+    desk.workshop.close()
 
 
 if __name__ == "__main__":

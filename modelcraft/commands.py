@@ -108,6 +108,12 @@ def train(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the model, such as n_embd=64.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was interrupted.")] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Train no more: keep the best model of the run in --out as it is.")
+    ] = False,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Write a sample to sample.txt at each evaluation.")
+    ] = False,
     push_to_hub: Annotated[str | None, typer.Option(metavar="USER/REPO", help="Upload the result.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the Hub repository a private one.")] = False,
 ) -> None:
@@ -118,6 +124,7 @@ def train(
     from modelcraft.parallel import joined
 
     folder = (out or Path("runs") / (model or QUICK_RUNG)).expanduser()
+    resume = resume or finish
     if resume and model is None:  # the run knows
         from modelcraft.train import describe_state
 
@@ -138,7 +145,7 @@ def train(
     with joined(device) as (ranks, own_device):
         if ranks.first:
             _look_ahead_to_push(push_to_hub)
-        _train(rung, folder, corpus, given, _settings(set_ or []), own_device, resume, ranks)
+        _train(rung, folder, corpus, given, _settings(set_ or []), own_device, resume, ranks, finish, samples)
     if not ranks.first:  # a thread of torch's may be at work still: Python's own way out ended in C++'s complaint once
         os._exit(0)
     if push_to_hub:
@@ -156,6 +163,8 @@ def _train(
     device: str | None,
     resume: bool,
     ranks: "Ranks",
+    finish: bool,
+    samples: bool,
 ) -> None:
     """Train `rung` into `folder`; of several processes the first one alone writes there."""
     from filelock import FileLock, Timeout
@@ -192,7 +201,9 @@ def _train(
             ranks.wait()
             info = None
             if rung.fit is None:
-                info = _train_by_gradient(rung, folder, text, splits, tokenizer, config, recipe, device, resume, ranks)
+                info = _train_by_gradient(
+                    rung, folder, text, splits, tokenizer, config, recipe, device, resume, ranks, finish, samples
+                )
             elif ranks.first:
                 info = _fit(rung, folder, text, splits[0], tokenizer, config, device)
     except TrainingStoppedError as error:
@@ -227,25 +238,35 @@ def _train_by_gradient(
     device: str | None,
     resume: bool,
     ranks: "Ranks",
+    finish: bool,
+    samples: bool,
 ) -> "ModelInfo | None":
+    from modelcraft.card import write_sample
     from modelcraft.device import pick_device
     from modelcraft.export import export
-    from modelcraft.train import Trainer
+    from modelcraft.files import write_text
+    from modelcraft.train import SAMPLE_FILE, Trainer
+
+    def write(trainer: Trainer) -> None:
+        write_text(folder / SAMPLE_FILE, write_sample(trainer.judged, tokenizer))
 
     train_data, val_data = splits
     network = rung.build(config, pick_device(device), seed=recipe.seed)
     about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
-    trainer = Trainer(network, train_data, val_data, recipe, folder, about, ranks)
+    trainer = Trainer(network, train_data, val_data, recipe, folder, about, ranks, write if samples else None)
     if resume:
         trainer.restore()
-    if ranks.first:
+    if finish and not trainer.best:
+        raise TrainingError(f"The run in {str(folder)!r} has measured nothing yet; go on with --resume instead.")
+    if ranks.first and not finish:
         typer.echo(
             f"{rung.name}: {network.num_parameters:,} parameters, {text.name} ({len(text.text):,} characters), "
             f"{recipe.steps:,} steps on {network.device}{', bf16' if trainer.bf16 else ''}"
             f"{f', {ranks.world} processes' if ranks.world > 1 else ''}",
             err=True,
         )
-    trainer.train(progress=ranks.first)
+    if not finish:
+        trainer.train(progress=ranks.first)
     return export(trainer, rung, text, tokenizer, folder, progress=True) if ranks.first else None
 
 
@@ -394,11 +415,12 @@ def generate(
     if known.changed:
         typer.echo(known.report(), err=True)
     # The app's own engine, with a reader who may take all the time there is: `… | less`.
-    tokens = Engine(network, patience_s=math.inf).submit(tokenizer.encode(known.text), params)
-    print(known.text, end="", flush=True)
-    for token in tokens:
-        print(tokenizer.decode([token]), end="", flush=True)
-    print()
+    with contextlib.closing(Engine(network, patience_s=math.inf)) as engine:
+        tokens = engine.submit(tokenizer.encode(known.text), params)
+        print(known.text, end="", flush=True)
+        for token in tokens:
+            print(tokenizer.decode([token]), end="", flush=True)
+        print()
 
 
 hub_app = typer.Typer(

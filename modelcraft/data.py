@@ -93,15 +93,20 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise CorpusError(f"The corpus {str(path)!r} cannot be read ({reason}); check the path.") from error
+    return decode_text(raw, str(path))
+
+
+def decode_text(raw: bytes, name: str) -> str:
+    """Decode a UTF-8 text as it is trained on; raises CorpusError, which speaks of it as `name`."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"{str(path)!r} is not UTF-8 text (byte {error.start} cannot be decoded); save it as UTF-8."
+            f"{name!r} is not UTF-8 text (byte {error.start} cannot be decoded); save it as UTF-8."
         ) from error
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if not text:
-        raise CorpusError(f"{str(path)!r} is empty; give a text to learn from.")
+        raise CorpusError(f"{name!r} is empty; give a text to learn from.")
     return text
 
 

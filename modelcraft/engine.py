@@ -131,6 +131,13 @@ class Engine:
             self._waiting.append(stream)
         return stream
 
+    def close(self) -> None:
+        """End all texts, and wait until the thread has ended: Python must not leave while it is at work in torch."""
+        while (thread := self._thread) is not None and thread.is_alive():
+            for stream in (*self._streams, *self._waiting):  # again and again: who is just joining is in neither
+                stream.cancel()
+            thread.join(0.02)
+
     @property
     def running(self) -> int:
         """How many streams are written now, or wait for their turn."""

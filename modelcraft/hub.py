@@ -60,12 +60,13 @@ def push(
     private: bool = False,
     revision: str | None = None,
     token: str | None = None,
+    later: str | None = None,
 ) -> str:
     """Upload a model folder in one commit, and return the address where it is now.
 
     The repository and the branch `revision` are made if they are missing. The card is written anew, for it
     says how to load the model from there; nothing in `folder` is changed. Raises CheckpointError if `folder`
-    holds no sound model, and HubError, which names the command that pushes later.
+    holds no sound model, and HubError, which names the command that pushes later, or says `later` in its place.
     """
     folder = Path(folder)
     check_repo_id(repo_id)
@@ -75,7 +76,8 @@ def push(
     command = ["python", "-m", "modelcraft.hub", "push", str(folder), repo_id]
     command += ["--private"] if private else []
     command += ["--revision", revision] if revision else []
-    later = f" The weights are safe in {folder}; push them later with `{shlex.join(command)}`."
+    if later is None:
+        later = f" The weights are safe in {folder}; push them later with `{shlex.join(command)}`."
     if lacking := check_login(token):
         raise HubError(lacking + later)
     with _in_one_sentence(repo_id, revision, later):

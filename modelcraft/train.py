@@ -12,7 +12,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -36,6 +36,7 @@ from modelcraft.parallel import Ranks
 from modelcraft.recipe import TrainConfig
 
 METRICS_FILE = "metrics.jsonl"
+SAMPLE_FILE = "sample.txt"
 STATE_FORMAT = "modelcraft-training-3"
 BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs more than faster products save
 
@@ -56,11 +57,13 @@ class Trainer:
         folder: Path,
         about: Mapping[str, Any] | None = None,
         ranks: Ranks | None = None,
+        evaluated: Callable[["Trainer"], None] | None = None,
     ) -> None:
         self.model, self.train_data, self.val_data = model, train_data, val_data
         self.config, self.folder = config, folder
         self.about = dict(about or {})  # what a resumed run must agree on: the rung, its config, the corpus
         self.device = model.device
+        self.evaluated = evaluated  # called by the first process after each evaluation
         self.ranks = ranks or Ranks()  # which of several processes this one is
         self.parallel = self.ranks.wrap(model)
         self.step = 0
@@ -183,6 +186,8 @@ class Trainer:
         if self.best_record is self.records[-1]:
             self.best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
         self._write_metrics()
+        if self.evaluated is not None and self.ranks.first:
+            self.evaluated(self)
 
     def _write_metrics(self) -> None:
         if self.ranks.first:

@@ -38,6 +38,7 @@ class AppServer:
 
     def close(self) -> None:
         self.demo.close()
+        self.desk.workshop.close()
 
     def settled(self, within: float = 5.0) -> bool:
         """Wait until no stream is running any more."""

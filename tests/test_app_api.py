@@ -4,11 +4,15 @@ import json
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from app_server import AppServer
+from gradio.utils import get_upload_folder
 from gradio_client import Client
 
 import modelcraft
@@ -217,7 +221,6 @@ def test_a_bad_value_is_one_clear_sentence(server, name, fields, says):
         ("call/generate", b'{"data": ["' + b"A" * (5 << 20) + b'"]}', 413, "larger than 2 MB"),
         ("run/generate", {"data": ["A"]}, 404, "closed"),
         ("api/generate", {"data": ["A"]}, 404, "closed"),
-        ("upload", {}, 403, "takes no files"),
         ("queue/join", {"fn_index": 10**6, "data": [], "session_hash": "x"}, 404, "no such function"),
         ("queue/join", {"fn_index": 0, "data": ["\ud800"], "session_hash": "x"}, 400, "lone surrogates"),
         ("queue/join", {"fn_index": "0", "data": [], "session_hash": "x"}, 404, "no such function"),
@@ -230,6 +233,48 @@ def test_a_bad_request_is_answered_at_the_gate(server, path, body, status, says)
     assert says in json.loads(text)["error"]
     assert "Traceback" not in text
     assert server.call("generate", {"prompt": "A", "length": 3})[-1][0] == "complete"
+
+
+def upload(server, content: bytes, name: str = "poem.txt") -> tuple[int, str]:
+    """Send a file as a browser does."""
+    head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+    body = head.encode("utf-8", "surrogateescape") + content + b"\r\n--x--\r\n"
+    request = urllib.request.Request(
+        f"{server.url}/gradio_api/upload", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_an_upload_stays_within_its_folder_and_its_bounds(server, monkeypatch):
+    folder = Path(get_upload_folder()).resolve()
+    for name in (
+        "poem.txt",
+        "../../../poem.txt",
+        "/etc/passwd",
+        "..",
+        "<b>x</b>.txt",
+        "x" * 300,
+        "a\\..\\b",
+        "\x00.txt",
+    ):
+        status, answer = upload(server, b"some text", name)
+        assert status in (200, 400), (name, status, answer)
+        if status == 200:
+            path = Path(json.loads(answer)[0]).resolve()
+            assert path.is_relative_to(folder), name
+            path.unlink()
+        else:
+            assert "Traceback" not in answer
+    assert upload(server, b"x" * (3 << 20))[0] == 413
+    assert server.post("upload", {})[0] == 400
+    monkeypatch.setattr("modelcraft.ui.gate.MAX_UPLOADS", 1 << 20)
+    status, answer = upload(server, b"x" * (1 << 20))
+    assert status == 503
+    assert "Busy, try again in 300 seconds." in answer
 
 
 def test_an_event_that_does_not_exist(server):

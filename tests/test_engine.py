@@ -317,6 +317,16 @@ def test_a_reader_is_woken_once_for_news(engine):
     assert len(one.take()) == 3 and one.exhausted and one.take() == []
 
 
+def test_closing_ends_all_texts_and_the_thread(engine):
+    streams = [engine.submit([1], SamplingParams(max_new_tokens=100_000, seed=seed)) for seed in range(3)]
+    streams[0].changed.wait()
+    engine.close()
+    assert not engine.running
+    assert all(stream.finished and len(stream.tokens) < 100_000 for stream in streams)
+    engine.close()  # and once more, when there is nobody
+    assert len(list(engine.submit([1], SamplingParams(max_new_tokens=3, seed=1)))) == 3
+
+
 def test_two_thousand_requests_leave_nothing_behind(engine):
     draws, streams = random.Random(5), []
     for _ in range(2_000):

@@ -158,7 +158,7 @@ def test_a_space_starts_from_this_folder():
     settings = dict(line.split(": ", 1) for line in front.splitlines() if ": " in line)
     assert settings["sdk"] == "gradio"
     assert (ROOT / settings["app_file"]).exists()
-    assert f"gradio=={settings['sdk_version']}" in (ROOT / "requirements.txt").read_text().splitlines()
+    assert f"gradio[oauth]=={settings['sdk_version']}" in (ROOT / "requirements.txt").read_text().splitlines()
     assert settings["python_version"] == '"3.11"'
     assert len(settings["short_description"]) <= 60
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -53,6 +53,7 @@ class AttentionView:
             examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
         with gr.Row():
             self.rung = rung_chooser(desk.catalogue, "attention-rung")
+            self.choosers = [self.rung]
             self.head = gr.Dropdown(
                 [],
                 label="Layer and head",

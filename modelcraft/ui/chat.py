@@ -1,6 +1,5 @@
 """The chat: a visitor writes a line of the script, the model goes on with it, character by character."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -95,7 +94,8 @@ class Chat:
     def _wire(self) -> None:
         dials = [self.length, self.temperature, self.model, self.top_k, self.top_p, self.seed, self.pace]
         outputs = [self.script, self.message, self.go, self.stop, self.status]
-        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        # Everything is checked by the desk; Gradio's own checks would not know the model that a visitor has trained.
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
         starts: list[tuple[Any, Any]] = [(self.message.submit, self.message), (self.go.click, self.message)]
         starts += [(button.click, button) for button in self.examples]
         runs: list[Any] = [start(self.send, [line, self.script, *dials], outputs, **options) for start, line in starts]
@@ -199,11 +199,6 @@ class Chat:
             turns.pop()
         line = turns.pop()["text"] if turns else ""
         return script(turns), line or gr.skip(), *self.idle()
-
-    async def open(self, model: Any = None) -> Updates:
-        """Return the chooser and the status as they are now: weights may have come from the Hub since the start."""
-        there_are = await asyncio.to_thread(choices, self.desk.catalogue)
-        return gr.update(choices=there_are), await self.describe(model)
 
     async def look_again(self, model: Any) -> Updates:
         """Return the status anew, and whether to look again after that."""

@@ -30,6 +30,7 @@ class EmbeddingsView:
         self.view = plates_view("embeddings", 640)
         question(QUESTION)
         self.rung = rung_chooser(desk.catalogue, "embeddings-rung")
+        self.choosers = [self.rung]
         tab.select(self.open, [self.view, self.rung], self.view, preprocess=False, **QUIET)
         self.rung.input(self.show, self.rung, self.view, preprocess=False, **QUIET)
 

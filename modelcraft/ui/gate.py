@@ -2,6 +2,8 @@
 
 import json
 import logging
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -10,6 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
 MAX_READ = 16 * MAX_BODY
+ENVELOPE = 4096  # bytes that go around an uploaded file
+UPLOADS_S = 600  # so long what was uploaded may lie on the disk
+MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
 PREFIX = "/gradio_api"
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
@@ -24,7 +29,7 @@ class RefusedError(Exception):
 
 
 class Gate:
-    """ASGI middleware: checks the bodies of API calls, refuses uploads, and answers for whatever breaks behind it.
+    """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
     `functions` maps a function's number to how many inputs it takes.
@@ -34,6 +39,7 @@ class Gate:
         self, app: ASGIApp, endpoints: Callable[[], dict[str, Any]], functions: Callable[[], dict[int, int]]
     ) -> None:
         self.app, self.endpoints, self.functions = app, endpoints, functions
+        self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what makes sense, answer the rest."""
@@ -65,8 +71,8 @@ class Gate:
     async def _checked(self, path: str, receive: Receive) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out; raises RefusedError."""
         path = path.partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
-        if path.startswith("/upload"):
-            raise RefusedError(403, "This app takes no files.")
+        if path == "/upload":
+            return _replay(self._counted(await _read(receive, MAX_BODY + ENVELOPE)), receive)
         if path.startswith(("/run/", "/api/")):
             raise RefusedError(404, "Use /gradio_api/call/NAME; this address is closed.")
         body = await _read(receive)
@@ -77,6 +83,16 @@ class Gate:
         elif path == "/queue/join":
             self._join(_parsed(body))
         return _replay(body, receive)
+
+    def _counted(self, upload: bytes) -> bytes:
+        """Refuse an upload when too much has come of late: all of it lies on the disk until it is swept."""
+        now = time.monotonic()
+        while self.uploads and self.uploads[0][0] < now - UPLOADS_S:
+            self.uploads.popleft()
+        if sum(size for _, size in self.uploads) + len(upload) > MAX_UPLOADS:
+            raise RefusedError(503, f"Busy, try again in {UPLOADS_S // 2} seconds.")
+        self.uploads.append((now, len(upload)))
+        return upload
 
     def _parameters(self, name: str) -> list[dict[str, Any]]:
         endpoints = self.endpoints()
@@ -127,7 +143,7 @@ class Gate:
             raise RefusedError(400, "session_hash must be a short text.")
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, most: int = MAX_BODY) -> bytes:
     body, length = b"", 0
     while True:
         message = await receive()
@@ -137,8 +153,8 @@ async def _read(receive: Receive) -> bytes:
         length += len(part)
         more = message.get("more_body", False)
         # What is too large is read on for a while, and not kept: who is still sending would not hear the answer.
-        body = body + part if length <= MAX_BODY else b""
-        if length > MAX_READ or (length > MAX_BODY and not more):
+        body = body + part if length <= most else b""
+        if length > MAX_READ or (length > most and not more):
             raise RefusedError(413, f"The request is larger than {MAX_BODY >> 20} MB.")
         if not more:
             return body

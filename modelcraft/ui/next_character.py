@@ -53,6 +53,7 @@ class NextCharacter:
         with gr.Row(elem_classes="mc-examples"):
             examples = [gr.Button(" ".join(line.split()) + " …", size="sm", min_width=0) for line in EXAMPLES]
         self.rung = rung_chooser(desk.catalogue, "next-rung")
+        self.choosers = [self.rung]
         with gr.Row(elem_id="next-dials"):
             dials = [
                 _slider("Temperature", "0 always the likeliest, 1 the model's odds", MAX_TEMPERATURE, 1.0, 0.05),

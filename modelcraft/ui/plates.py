@@ -1,7 +1,8 @@
 """Plates: pictures drawn by matplotlib, as SVG in the page's own ink, so that they are legible by day and by night.
 
-A tab of plates shows one value: {"plates": [{"title", "svg", "alt"}], "said": a sentence, "note": another,
-"tables": [{"caption", "head": [...], "rows": [[...]]}]}. The tables say in words what the pictures show.
+A tab of plates shows one value: {"plates": [{"title", "svg", "alt"}], "texts": [{"title", "text"}], which stand beside
+the plates, "said": a sentence, "note": another, "tables": [{"caption", "head": [...], "rows": [[...]]}]}. The tables
+say in words what the pictures show.
 """
 
 import io
@@ -89,10 +90,10 @@ _HTML = """
 _JS = """
 const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text});
 const draw = () => {
-  const {plates = [], tables = [], said = '', note = ''} = props.value ?? {};
+  const {plates = [], texts = [], tables = [], said = '', note = ''} = props.value ?? {};
   element.querySelector('.mc-plates-said').textContent = said;
   element.querySelector('.mc-plates-note').textContent = note;
-  element.querySelector('.mc-plates-row').replaceChildren(...plates.map(({title, svg, alt}) => {
+  const pictures = plates.map(({title, svg, alt}) => {
     const figure = make('figure', 'mc-plate', ''), parsed = new DOMParser().parseFromString(svg, 'image/svg+xml');
     const picture = document.importNode(parsed.documentElement, true);
     picture.removeAttribute('width');
@@ -101,7 +102,16 @@ const draw = () => {
     picture.setAttribute('aria-label', alt);
     figure.append(make('figcaption', '', title), picture);
     return figure;
-  }));
+  });
+  const pages = texts.map(({title, text}) => {
+    const figure = make('figure', 'mc-plate', ''), words = make('pre', 'mc-plate-text', text);
+    words.tabIndex = 0;
+    words.setAttribute('aria-label', title);
+    words.setAttribute('role', 'region');
+    figure.append(make('figcaption', '', title), words);
+    return figure;
+  });
+  element.querySelector('.mc-plates-row').replaceChildren(...pictures, ...pages);
   element.querySelector('.mc-plates-tables').replaceChildren(...tables.map(({caption, head, rows}) => {
     const box = make('div', 'mc-plates-table', ''), table = make('table', '', ''), top = make('tr', '', '');
     top.append(...head.map(name => Object.assign(make('th', '', name), {scope: 'col'})));
@@ -139,6 +149,10 @@ CSS = """
 .mc-plate svg text { font-family: var(--font) !important; }
 .mc-plate svg image { image-rendering: pixelated; }
 .mc-plates figcaption { text-align: center; font-size: 1.05rem; color: inherit; }
+.mc-plates .mc-plate-text {
+  height: 19rem; margin: .6rem 0 0; padding: 0; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  font-family: var(--font); font-size: 1.02rem; line-height: 1.5; background: none; color: inherit;
+}
 .mc-plates-tables { display: flex; flex-wrap: wrap; gap: 1rem 2.2rem; justify-content: center; }
 .mc-plates-table { flex: 0 1 auto; max-width: 100%; max-height: 17rem; overflow: auto; }
 .mc-plates table { border-collapse: collapse; font-size: .95rem; font-variant-numeric: tabular-nums; }

@@ -11,6 +11,7 @@ from modelcraft.errors import BusyError, ConfigError, VocabularyError
 from modelcraft.sampling import MAX_SEED, SamplingParams, check_number
 from modelcraft.tokenizer import listing
 from modelcraft.ui.streaming import TICK_S, Meter, gather
+from modelcraft.workshop import PREFIX, Workshop
 
 MAX_LENGTH, DEFAULT_LENGTH = 2_000, 400
 MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
@@ -35,15 +36,17 @@ class Wish:
 class Desk:
     """Takes wishes and fulfils them: checks what was asked for, and streams it from the model."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, workshop: Workshop | None = None) -> None:
         self.catalogue = catalogue
+        self.workshop = workshop or Workshop()
         self.running = 0
 
     async def get(self, name: Any = None) -> Entry:
         """Return the model of that name, loaded off the event loop; raises ConfigError for an unknown one."""
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"model must be the name of a model, not {type(name).__name__}.")
-        return await asyncio.to_thread(self.catalogue.get, name)
+        source = self.workshop if name is not None and name.startswith(PREFIX) else self.catalogue
+        return await asyncio.to_thread(source.get, name)
 
     async def check(
         self,

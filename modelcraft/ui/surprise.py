@@ -54,6 +54,7 @@ class SurpriseView:
             self.one = rung_chooser(desk.catalogue, "surprise-one", "Read by", "bigram")
             self.other = rung_chooser(desk.catalogue, "surprise-other", "and by")
             self.other.choices = [("nobody else", NOBODY), *self.other.choices]
+            self.choosers = [self.one, self.other]
         inputs = [self.text, self.one, self.other]
         tab.select(self.open, [self.view, *inputs], self.view, preprocess=False, **QUIET)
         for event in (self.go.click, self.one.input, self.other.input):

@@ -1,0 +1,87 @@
+"""How a training goes, on one sheet: what it is at, its losses over the steps, and what it writes by now."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modelcraft.card import write_sample
+from modelcraft.ladder import RUNGS
+from modelcraft.ui.plates import MUTED, RUBRIC, plate
+from modelcraft.workshop import DONE, FAILED, FINISHING, PAUSED, TRAINING, WAITING, Job
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def may(job: Job | None) -> list[Any]:
+    """Return which of the buttons Train, Pause, Resume, Stop, Play it and Download can be pressed."""
+    state = job.state if job is not None and not job.wanted else None
+    over = job is None or job.state in (DONE, FAILED)
+    running = state in (WAITING, TRAINING)
+    able = (over, running, state == PAUSED, running or state == PAUSED, state == DONE, state == DONE)
+    return [gr.update(interactive=one) for one in able]
+
+
+def sheet(job: Job, records: Sequence[dict[str, float]], place: int) -> dict[str, Any]:
+    """Lay out how a training goes: what it is at, its losses over the steps, and what it writes by now."""
+    page: dict[str, Any] = {"said": said(job, records, place), "note": note(job)}
+    if records:
+        last = records[-1]
+        page["plates"] = [
+            plate(
+                "loss, nats per character",
+                f"After {last['step']:,.0f} steps: training loss {last['train_loss']:.3f}, validation loss "
+                f"{last['val_loss']:.3f}; at the beginning it was {records[0]['val_loss']:.3f}.",
+                lambda axes: curves(axes, records, job.order.steps),
+                width=4.4,
+                height=3.1,
+            )
+        ]
+        sample = job.sample
+        page["texts"] = [{"title": f"what it writes after {last['step']:,.0f} steps", "text": sample}]
+    elif job.state == DONE:
+        page["texts"] = [{"title": "what it writes", "text": write_sample(job.entry.model, job.entry.tokenizer)}]
+    return page
+
+
+def curves(axes: "Axes", records: Sequence[dict[str, float]], steps: int) -> None:
+    """Draw both losses over the steps."""
+    at = [record["step"] for record in records]
+    for key, label, colour, style in (("train_loss", "training", MUTED, "--"), ("val_loss", "validation", RUBRIC, "-")):
+        losses = [record[key] for record in records]
+        axes.plot(at, losses, style, color=colour, marker="o", markersize=2.5, label=f"{label} {losses[-1]:.3f}")
+    axes.set(xlabel="steps", xlim=(0, max(steps, 1)))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
+def said(job: Job, records: Sequence[dict[str, float]], place: int) -> str:
+    """Say in one sentence what a training is at."""
+    order, counted = job.order, RUNGS[job.order.rung].fit is not None
+    step = f"step {records[-1]['step']:,.0f} of {order.steps:,}" if records else ""
+    measuring = "measuring its exact loss …"
+    trained = bool(records) and records[-1]["step"] >= order.steps
+    now = {
+        WAITING: f"waiting, {place} training{'s' if place > 1 else ''} before it" if place else "it begins now",
+        TRAINING: measuring if trained else step or ("counting …" if counted else "getting ready …"),
+        PAUSED: f"paused at {step}" if records else "paused before it began",
+        FINISHING: measuring,
+        FAILED: job.problem,
+        DONE: f"done in {job.worked:,.0f} seconds",
+    }[job.state]
+    if job.state == TRAINING and job.wanted:
+        now = f"{'pausing' if job.wanted == PAUSED else 'stopping'} after the step at hand …"
+    if job.state == DONE and (loss := job.entry.info.validation_loss) is not None:
+        now += f"; exact validation loss {loss:.4f} nats per character"
+    return f"{order.rung} on {order.title}: {now}"
+
+
+def note(job: Job) -> str:
+    """Say what can be done with a finished training."""
+    if job.state != DONE:
+        return "You may close this page: the training goes on, and is here when you come back with this browser."
+    return (
+        "Play it in the chat, and look into it in the other tabs: their lists have it as yours. It stays some two "
+        "hours; what you want to keep, download. The next training takes its place."
+    )

@@ -1,0 +1,448 @@
+"""Trainings that visitors start: each a process of its own, in a queue, within bounds, known only to its owner.
+
+A process is `python -m modelcraft.train`, the same that one types: it outlives the page that started it, SIGTERM pauses
+it, it resumes exactly, and whatever becomes of it, the page goes on. What is kept of a visitor lies in a folder that
+ends with the app; an owner is whoever knows the secret that the visitor's browser keeps.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from modelcraft.catalogue import Entry
+from modelcraft.checkpoint import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FILE, WEIGHTS_FILE, load_folder
+from modelcraft.data import TRAIN_SHARE
+from modelcraft.device import threads_for_serving
+from modelcraft.errors import BusyError, ConfigError, CorpusError, shown
+from modelcraft.files import replacing, write_text
+from modelcraft.ladder import RUNGS, Rung
+from modelcraft.sampling import check_number
+from modelcraft.train import METRICS_FILE, SAMPLE_FILE
+
+PREFIX = "yours-"  # how the name of a visitor's model begins
+MAX_STEPS = 5_000
+MAX_TEXT = 2_000_000  # characters
+MAX_VOCABULARY = 1_000  # different ones
+MAX_SECONDS = 20 * 60.0  # of training; then what was learned is kept
+MAX_JOBS = 24  # kept at a time, whatever their state
+KEPT_S = 2 * 3600.0  # a result that nobody looks at is forgotten after so long
+SPARED_S = 10 * 60.0  # and before that only if there is no room, and nobody has looked at it for so long
+EVALUATIONS = 25  # in a run
+NICENESS = 15  # a visitor who waits for a character comes first
+TICK_S = 0.25
+WAITING, TRAINING, PAUSED, FINISHING, DONE, FAILED = "waiting", "training", "paused", "finishing", "done", "failed"
+SIZES: Mapping[str, tuple[int, int, int]] = {  # of a model: the least, the most, the step
+    "n_embd": (32, 256, 32),
+    "n_layer": (1, 6, 1),
+    "block_size": (8, 256, 8),
+}
+LEFT_OUT = {"blend", "gpt-video"}  # made of models that are trained already; and for a GPU
+
+
+def trainable() -> list[str]:
+    """Return the rungs that a visitor can train, in the order of the ladder."""
+    return [name for name in RUNGS if name not in LEFT_OUT]
+
+
+def sizes_of(rung: Rung) -> dict[str, int]:
+    """Return which sizes of a rung a visitor can set, with the rung's own ones."""
+    if rung.fit is not None:
+        return {}
+    has = vars(rung.config)
+    looks_back = rung.name != "bigram"  # whose context is one character, whatever a window holds
+    return {name: has[name] for name in SIZES if name in has and (looks_back or name != "block_size")}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, tiny Shakespeare.
+
+    `title` is the name of the text. Raises ConfigError or CorpusError for what is out of bounds.
+    """
+
+    rung: str
+    steps: int = 500
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    text: str | None = None
+    title: str = "tiny Shakespeare"
+
+    def __post_init__(self) -> None:
+        if self.rung not in trainable():
+            raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+        check_number("steps", self.steps, 1, MAX_STEPS, whole=True)
+        known = sizes_of(RUNGS[self.rung])
+        for name, size in self.sizes.items():
+            if name not in known:
+                raise ConfigError(f"The rung {self.rung} has no size {shown(name)} to set.")
+            low, high, step = SIZES[name]
+            check_number(name, size, low, high, whole=True)
+            if size % step:
+                raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
+        if self.text is not None:
+            check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
+
+
+def check_corpus(text: str, block_size: int = 8) -> None:
+    """Raise CorpusError unless a model with a context of `block_size` can be trained here on `text`."""
+    if len(text) > MAX_TEXT:
+        raise CorpusError(f"The text has {len(text):,} characters; {MAX_TEXT:,} are the most that are trained on here.")
+    least = round((block_size + 1) / (1 - TRAIN_SHARE)) + 1
+    if len(text) < least:
+        raise CorpusError(
+            f"The text has {len(text):,} characters; a context of {block_size} needs {least:,} or more, so that the "
+            "last tenth, on which the loss is measured, holds one."
+        )
+    if (different := len(set(text))) > MAX_VOCABULARY:
+        raise CorpusError(
+            f"The text has {different:,} different characters; {MAX_VOCABULARY:,} are the most that are trained on "
+            "here, so take one in an alphabet."
+        )
+
+
+@dataclass
+class Job:
+    """One training, with the folder where all of it is and the process that works at it, if one does."""
+
+    owner: str
+    order: Order
+    folder: Path
+    state: str = WAITING
+    wanted: str = ""  # PAUSED or DONE: what the process was asked to come to
+    problem: str = ""  # why it failed
+    process: subprocess.Popen[bytes] | None = None
+    worked: float = 0.0  # seconds, in processes that have ended
+    since: float = 0.0  # when the process at hand began
+    looked_at: float = field(default_factory=time.monotonic)
+    name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # by which its model is asked for
+
+    @property
+    def run(self) -> Path:
+        """Where the training writes."""
+        return self.folder / "run"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has worked."""
+        return self.worked + (time.monotonic() - self.since if self.process else 0.0)
+
+    @property
+    def records(self) -> list[dict[str, float]]:
+        """What its evaluations brought so far; see Trainer."""
+        with contextlib.suppress(OSError, ValueError):
+            return [json.loads(line) for line in (self.run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+        return []
+
+    @property
+    def sample(self) -> str:
+        """What the model wrote at the last evaluation."""
+        with contextlib.suppress(OSError):
+            return (self.run / SAMPLE_FILE).read_text(encoding="utf-8")
+        return ""
+
+    @cached_property
+    def entry(self) -> Entry:
+        """The finished model; it stays with whoever is using it."""
+        return Entry(*load_folder(self.run), "trained here")
+
+
+class Workshop:
+    """The trainings of all visitors. Methods may be called from any thread; an owner is a visitor's secret."""
+
+    def __init__(self, running: int = 1, waiting: int = 8, seconds: float = MAX_SECONDS) -> None:
+        self.running, self.waiting, self.max_seconds = running, waiting, seconds
+        self._jobs: dict[str, Job] = {}  # owner → the training, in the order in which they queue
+        self._lock = threading.RLock()
+        self._root: Path | None = None
+        self._keeper: threading.Thread | None = None
+        self._closed = False
+
+    def start(self, owner: str, order: Order) -> Job:
+        """Queue a training, in the place of the owner's last one, which must be over.
+
+        Raises ConfigError while that one goes on, BusyError if too many wait.
+        """
+        with self._lock:
+            last = self._jobs.get(owner)
+            if last is not None and last.state not in (DONE, FAILED):
+                raise ConfigError("Your last training is not over yet; stop it first.")
+            self._make_room(last)
+            if last is not None:
+                self._forget(last)
+            job = Job(owner, order, self._new_folder())
+            if order.text is not None:
+                write_text(job.folder / file_name(order.title), order.text)
+            self._jobs[owner] = job
+            self._keep()
+            self._tick()
+            return job
+
+    def pause(self, owner: str) -> None:
+        """Save the training and let others have its place."""
+        with self._lock:
+            job = self._of(owner)
+            if job.state == WAITING:
+                job.state = PAUSED
+            elif job.state == TRAINING and not job.wanted:
+                self._ask(job, PAUSED)
+
+    def resume(self, owner: str) -> None:
+        """Queue a training again that was paused; it goes on exactly where it was. Raises BusyError."""
+        with self._lock:
+            job = self._of(owner)
+            if job.state == PAUSED:
+                self._check_queue()
+                job.state = WAITING
+                self._jobs[owner] = self._jobs.pop(owner)  # to the end of the queue
+                self._tick()
+
+    def stop(self, owner: str) -> None:
+        """End the training, and keep the best model that it has found so far."""
+        with self._lock:
+            job = self._of(owner)
+            if job.state == TRAINING and not job.wanted:
+                self._ask(job, DONE)
+            elif job.state in (WAITING, PAUSED):
+                if job.records:
+                    job.state, job.wanted = FINISHING, DONE
+                    self._tick()
+                else:
+                    self._fail(job, "Stopped before it began.")
+
+    def look(self, owner: str) -> Job | None:
+        """Return the owner's training, None if there is none."""
+        with self._lock:
+            job = self._jobs.get(owner)
+            if job is not None:
+                job.looked_at = time.monotonic()
+            return job
+
+    def position(self, job: Job) -> int:
+        """Return how many trainings come to their end, or pause, before this one begins."""
+        with self._lock:
+            queue = [one for one in self._jobs.values() if one.state == WAITING]
+            busy = sum(one.process is not None for one in self._jobs.values())
+            return queue.index(job) + max(0, busy - self.running + 1) if job in queue else 0
+
+    def get(self, name: str | None) -> Entry:
+        """Return the finished model of that name, which only its owner was told; raises ConfigError."""
+        with self._lock:
+            job = next((job for job in self._jobs.values() if job.name == name and job.state == DONE), None)
+            if job is None:
+                raise ConfigError("This model is not there any more; train it again, or choose another.")
+            job.looked_at = time.monotonic()
+            return job.entry
+
+    def archive(self, owner: str) -> Path:
+        """Return a zip of the owner's finished model folder; raises ConfigError if there is none."""
+        job = self.finished(owner)
+        path = job.folder / f"{job.order.rung}-{Path(file_name(job.order.title)).stem}.zip"
+        with self._lock:
+            if not path.exists():
+                with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as file:
+                    for name in (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PICTURE_FILE, METRICS_FILE):
+                        if (job.run / name).exists():
+                            file.write(job.run / name, f"{path.stem}/{name}")
+        return path
+
+    def finished(self, owner: str) -> Job:
+        """Return the owner's training if it is done; raises ConfigError."""
+        job = self.look(owner)
+        if job is None or job.state != DONE:
+            raise ConfigError("There is no finished model of yours yet.")
+        return job
+
+    def close(self) -> None:
+        """End all trainings and remove what they left."""
+        with self._lock:
+            self._closed = True
+            jobs = list(self._jobs.values())
+            for job in jobs:
+                if job.process is not None:
+                    job.process.kill()
+            for job in jobs:
+                self._forget(job)
+            if self._root is not None:
+                shutil.rmtree(self._root, ignore_errors=True)
+
+    def _of(self, owner: str) -> Job:
+        job = self.look(owner)
+        if job is None:
+            raise ConfigError("You have no training here; start one.")
+        return job
+
+    def _check_queue(self) -> None:
+        queue = [job for job in self._jobs.values() if job.state == WAITING]
+        if len(queue) >= self.waiting:
+            busy = [job for job in self._jobs.values() if job.process is not None]
+            raise BusyError(max(10, min((int(self.max_seconds - job.seconds) for job in busy), default=10)))
+
+    def _make_room(self, last: Job | None) -> None:
+        self._check_queue()
+        if last is not None or len(self._jobs) < MAX_JOBS:
+            return
+        before = time.monotonic() - SPARED_S
+        idle = [job for job in self._jobs.values() if job.process is None and job.looked_at < before]
+        if not idle:
+            raise BusyError(60)
+        self._forget(min(idle, key=lambda job: job.looked_at))
+
+    def _new_folder(self) -> Path:
+        if self._root is None:
+            _sweep_orphans()
+            self._root = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}-"))
+        return Path(tempfile.mkdtemp(dir=self._root))
+
+    def _keep(self) -> None:
+        if self._keeper is None or not self._keeper.is_alive():
+            self._keeper = threading.Thread(target=self._watch, name="workshop", daemon=True)
+            self._keeper.start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(TICK_S)
+            with self._lock:
+                self._tick()
+                if self._closed or not self._jobs:
+                    self._keeper = None
+                    return
+
+    def _tick(self) -> None:
+        """Do what is due: see who has ended, end who has had enough, start who is next, forget who is forgotten."""
+        for job in list(self._jobs.values()):
+            if job.process is not None and job.process.poll() is not None:
+                self._ended(job)
+            elif job.state == TRAINING and not job.wanted and job.seconds > self.max_seconds:
+                self._ask(job, DONE)
+            elif job.process is None and job.looked_at < time.monotonic() - KEPT_S:
+                self._forget(job)
+        for job in list(self._jobs.values()):
+            if self._closed or sum(one.process is not None for one in self._jobs.values()) >= self.running:
+                break
+            if job.process is None and job.state in (WAITING, FINISHING):
+                self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        job.state = TRAINING if job.state == WAITING else FINISHING
+        job.wanted = "" if job.state == TRAINING else DONE
+        threads = str(threads_for_serving())
+        secret = re.compile(r"TOKEN|SECRET|KEY|PASSWORD")  # none of which a training needs
+        environment = {name: value for name, value in os.environ.items() if not secret.search(name.upper())}
+        house = Path(__file__).resolve().parent.parent
+        path = os.pathsep.join(filter(None, (str(house), environment.get("PYTHONPATH", ""))))
+        environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "CUDA_MODULE_LOADING": "LAZY"}
+        with (job.folder / "log.txt").open("ab") as log:
+            job.process = subprocess.Popen(
+                [sys.executable, "-m", "modelcraft.train", *arguments(job)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=job.folder,
+                env=environment,
+            )
+        job.since = time.monotonic()
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, job.process.pid, NICENESS)
+        with contextlib.suppress(ImportError, OSError, ValueError, AttributeError):  # should this process be killed
+            import resource
+
+            most = int(2 * self.max_seconds * max(1, int(threads))) + 600
+            resource.prlimit(job.process.pid, resource.RLIMIT_CPU, (most, most))
+
+    def _ask(self, job: Job, wanted: str) -> None:
+        assert job.process is not None
+        job.wanted = wanted
+        job.process.send_signal(signal.SIGTERM)
+
+    def _ended(self, job: Job) -> None:
+        assert job.process is not None
+        code = job.process.returncode
+        job.worked, job.process = job.seconds, None
+        stopped = code in (128 + signal.SIGTERM, -signal.SIGTERM)  # saved; or before there was anything to save
+        if code == 0:
+            job.state, job.wanted = DONE, ""
+        elif stopped and job.wanted == PAUSED:
+            job.state, job.wanted = PAUSED, ""
+        elif stopped and job.wanted == DONE and job.state == TRAINING and job.records:
+            job.state = FINISHING
+        elif stopped and job.wanted == DONE and job.state == TRAINING:
+            self._fail(job, "Stopped before anything was measured, so there is nothing to keep.")
+        else:
+            self._fail(job, _last_words(job) if code == 1 else "The training broke off; start it again.")
+
+    def _fail(self, job: Job, problem: str) -> None:
+        job.state, job.wanted, job.problem = FAILED, "", problem
+
+    def _forget(self, job: Job) -> None:
+        if job.process is not None:
+            job.process.kill()
+            job.process.wait()
+        self._jobs.pop(job.owner, None)
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def arguments(job: Job) -> list[str]:
+    """Return the arguments of `python -m modelcraft.train` that do what was ordered, from where it stands now."""
+    order, rung = job.order, RUNGS[job.order.rung]
+    given = ["--model", rung.name, "--out", str(job.run)]
+    if order.text is not None:
+        given += ["--corpus", str(job.folder / file_name(order.title))]
+    if rung.fit is not None:
+        return given
+    if job.state == FINISHING:
+        return [*given, "--finish"]
+    if (job.run / STATE_FILE).exists():
+        return [*given, "--resume", "--samples"]
+    given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
+    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # SIGTERM saves, whenever it comes
+    for name, size in order.sizes.items():
+        given += ["--set", f"{name}={size}"]
+    return given
+
+
+def file_name(title: str) -> str:
+    """Return what the file of a text is called: its title, of which only what is safe in a name is left."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removesuffix(".txt")).strip("-")[:40]
+    return f"{safe or 'text'}.txt"
+
+
+_FOLDERS = "modelcraft-workshop-"
+
+
+def _sweep_orphans() -> None:
+    """Remove what an app that was killed has left."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*-*"):
+        pid = left.name.removeprefix(_FOLDERS).partition("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _last_words(job: Job) -> str:
+    """Return the sentence with which a training ended, without the place of its folder on this disk."""
+    with contextlib.suppress(OSError):
+        lines = re.split(r"[\r\n]+", (job.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip())
+        return lines[-1][:400].replace(f"{job.folder}/", "").replace(str(job.folder), "").strip()
+    return "The training broke off; start it again."

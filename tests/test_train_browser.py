@@ -1,0 +1,90 @@
+"""Training in a real browser: paste a text, watch, leave, come back, play, take home."""
+
+import zipfile
+
+import pytest
+from app_server import AppServer
+from browsing import open_tab
+
+POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = AppServer()
+    yield one
+    one.close()
+
+
+def says(page, what: str, within: float = 60) -> None:
+    page.wait_for_function(
+        "what => document.querySelector('#train .mc-plates-said')?.textContent.includes(what)",
+        arg=what,
+        timeout=1000 * within,
+    )
+
+
+def test_a_text_of_ones_own_becomes_a_model(visitor):
+    tab = visitor()
+    page = tab.page
+    open_tab(page, "Train")
+    says(page, "Choose a rung")
+    page.click("#train-rung input")
+    page.locator("[role=option]", has_text="one head of self-attention").click()
+    page.wait_for_selector("#train-n_layer input[type=number]:disabled")
+    page.locator("#train-source label", has_text="paste").click()
+    page.fill("#train-pasted textarea", POEM)
+    page.fill("#train-steps input[type=number]", "3000")
+    page.press("#train-steps input[type=number]", "Tab")
+    page.click("#train-go")
+    says(page, "head on pasted text: step")
+    page.wait_for_selector("#train .mc-plate svg")
+
+    page.reload()  # the training outlives its page
+    page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
+    open_tab(page, "Train")
+    says(page, "head on pasted text: step")
+    page.click("#train-pause")
+    says(page, "paused at step")
+    page.click("#train-resume")
+    says(page, ": step")
+    page.click("#train-stop")
+    says(page, "done in")
+    with page.expect_download() as download:
+        page.click("#train-download")
+    assert download.value.suggested_filename == "head-pasted-text.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert "head-pasted-text/model.safetensors" in archive.namelist()
+
+    page.click("#train-play")
+    page.wait_for_selector("#message", state="visible")
+    page.wait_for_function("document.querySelector('#status')?.textContent.includes('weights trained here')")
+    tab.set("length", 40)
+    tab.say("Tyger")
+    assert len(tab.wait_written()[1]) == 40
+
+    page.reload()
+    page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
+    page.click("#model input")
+    page.wait_for_selector("[role=option]:has-text('yours: head')")
+
+    stranger = visitor()  # with another browser
+    open_tab(stranger.page, "Train")
+    says(stranger.page, "Choose a rung")
+    open_tab(stranger.page, "Chat")
+    stranger.page.click("#model input")
+    stranger.page.wait_for_selector("[role=option]:has-text('bigram')")
+    assert not stranger.page.locator("[role=option]", has_text="yours").count()
+
+
+def test_a_file_is_taken(visitor, tmp_path, server):
+    page = visitor().page
+    (tmp_path / "tyger.txt").write_text(POEM)
+    open_tab(page, "Train")
+    page.locator("#train-source label", has_text="a file").click()
+    with page.expect_file_chooser() as chooser:
+        page.click("#train-upload")
+    chooser.value.set_files(tmp_path / "tyger.txt")
+    page.wait_for_function(
+        "document.querySelector('#train-uploaded :is(textarea, input)').value.startsWith('tyger.txt: 3,')"
+    )

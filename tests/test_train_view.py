@@ -1,0 +1,193 @@
+"""The tab Train, called as the page calls it: everything a client sends is doubted, and nobody sees another's work."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from app_server import BigramFirst
+from gradio.utils import get_upload_folder
+
+from modelcraft.ui.requests import Desk
+from modelcraft.ui.train import OURS, PASTED, UPLOADED, TrainView
+from modelcraft.workshop import DONE, Workshop
+
+POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
+ANN, BOB = "a" * 32, "b" * 32
+
+
+@pytest.fixture
+def view():
+    desk = Desk(BigramFirst(device="cpu"))
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
+        made = TrainView(desk, tab)
+    yield made
+    desk.workshop.close()
+
+
+def start(view, visitor=ANN, rung="bigram", steps=20, width=32, layers=1, context=8, source=PASTED, pasted=POEM):
+    return asyncio.run(view.start(visitor, rung, steps, width, layers, context, source, pasted))
+
+
+def uploaded(name: str, content: bytes) -> dict[str, str]:
+    folder = Path(get_upload_folder()) / "test"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "some.txt"
+    path.write_bytes(content)
+    return {"path": str(path), "orig_name": name}
+
+
+def test_a_training_from_the_page(view):
+    page, *_ = start(view)
+    assert "bigram on pasted text" in page["said"]
+    job = view.desk.workshop.look(ANN)
+    end = time.monotonic() + 60
+    while job.state != DONE:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    page, shown, timer, *buttons = asyncio.run(view.look(ANN))
+    assert "done in" in page["said"]
+    assert "exact validation loss" in page["said"]
+    assert page["plates"][0]["alt"].startswith("After 20 steps: training loss")
+    assert len(page["texts"][0]["text"]) == 400
+    assert timer.active is False
+    assert [button["interactive"] for button in buttons] == [True, False, False, False, True, True]
+    assert asyncio.run(view.look(ANN, shown)) == gr.skip()  # nothing is new
+
+    assert asyncio.run(view.desk.get(job.name)).info.rung == "bigram"
+    packed = asyncio.run(view.pack(ANN))
+    assert packed["value"].endswith("bigram-pasted-text.zip")
+
+    stranger, *_ = asyncio.run(view.look(BOB))
+    assert "Choose a rung" in stranger["said"]
+    with pytest.raises(gr.Error, match="no finished model of yours"):
+        asyncio.run(view.pack(BOB))
+    own = view.choices(ANN, [gr.Dropdown([("nobody", ""), ("gpt", "gpt")])])[0]["choices"]
+    others = view.choices(BOB, [gr.Dropdown([("nobody", ""), ("gpt", "gpt")])])[0]["choices"]
+    assert own[:-1] == others
+    assert own[0] == ("nobody", "")
+    assert own[-1][1] == job.name
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"visitor": ""}, "load it again"),
+        ({"visitor": "x" * 31 + "/"}, "load it again"),
+        ({"visitor": None}, "load it again"),
+        ({"rung": "blend"}, "The rungs that can be trained here are"),
+        ({"rung": ["bigram"]}, "The rungs that can be trained here are"),
+        ({"steps": 10**9}, "Steps must be"),
+        ({"steps": float("nan")}, "Steps must be"),
+        ({"steps": "20"}, "Steps must be"),
+        ({"width": 10**6}, "Width must be"),
+        ({"width": 33}, "multiple of 32"),
+        ({"rung": "gpt", "width": 32, "layers": 0}, "Blocks must be"),
+        ({"rung": "gpt", "context": 10**5}, "Context must be"),
+        ({"pasted": ""}, "There is no text yet"),
+        ({"pasted": "x"}, "needs 91 or more"),
+        ({"pasted": None}, "must be text"),
+        ({"pasted": "\ud800" * 200}, "lone surrogates"),
+        ({"pasted": "x" * 200_001}, "at most 200,000"),
+        ({"source": UPLOADED}, "There is no file yet"),
+        ({"source": {"a": 1}}, "There is no file yet"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(view, given, says):
+    with pytest.raises(gr.Error, match=says):
+        start(view, **given)
+    assert view.desk.workshop.look(ANN) is None
+
+
+def test_a_file_is_read_at_once_and_removed(view):
+    upload = uploaded("my <b>poem</b>.txt", "\ufeff".encode() + POEM.replace("\n", "\r\n").encode())
+    visitor, line = asyncio.run(view.take("", upload))
+    assert not Path(upload["path"]).exists()
+    assert line == f"b.txt: {len(POEM):,} characters, {len(set(POEM))} different ones."
+    assert len(visitor) == 32
+    view.desk.workshop = Workshop(running=0)
+    page, *_ = start(view, visitor, source=UPLOADED, pasted="")
+    assert "waiting" in page["said"]
+    assert view.desk.workshop.look(visitor).order.text == POEM
+    with pytest.raises(gr.Error, match="There is no file yet"):
+        start(view, BOB, source=UPLOADED)
+    view.desk.workshop.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"PK\x03\x04" + b"\xff" * 5_000, "is not UTF-8 text"),
+        (b"", "is empty"),
+        (b"short", "needs 91 or more"),
+        (b"a" * 2_000_001, "2,000,000 are the most"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused_and_removed(view, content, says):
+    upload = uploaded("some.txt", content)
+    with pytest.raises(gr.Error, match=says) as caught:
+        asyncio.run(view.take(ANN, upload))
+    assert not Path(upload["path"]).exists()
+    assert get_upload_folder() not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [__file__, "/etc/passwd", "/", "", "\0", None, 5, ["x"], "x" * 10_000, "app.py"])
+def test_no_other_file_is_ever_read(view, path):
+    with pytest.raises(gr.Error, match="did not arrive"):
+        asyncio.run(view.take(ANN, {"path": path}))
+    with pytest.raises(gr.Error, match="did not arrive"):
+        asyncio.run(view.take(ANN, path))
+    assert Path(__file__).exists()
+
+
+def test_no_link_leads_out_of_the_folder(view, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text(POEM)
+    upload = uploaded("x.txt", b"")
+    Path(upload["path"]).unlink()
+    Path(upload["path"]).symlink_to(secret)
+    with pytest.raises(gr.Error, match="did not arrive"):
+        asyncio.run(view.take(ANN, upload))
+    Path(upload["path"]).unlink()
+    with pytest.raises(gr.Error, match="did not arrive"):
+        asyncio.run(view.take(ANN, {"path": f"{get_upload_folder()}/../../../../../../../{secret}"}))
+    assert secret.exists()
+
+
+def test_a_visitor_who_is_new_is_given_a_secret(view):
+    first, *_ = asyncio.run(view.open("", ""))
+    second, *_ = asyncio.run(view.open(None, ""))
+    assert first != second
+    assert len(first) == len(second) == 32
+    assert asyncio.run(view.open(first, ""))[0] == gr.skip()
+
+
+def test_texts_that_wait_are_few(view):
+    for _ in range(40):
+        asyncio.run(view.take("", uploaded("x.txt", POEM.encode())))
+    assert len(view._texts) == 16
+
+
+def test_the_dials_follow_the_rung(view):
+    _, width, layers, context = asyncio.run(view.resize("bigram"))
+    assert (width["value"], layers["interactive"], context["interactive"]) == (32, False, False)
+    assert asyncio.run(view.resize("counting"))[0]["interactive"] is False
+    assert asyncio.run(view.resize("gpt"))[3]["value"] == 256
+    with pytest.raises(gr.Error, match="no such rung"):
+        asyncio.run(view.resize("blend"))
+
+
+def test_the_source_of_the_text_shows_what_it_needs(view):
+    visible = {source: [part["visible"] for part in asyncio.run(view.choose(source))] for source in (OURS, PASTED, 5)}
+    assert visible == {OURS: [False, False], PASTED: [False, True], 5: [False, False]}
+
+
+def test_buttons_of_a_stranger_do_nothing(view):
+    for button in (view.pause, view.resume, view.stop):
+        with pytest.raises(gr.Error, match="You have no training here"):
+            asyncio.run(view.ask(button)(BOB))
+
+
+def test_there_is_no_login_but_on_a_space(view):
+    assert not hasattr(view, "push")

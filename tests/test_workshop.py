@@ -1,0 +1,298 @@
+"""Trainings of visitors: real processes, bounded, queued, paused and resumed, nobody's business but their owner's."""
+
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from modelcraft.checkpoint import load_folder
+from modelcraft.errors import BusyError, ConfigError, CorpusError
+from modelcraft.ladder import RUNGS
+from modelcraft.workshop import (
+    DONE,
+    FAILED,
+    FINISHING,
+    MAX_TEXT,
+    PAUSED,
+    TRAINING,
+    WAITING,
+    Job,
+    Order,
+    Workshop,
+    file_name,
+    sizes_of,
+    trainable,
+)
+
+POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
+ANN, BOB = "a" * 32, "b" * 32
+
+
+@pytest.fixture
+def workshop():
+    shop = Workshop()
+    yield shop
+    shop.close()
+
+
+def until(job: Job, *states: str, within: float = 90) -> Job:
+    end = time.monotonic() + within
+    while job.state not in states:
+        assert time.monotonic() < end, (job.state, job.problem, (job.folder / "log.txt").read_text())
+        time.sleep(0.02)
+    return job
+
+
+def measured(job: Job, times: int = 1) -> None:
+    end = time.monotonic() + 60
+    while len(job.records) < times:
+        assert time.monotonic() < end, (job.folder / "log.txt").read_text()
+        time.sleep(0.02)
+
+
+def poem(steps: int = 20, rung: str = "bigram", **sizes: int) -> Order:
+    return Order(rung, steps, sizes, POEM, "tyger.txt")
+
+
+def test_a_training_ends_with_a_model_that_its_owner_can_play_and_take_home(workshop, tmp_path):
+    job = workshop.start(ANN, poem(40, n_embd=64))
+    until(job, DONE)
+    assert job.records[-1]["step"] == 40
+    assert job.records[-1]["val_loss"] < job.records[0]["val_loss"]
+    assert len(job.sample) == 400
+    entry = workshop.get(job.name)
+    assert entry.model.config.n_embd == 64
+    assert set(entry.tokenizer.vocabulary) == set(POEM)
+    assert entry.info.corpus["name"] == "tyger.txt"
+    assert workshop.get(job.name) is entry
+    with zipfile.ZipFile(workshop.archive(ANN)) as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {"bigram-tyger"}
+        archive.extractall(tmp_path)
+    model, _, info = load_folder(tmp_path / "bigram-tyger")
+    assert model.num_parameters == entry.model.num_parameters
+    assert info == entry.info
+    assert str(workshop._root) not in (tmp_path / "bigram-tyger" / "README.md").read_text()
+
+    assert workshop.look(BOB) is None  # nobody else's
+    with pytest.raises(ConfigError, match="no finished model of yours"):
+        workshop.archive(BOB)
+    with pytest.raises(ConfigError, match="not there any more"):
+        workshop.get("yours-guessed")
+
+    again = workshop.start(ANN, poem())  # which takes the place of the first
+    assert not job.folder.exists()
+    with pytest.raises(ConfigError, match="not there any more"):
+        workshop.get(job.name)
+    assert again.name != job.name
+
+
+def test_who_pauses_lets_others_go_first_and_resumes_where_it_was(workshop):
+    ann = workshop.start(ANN, poem(3_000, "head"))
+    bob = workshop.start(BOB, poem(1, "counting"))
+    assert (ann.state, bob.state, workshop.position(bob)) == (TRAINING, WAITING, 1)
+    with pytest.raises(ConfigError, match="not over yet; stop it first"):
+        workshop.start(ANN, poem())
+    measured(ann, 2)
+    workshop.pause(ANN)
+    workshop.pause(ANN)  # a second signal would end the process at once
+    until(ann, PAUSED)
+    until(bob, DONE)
+    before = ann.records
+    assert before[-1]["step"] < 3_000
+    workshop.resume(ANN)
+    measured(ann, len(before) + 1)
+    assert ann.records[: len(before)] == before
+
+    workshop.stop(ANN)  # and what it has found so far is kept
+    until(ann, DONE)
+    best = min(ann.records, key=lambda record: record["val_loss"])
+    assert ann.entry.info.training["best_step"] == best["step"] < 3_000
+
+
+def test_what_is_paused_can_be_stopped_and_kept(workshop):
+    job = workshop.start(ANN, poem(3_000, "head"))
+    measured(job)
+    workshop.pause(ANN)
+    until(job, PAUSED)
+    workshop.stop(ANN)
+    assert job.state in (FINISHING, DONE)
+    until(job, DONE)
+    assert workshop.get(job.name).info.rung == "head"
+
+
+def test_a_training_ends_when_its_time_is_over():
+    shop = Workshop(seconds=4)
+    try:
+        job = until(shop.start(ANN, poem(5_000, "head", block_size=128)), DONE, FAILED)
+        assert job.state == DONE or "Stopped before anything was measured" in job.problem
+        assert job.worked < 60
+    finally:
+        shop.close()
+
+
+def test_what_fails_says_why_and_not_where(workshop):
+    job = until(
+        workshop.start(ANN, Order("encoder-decoder", 5, {}, "no play at all " * 300, "prose.txt")), FAILED, DONE
+    )
+    assert job.state == FAILED
+    assert job.problem.endswith(".")
+    assert str(workshop._root) not in job.problem
+    assert "Traceback" not in job.problem
+    assert workshop.start(ANN, poem(1)).state == TRAINING
+
+
+def test_stopped_before_it_began(workshop):
+    job = workshop.start(ANN, poem())
+    workshop.stop(ANN)
+    until(job, FAILED, DONE)
+    if job.state == FAILED:
+        assert job.problem == "Stopped before anything was measured, so there is nothing to keep."
+
+
+def test_the_queue_has_an_end_and_says_when_there_is_room():
+    shop = Workshop(running=0, waiting=2)  # so that nothing ever begins
+    try:
+        first, second = shop.start(ANN, poem()), shop.start(BOB, poem())
+        assert [shop.position(job) for job in (first, second)] == [1, 2]
+        with pytest.raises(BusyError, match=r"Busy, try again in \d+ seconds."):
+            shop.start("c" * 32, poem())
+        shop.pause(ANN)
+        assert (first.state, shop.position(second)) == (PAUSED, 1)
+        shop.start("c" * 32, poem())
+        with pytest.raises(BusyError):
+            shop.resume(ANN)
+        shop.stop(BOB)
+        assert second.problem == "Stopped before it began."
+        shop.resume(ANN)
+        assert shop.position(first) == 2
+    finally:
+        shop.close()
+
+
+def test_when_there_is_no_room_who_was_not_seen_for_longest_is_forgotten(monkeypatch):
+    monkeypatch.setattr("modelcraft.workshop.MAX_JOBS", 2)
+    shop = Workshop(running=0, waiting=9)
+    try:
+        first, second = shop.start(ANN, poem()), shop.start(BOB, poem())
+        with pytest.raises(BusyError):  # both were seen just now
+            shop.start("c" * 32, poem())
+        first.looked_at -= 1_000
+        second.looked_at -= 2_000
+        shop.start("c" * 32, poem())
+        assert shop.look(BOB) is None
+        assert shop.look(ANN) is first
+        assert not second.folder.exists()
+    finally:
+        shop.close()
+
+
+def test_a_result_that_nobody_looks_at_is_forgotten(monkeypatch):
+    shop = Workshop(running=0)
+    try:
+        job = shop.start(ANN, poem())
+        job.looked_at -= 3 * 3_600
+        end = time.monotonic() + 5
+        while job.folder.exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert shop.look(ANN) is None
+    finally:
+        shop.close()
+
+
+def test_closing_leaves_no_process_and_no_file(workshop):
+    job = workshop.start(ANN, poem(5_000, "head"))
+    process = job.process
+    root = workshop._root
+    workshop.close()
+    assert process.poll() is not None
+    assert not root.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
+def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    job = workshop.start(ANN, poem())
+    environment = b""
+    while b"PYTHONPATH" not in environment and job.process.poll() is None:  # empty until the program has begun
+        environment = Path(f"/proc/{job.process.pid}/environ").read_bytes()
+    assert b"PYTHONPATH" in environment
+    assert b"hf_secret" not in environment
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        ({"rung": "blend"}, "The rungs that can be trained here are counting, bigram"),
+        ({"rung": "gpt-video"}, "The rungs that can be trained here"),
+        ({"rung": "../gpt"}, "The rungs that can be trained here"),
+        ({"steps": 0}, "steps must be"),
+        ({"steps": 5_001}, "steps must be"),
+        ({"steps": 1.5}, "steps must be"),
+        ({"steps": True}, "steps must be"),
+        ({"sizes": {"n_embd": 512}}, "n_embd must be"),
+        ({"sizes": {"n_embd": 100}}, "n_embd must be a multiple of 32"),
+        ({"sizes": {"n_layer": 7}}, "n_layer must be"),
+        ({"sizes": {"block_size": 4}}, "block_size must be"),
+        ({"sizes": {"dropout": 1}}, "has no size 'dropout'"),
+        ({"sizes": {"vocab_size": 10**9}}, "has no size"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(order, says):
+    with pytest.raises(ConfigError, match=says):
+        Order(**{"rung": "gpt", **order})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("short", "needs 91 or more"),
+        ("x" * (MAX_TEXT + 1), "2,000,000 are the most"),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 1_001))) * 2, "1,001 different characters"),
+    ],
+)
+def test_texts_out_of_bounds_are_refused(text, says):
+    with pytest.raises(CorpusError, match=says):
+        Order("head", text=text)
+
+
+def test_the_shortest_text_that_is_taken_is_enough():
+    Order("head", text="a" * 91).text.encode()
+    from modelcraft.data import Corpus
+    from modelcraft.tokenizer import CharTokenizer
+
+    text = "ab" * 45 + "c"
+    assert len(Order("head", text=text).text) == 91
+    Corpus("x", text).splits(CharTokenizer.of(text), 8)
+
+
+def test_every_rung_that_is_offered_can_be_made_at_both_ends_of_its_sizes():
+    from modelcraft.workshop import SIZES
+
+    for name in trainable():
+        rung = RUNGS[name]
+        for end in (0, 1):
+            sizes = {size: SIZES[size][end] for size in sizes_of(rung)}
+            Order(name, 1, sizes)
+            if rung.fit is None:
+                rung.build(rung.configure({**vars(rung.config), **sizes}), "meta")
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("my poem.txt", "my-poem.txt"),
+        ("../../etc/passwd", "etc-passwd.txt"),
+        ("..", "text.txt"),
+        ("", "text.txt"),
+        ("-rf", "rf.txt"),
+        ("мои стихи", "text.txt"),
+        ("x" * 300, "x" * 40 + ".txt"),
+    ],
+)
+def test_a_title_becomes_a_harmless_name(title, name):
+    assert file_name(title) == name
