@@ -5,6 +5,7 @@ MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on th
 """
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -38,34 +39,37 @@ from modelcraft.ui.train import TrainView
 
 WARM_UP_AFTER_S = 10.0
 CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and how old they may become
-VIEWS: dict[str, Callable[[Desk, gr.Tab], object]] = {
-    "Next character": NextCharacter,
-    "Attention": AttentionView,
-    "Surprise": SurpriseView,
-    "Counting": CountingView,
-    "Embeddings": EmbeddingsView,
-    "Train": TrainView,
-    "Ladder": Ladder,
-}
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
 def build(desk: Desk) -> gr.Blocks:
     """Compose the page and the API around the models that `desk` serves."""
     demo: gr.Blocks = gr.Blocks(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
-    views: list[Any] = []
     with demo:
+        visitor = gr.BrowserState(
+            "", storage_key="modelcraft-visitor"
+        )  # not in a tab, which is drawn when it is opened
+        kinds: dict[str, Callable[[Desk, gr.Tab], Any]] = {
+            "Next character": NextCharacter,
+            "Attention": AttentionView,
+            "Surprise": SurpriseView,
+            "Counting": CountingView,
+            "Embeddings": EmbeddingsView,
+            "Train": functools.partial(TrainView, visitor=visitor),
+            "Ladder": Ladder,
+        }
+        views: dict[str, Any] = {}
         gr.HTML(TITLE, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Chat", id="chat", elem_id="chat-tab"):
                 chat = Chat(desk)
             with gr.Tab("Race", elem_id="race-tab"):
                 Race(desk)
-            for title, view in VIEWS.items():
+            for title, kind in kinds.items():
                 with gr.Tab(title, elem_id=f"{title.lower().replace(' ', '-')}-tab") as tab:
-                    views.append(view(desk, tab))
-        choosers = [chooser for view in views for chooser in getattr(view, "choosers", [])]
-        next(view for view in views if isinstance(view, TrainView)).offer(demo, tabs, chat.model, choosers)
+                    views[title] = kind(desk, tab)
+        choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
+        views["Train"].offer(demo, tabs, chat.model, choosers)
         add_api_help()
         add_api(desk)
         demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)

@@ -37,7 +37,7 @@ class Ladder:
         self.view = gr.HTML(
             {}, html_template=_HTML, js_on_load=_JS, apply_default_css=False, elem_id="ladder", min_height=600
         )
-        tab.select(self.read, self.rung, self.view, **QUIET)
+        tab.select(self.read, self.rung, self.view, preprocess=False, **QUIET)
         self.rung.change(self.read, self.rung, self.view, preprocess=False, **QUIET)
 
     async def read(self, name: Any) -> dict[str, Any]:

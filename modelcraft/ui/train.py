@@ -60,10 +60,9 @@ VISITOR = re.compile(r"[\w-]{32}")
 class TrainView:
     """The tab: what is to be trained, the buttons that lead it, and how it goes."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
-        self.desk = desk
+    def __init__(self, desk: Desk, tab: gr.Tab, visitor: gr.BrowserState) -> None:
+        self.desk, self.visitor = desk, visitor
         self._texts: OrderedDict[str, tuple[str, str]] = OrderedDict()  # visitor → title and text, until it is used
-        self.visitor = gr.BrowserState("", storage_key="modelcraft-visitor")
         self.shown = gr.Textbox(visible=False)  # which state the page shows
         self.timer = gr.Timer(LOOK_S, active=False)
         self._build()
@@ -165,7 +164,8 @@ class TrainView:
             return [gr.update(selected="chat"), gr.update(value=job.name, **updates[0]), *map(_update, updates[1:])]
 
         self.play.click(played, self.visitor, [tabs, *choosers], preprocess=False, **QUIET)
-        page.load(listed, self.visitor, choosers, preprocess=False, **QUIET)
+        for event in (page.load, self.visitor.change):  # at first the browser may not have said yet who it is
+            event(listed, self.visitor, choosers, preprocess=False, **QUIET)
 
     def choices(self, visitor: Any, choosers: Sequence[gr.Dropdown]) -> list[dict[str, Any]]:
         """Return the choices of each chooser, with the visitor's own model at the end if there is one."""
