@@ -190,4 +190,4 @@ def test_buttons_of_a_stranger_do_nothing(view):
 
 
 def test_there_is_no_login_but_on_a_space(view):
-    assert not hasattr(view, "push")
+    assert view.push is None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
+from gradio.utils import get_space, get_upload_folder
 
 from modelcraft.checkpoint import without_folder
 from modelcraft.data import decode_text
@@ -125,11 +125,14 @@ class TrainView:
             visible=False,
             elem_id="train-pasted",
         )
-        if os.environ.get("SPACE_ID"):  # elsewhere Gradio would ask this machine for its own login
+        self.push = None
+        if signs_in():
             with gr.Row(elem_id="train-hub"):
                 gr.LoginButton(min_width=0, size="sm")
-                self.repo = gr.Textbox(label="Repository", placeholder="my-shakespeare", max_lines=1, max_length=96)
-                self.private = gr.Checkbox(False, label="private")
+                self.repo = gr.Textbox(
+                    label="Repository", placeholder="my-shakespeare", max_lines=1, max_length=96, elem_id="train-repo"
+                )
+                self.private = gr.Checkbox(False, label="private", min_width=0, elem_id="train-private")
                 self.push = gr.Button("Push to the Hub", size="sm", min_width=0, elem_id="train-push")
 
     def _wire(self, tab: gr.Tab) -> None:
@@ -145,7 +148,7 @@ class TrainView:
         self.source.input(self.choose, self.source, [self.upload_row, self.pasted], **options)
         self.upload.upload(self.take, [self.visitor, self.upload], [self.visitor, self.uploaded], **options)
         self.download.click(self.pack, self.visitor, self.file, **options).success(None, None, None, js=FETCH_JS)
-        if os.environ.get("SPACE_ID"):
+        if self.push is not None:
             self.push.click(self.push_to_hub, [self.visitor, self.repo, self.private], None, **options)
 
     def offer(self, page: gr.Blocks, tabs: gr.Tabs, chat_model: gr.Dropdown, others: Sequence[gr.Dropdown]) -> None:
@@ -305,6 +308,11 @@ class TrainView:
         except ModelCraftError as error:
             raise refusal(error) from None
         gr.Info(f"On the Hub: {address}", duration=20)
+
+
+def signs_in() -> bool:
+    """Say whether visitors can sign in: on a Space with `hf_oauth`. Elsewhere Gradio would take the machine's login."""
+    return bool(get_space() and os.environ.get("OAUTH_CLIENT_ID"))
 
 
 def known(visitor: Any) -> bool:

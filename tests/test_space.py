@@ -1,0 +1,89 @@
+"""On a Space: whoever has signed in pushes a model of their own to their own account, and the token is seen nowhere."""
+
+import base64
+import hashlib
+import json
+import time
+
+import httpx
+import itsdangerous
+from hub_server import GOOD_TOKEN, running_hub
+from test_app_start import environment, start  # noqa: F401  (fixtures)
+
+SECRET = "the-spaces-own-secret"
+VISITOR = "a" * 32
+POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
+
+
+def signed_in(token: str) -> dict[str, str]:
+    """Return the cookie that Gradio leaves with a visitor who has signed in with Hugging Face."""
+    about = {"name": "T", "preferred_username": "tester", "profile": "", "picture": ""}
+    info = {"access_token": token, "scope": "manage-repos", "userinfo": about, "expires_at": time.time() + 3600}
+    session = {"oauth_info": info}
+    key = hashlib.sha256(f"{SECRET}-v4".encode()).hexdigest()
+    signer = itsdangerous.TimestampSigner(key)
+    return {"Cookie": "session=" + signer.sign(base64.b64encode(json.dumps(session).encode())).decode()}
+
+
+class Page:
+    """The page of the app as its JavaScript sees it: buttons, and what pressing them brings."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=60)
+        self.config = self.http.get("/config").json()
+        self.ids = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
+        self.said = ""
+
+    def press(self, button: str, data: list, headers: dict[str, str] | None = None) -> dict:
+        number = next(one["id"] for one in self.config["dependencies"] if [self.ids[button], "click"] in one["targets"])
+        body = {"fn_index": number, "data": data, "session_hash": f"s{time.monotonic_ns()}"}
+        self.http.post("/gradio_api/queue/join", json=body, headers=headers).raise_for_status()
+        events = self.http.get(f"/gradio_api/queue/data?session_hash={body['session_hash']}").text
+        self.said += events
+        messages = [json.loads(line.removeprefix("data: ")) for line in events.splitlines() if line]
+        return next(message for message in messages if message["msg"] == "process_completed")
+
+
+def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
+    with running_hub() as hub:
+        app = start(
+            SYSTEM="spaces",
+            SPACE_ID="tester/space",
+            OAUTH_CLIENT_ID="id",
+            OAUTH_CLIENT_SECRET=SECRET,
+            OAUTH_SCOPES="openid profile manage-repos",
+            OPENID_PROVIDER_URL="http://127.0.0.1:9",
+            GRADIO_SERVER_NAME="127.0.0.1",
+            HF_ENDPOINT=hub.url,
+        )
+        page = Page(app.url)
+        assert any("Sign in with" in str(part["props"].get("value")) for part in page.config["components"])
+        order = ["bigram", 5, 32, 1, 8, "a text you paste", POEM]
+        assert page.press("train-go", [VISITOR, *order])["success"]
+        deadline = time.monotonic() + 90
+        while True:
+            answer = page.press("train-download", [VISITOR])
+            if answer["success"] or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        assert answer["success"], answer
+
+        stranger = page.press("train-push", [VISITOR, "my-tyger", False])
+        assert "Sign in with Hugging Face first." in stranger["output"]["error"]
+        assert not hub.repos
+
+        nothing = page.press("train-push", ["b" * 32, "my-tyger", False], signed_in(GOOD_TOKEN))
+        assert "no finished model of yours" in nothing["output"]["error"]
+        wrong = page.press("train-push", [VISITOR, "a b/../c", False], signed_in(GOOD_TOKEN))
+        assert "no name of a Hub repository" in wrong["output"]["error"]
+        refused = page.press("train-push", [VISITOR, "my-tyger", False], signed_in("hf_wrong"))
+        assert "Your model is still here" in refused["output"]["error"]
+        assert "/tmp" not in refused["output"]["error"]
+
+        assert page.press("train-push", [VISITOR, "my-tyger", True], signed_in(GOOD_TOKEN))["success"]
+        repo = hub.repos["tester/my-tyger"]
+        assert repo.private
+        assert set(repo.files()) >= {"config.json", "model.safetensors", "README.md", "loss_curve.png"}
+        output = app.end()
+        assert GOOD_TOKEN not in output + page.said
+        assert "hf_wrong" not in output + page.said
