@@ -20,7 +20,7 @@ import torch
 from starlette.middleware import Middleware
 
 from modelcraft.catalogue import Catalogue
-from modelcraft.device import threads_for_serving
+from modelcraft.device import share_one_heap, threads_for_serving
 from modelcraft.errors import ModelCraftError
 from modelcraft.ui import attention, ladder, look, next_character, plates, surprise, train
 from modelcraft.ui.api import add_api, add_api_help
@@ -110,6 +110,7 @@ def warm_up(models: Catalogue) -> None:
 
 
 if __name__ == "__main__":
+    share_one_heap()
     torch.set_num_threads(threads_for_serving())
     models = Catalogue()
     models.pull([repo.strip() for repo in os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",") if repo.strip()])

@@ -24,7 +24,9 @@ class Page:
         self.http = httpx.Client(base_url=url, timeout=60)
         config = self.http.get("/config").json()
         ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
-        clicks = {one["targets"][0][0]: one["id"] for one in config["dependencies"] if one["targets"][0][1] == "click"}
+        clicks = {
+            target: one["id"] for one in config["dependencies"] for target, event in one["targets"] if event == "click"
+        }
         self.buttons = {name: clicks[number] for name, number in ids.items() if name and number in clicks}
 
     def press(self, button: str, *data: Any) -> list[Any]:
