@@ -325,6 +325,8 @@ class Workshop:
         for job in list(self._jobs.values()):
             if job.process is not None and job.process.poll() is not None:
                 self._ended(job)
+            elif job.process is not None and job.seconds > 2 * self.max_seconds + 60:  # whatever holds it up
+                job.process.kill()
             elif job.state == TRAINING and not job.wanted and job.seconds > self.max_seconds:
                 self._ask(job, DONE)
             elif job.process is None and job.looked_at < time.monotonic() - KEPT_S:
@@ -343,7 +345,7 @@ class Workshop:
         environment = {name: value for name, value in os.environ.items() if not secret.search(name.upper())}
         house = Path(__file__).resolve().parent.parent
         path = os.pathsep.join(filter(None, (str(house), environment.get("PYTHONPATH", ""))))
-        environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "CUDA_MODULE_LOADING": "LAZY"}
+        environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads}
         with (job.folder / "log.txt").open("ab") as log:
             job.process = subprocess.Popen(
                 [sys.executable, "-m", "modelcraft.train", *arguments(job)],

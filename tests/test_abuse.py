@@ -26,6 +26,7 @@ FORBIDDEN = re.compile(
     rb"Traceback|File \"/|/site-packages|root:x:|<script>alert|<img src=x|onerror=|" + str(Path.home()).encode() + rb"/"
 )
 HANGING_S = 60
+pytestmark = pytest.mark.timeout(900)  # thousands of requests take their time
 
 
 @pytest.fixture(scope="module")

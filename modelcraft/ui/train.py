@@ -1,6 +1,7 @@
 """Train: a rung, a text of one's own, and a model that grows while one looks; then it is played, kept, or pushed."""
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -174,8 +175,11 @@ class TrainView:
         """Return the choices of each chooser, with the visitor's own model at the end if there is one."""
         job = self.desk.workshop.look(visitor) if known(visitor) else None
         there_are = choices(self.desk.catalogue)
-        if job is not None and job.state == DONE:
-            loss = job.entry.info.validation_loss
+        entry = None
+        with contextlib.suppress(ModelCraftError):  # it was forgotten at this very moment
+            entry = job.entry if job is not None and job.state == DONE else None
+        if job is not None and entry is not None:
+            loss = entry.info.validation_loss
             named = f"yours: {job.order.rung}" + (f" · loss {loss:.3f}" if loss is not None else "")
             there_are.append((named, job.name))
         nobody = [[choice for choice in chooser.choices if not choice[1]] for chooser in choosers]
@@ -188,13 +192,19 @@ class TrainView:
 
     async def look(self, visitor: Any, shown: Any = None) -> Any:
         """Return the page of the visitor's training, or nothing if it is what the page shows already."""
+        return await asyncio.to_thread(self._look, visitor, shown)
+
+    def _look(self, visitor: Any, shown: Any) -> Any:
         job = self.desk.workshop.look(visitor) if known(visitor) else None
         place = self.desk.workshop.position(job) if job else 0
-        records = await asyncio.to_thread(lambda: job.records) if job else []
+        records = job.records if job else []
         state = f"{job.name}{job.state}{job.wanted}{place}/{len(records)}" if job else "none"
         if state == shown:
             return gr.skip()
-        page = await asyncio.to_thread(sheet, job, records, place) if job else {"said": IDLE}
+        try:
+            page = sheet(job, records, place) if job else {"said": IDLE}
+        except ModelCraftError as error:  # it was forgotten at this very moment
+            raise refusal(error) from error
         return page, state, gr.Timer(active=job is not None and job.state in (WAITING, TRAINING, FINISHING)), *may(job)
 
     async def start(
