@@ -1,6 +1,6 @@
 """Pictures of the page as visitors see it: each tab at 1440 and 390 pixels, by day and by night.
 
-    python -m benchmarks.screenshots --out docs
+    python -m benchmarks.screenshots --out /tmp/screenshots
 
 Starts the app on a free port and drives it with Chromium (needs Playwright and /usr/bin/chromium, or --chromium).
 """
