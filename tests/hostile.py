@@ -90,7 +90,7 @@ class Hostile:
                 data = self.random.choice((None, "A", 5, {}, data * 3))
             fields = {"data": data}
             if self.random.random() < 0.2:
-                fields["session_hash"] = self.random.choice(("s", "a" * 200, 5, None, "../x", "<b>", ["s"]))
+                fields["session_hash"] = self.random.choice((self.session(), "a" * 200, 5, None, "../x", "<b>", ["s"]))
         raw = json.dumps(fields).encode()
         if self.random.random() < 0.05:
             place = self.random.randrange(len(raw))
