@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +20,27 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PART}")
     try:
         aside.touch(exist_ok=False)
+        mode = stat.S_IMODE(aside.stat().st_mode)  # as the umask has it; safetensors makes it 0600, whatever that says
         yield aside
-        with aside.open("rb") as written:
+        aside.chmod(mode)
+        with aside.open("r+b") as written:  # Windows flushes only what may be written to
             os.fsync(written.fileno())
         aside.replace(path)
+        _sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the renames in `folder` to the disk, on systems where a folder can be opened."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows
+        return
+    with contextlib.suppress(OSError):  # not every file system can; the file itself is safe
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def sweep(folder: Path) -> None:

@@ -1,9 +1,13 @@
+import errno
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from modelcraft.files import replacing, write_text
 
@@ -99,3 +103,52 @@ def test_a_killed_writer_leaves_the_old_file(path):
     assert path.read_text() == "old"
     write_text(path, "new")
     assert path.read_text() == "new"
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Windows in what counts here: only a handle that may write can be flushed, and a folder cannot be opened."""
+    fsync, flushed = os.fsync, []
+
+    def strict(handle):
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flushed.append(handle)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", strict)
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    return flushed
+
+
+@pytest.mark.cases
+def test_files_are_written_where_only_a_writing_handle_can_be_flushed(path, windows):
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert len(windows) == 1  # and flushed it was
+
+
+@pytest.mark.cases
+def test_a_folder_that_cannot_be_flushed_costs_nothing(path, monkeypatch):
+    fsync = os.fsync
+
+    def refuses_folders(handle):
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_DIRECTORY:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuses_folders)
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_weights_have_the_mode_that_the_umask_gives(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "model.safetensors") as aside:
+            save_file({"weight": torch.zeros(3)}, aside)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask
