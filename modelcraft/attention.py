@@ -28,6 +28,7 @@ last character tells most about the next, and it now has one voice among eight. 
 that one all the weight.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,7 +213,7 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, config: MultiHeadConfig) -> None:
         super().__init__()
         head_size = config.n_embd // config.n_head
-        self.heads = nn.ModuleList([Head(config, head_size) for _ in range(config.n_head)])
+        self.heads: Sequence[Head] = nn.ModuleList([Head(config, head_size) for _ in range(config.n_head)])  # type: ignore[assignment]
         self.proj = nn.Linear(config.n_embd, config.n_embd)
         self.dropout = nn.Dropout(config.dropout)
 

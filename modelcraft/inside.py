@@ -1,22 +1,28 @@
 """What happens inside a forward pass, for those who want to watch: every head's scores, and the logits they led to.
 
-Nothing in a model knows that it is watched: hooks note what each attention layer is given, and its scores are computed
-from that a second time. A test holds the weights against what the layer gave out.
+Nothing is attached to the model, which others are using at the same time: its way through the layers is written here
+once more, and at each attention layer the scores are computed from what it is given. Tests hold the weights against
+what the layers give out, and what several threads see against what each sees alone.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from modelcraft import gpt, seq2seq
-from modelcraft.attention import AveragingLanguageModel, Head
+from modelcraft.attention import (
+    AttentionLanguageModel,
+    AveragingLanguageModel,
+    Head,
+    HeadLanguageModel,
+    MultiHeadLanguageModel,
+)
 from modelcraft.blend import BlendLanguageModel
+from modelcraft.gpt import GPTLanguageModel, norm
 from modelcraft.model import LanguageModel, evaluating
-from modelcraft.seq2seq import EncoderDecoder
+from modelcraft.seq2seq import Attention, EncoderDecoder
+from modelcraft.transformer import Block, ResidualLanguageModel
 
 KINDS = ("self", "encoder", "decoder", "cross")
 
@@ -67,7 +73,6 @@ def look_inside(model: LanguageModel, ids: Sequence[int], source: Sequence[int] 
     """
     idx = torch.tensor([list(ids)[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(idx)
-    heads: list[HeadView] = []
     arguments: dict[str, Tensor] = {}
     heard = None
     if isinstance(model, EncoderDecoder):
@@ -76,80 +81,94 @@ def look_inside(model: LanguageModel, ids: Sequence[int], source: Sequence[int] 
             model.check_context(said)
         arguments["source"] = said
         heard = torch.cat((said.new_full((1, 1), model.config.newline), said), dim=1)[0].cpu()
-    with evaluating(model), _watching(model, heads):
+    with evaluating(model):
         logits, _ = model(idx, **arguments)  # (1, T, V)
-    if isinstance(model, AveragingLanguageModel):  # no head, but weights all the same: equal scores
-        T = idx.shape[1]  # noqa: N806
-        heads.append(HeadView("self", 0, 0, torch.zeros((T, T)), 1.0, torch.ones((T, T), dtype=torch.bool).tril()))
+        heads = list(_heads(model, idx, **arguments))
     heads.sort(key=lambda head: KINDS.index(head.kind))  # stable: within a kind in the order of the layers
     return Inside(idx[0].cpu(), logits[0].float().cpu(), heads, heard)
 
 
-@contextlib.contextmanager
-def _watching(model: LanguageModel, heads: list[HeadView]) -> Iterator[None]:
-    """Note in `heads` what every attention layer does while this lasts."""
+def _heads(model: LanguageModel, idx: Tensor, source: Tensor | None = None) -> Iterator[HeadView]:
+    """Go through `model` as its `forward` does, and yield what each attention layer makes of what it is given."""
     if isinstance(model, BlendLanguageModel):
-        with _watching(model.network, heads):
-            yield
-        return
-    with contextlib.ExitStack() as hooks:
-        for layer, (kind, module, describe) in _attending(model):
-            hook = module.register_forward_hook(_noting(heads, kind, layer, describe), with_kwargs=True)
-            hooks.callback(hook.remove)
-        yield
+        yield from _heads(model.network, idx)
+    elif isinstance(model, EncoderDecoder):
+        assert source is not None
+        yield from _encoder_decoder_heads(model, idx, source)
+    elif isinstance(model, GPTLanguageModel):
+        yield from _gpt_heads(model, idx)
+    elif isinstance(model, AveragingLanguageModel):  # no head, but weights all the same: equal scores
+        yield HeadView("self", 0, 0, torch.zeros((idx.shape[1],) * 2), 1.0, _past(idx.shape[1]))
+    elif isinstance(model, AttentionLanguageModel):
+        yield from _video_heads(model, idx)
 
 
-Description = Callable[..., tuple[Tensor, Tensor, Tensor]]  # q, k (nh, ·, hs), visible (T, S)
-
-
-def _attending(model: LanguageModel) -> list[tuple[int, tuple[str, nn.Module, Description]]]:
-    """Find the attention layers: (layer, (kind, module, how its queries, keys and mask come about))."""
-    found: list[tuple[int, tuple[str, nn.Module, Description]]] = []
-    if isinstance(model, EncoderDecoder):
-        for layer, block in enumerate(model.encoder_blocks):
-            found.append((layer, ("encoder", block.sa, _of_attention)))  # type: ignore[arg-type]
+def _video_heads(model: AttentionLanguageModel, idx: Tensor) -> Iterator[HeadView]:
+    """The rungs from `head` to `block`."""
+    x = model.token_embedding_table(idx) + model.position_embedding_table.weight[: idx.shape[1]]  # (1, T, C)
+    if isinstance(model, HeadLanguageModel):
+        yield from _seen("self", 0, [_of_head(model.sa_head, x)])
+    elif isinstance(model, MultiHeadLanguageModel):
+        yield from _seen("self", 0, [_of_head(head, x) for head in model.sa_heads.heads])
+    elif isinstance(model, ResidualLanguageModel):
         for layer, block in enumerate(model.blocks):
-            found.append((layer, ("decoder", block.sa, _of_attention)))  # type: ignore[arg-type]
-            found.append((layer, ("cross", block.ca, _of_attention)))  # type: ignore[arg-type]
-        return found
-    layer, before = -1, ""
-    for name, module in model.named_modules():
-        if isinstance(module, gpt.SelfAttention):
-            layer += 1
-            found.append((layer, ("self", module, _of_gpt)))
-        elif isinstance(module, Head):
-            owner = name.rpartition(".heads.")[0] or name  # the heads of one MultiHeadAttention are one layer
-            layer, before = layer + (owner != before), owner
-            found.append((layer, ("self", module, _of_head)))
-    return found
+            given = block.ln1(x) if isinstance(block, Block) else x
+            yield from _seen("self", layer, [_of_head(head, given) for head in block.sa.heads])
+            x = block(x)
 
 
-def _noting(heads: list[HeadView], kind: str, layer: int, describe: Description) -> Callable[..., None]:
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-        q, k, visible = describe(module, *args, **kwargs)  # (nh, T, hs), (nh, S, hs), (T, S)
-        scores = (q.float() @ k.float().transpose(-2, -1)).cpu()  # (nh, T, S)
-        known = sum(head.kind == kind and head.layer == layer for head in heads)
-        for number, one in enumerate(scores):
-            heads.append(HeadView(kind, layer, known + number, one, k.shape[-1] ** -0.5, visible.cpu()))
-
-    return note
-
-
-def _of_head(module: Head, x: Tensor, cache: object = None) -> tuple[Tensor, Tensor, Tensor]:
-    T = x.shape[1]  # noqa: N806
-    return module.query(x), module.key(x), module.tril[:T, :T] > 0
+def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:
+    T = idx.shape[1]  # noqa: N806
+    visible = _past(T, idx.device)  # a text as long as the context at most: the band is all of the past
+    cos, sin = model.angles(torch.arange(T, device=idx.device))
+    x = model.embed(idx)  # (1, T, C)
+    for layer, block in enumerate(model.blocks):
+        q, k, _ = block.sa.project(norm(x), cos, sin)  # (1, nh, T, hs), (1, n_kv, T, hs)
+        k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)  # (1, nh, T, hs)
+        yield from _seen("self", layer, [(q[0, head], k[0, head], visible) for head in range(q.shape[1])])
+        x = block(x, cos, sin, visible)
 
 
-def _of_gpt(
-    module: gpt.SelfAttention, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    q, k, _ = module.project(x, cos, sin)  # (1, nh, T, hs), (1, n_kv, T, hs)
-    return q[0], k[0].repeat_interleave(q.shape[1] // k.shape[1], 0), mask
+def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -> Iterator[HeadView]:
+    heard = model.encode(source)
+    S, T = heard.visible.shape[-1], idx.shape[1]  # noqa: N806
+    all_of_it = torch.ones((S, S), dtype=torch.bool, device=idx.device)
+    read = torch.cat((source.new_full((1, 1), model.config.newline), source), dim=1)  # (1, S)
+    x = model.token_embedding_table(read) + model.source_position_embedding_table.weight[:S]  # (1, S, C)
+    for layer, block in enumerate(model.encoder_blocks):
+        given = block.ln1(x)
+        yield from _of_attention("encoder", layer, block.sa, given, block.sa.offer(given)[0], all_of_it)
+        x = block(x, heard.visible)
+    visible = _past(T, idx.device)
+    x = model.token_embedding_table(idx) + model.position_embedding_table.weight[:T]  # (1, T, C)
+    for layer, (decoder, (k, v)) in enumerate(zip(model.blocks, heard.offered, strict=True)):
+        own = decoder.ln1(x)
+        own_k, own_v = decoder.sa.offer(own)
+        yield from _of_attention("decoder", layer, decoder.sa, own, own_k, visible)
+        asking = decoder.ln_ca(x + decoder.sa(own, own_k, own_v, visible))
+        yield from _of_attention("cross", layer, decoder.ca, asking, k, all_of_it[:1].expand(T, S))
+        x = decoder(x, k, v, heard.visible)
+
+
+def _past(T: int, device: torch.device | None = None) -> Tensor:  # noqa: N803
+    return torch.ones((T, T), dtype=torch.bool, device=device).tril()
+
+
+Asked = tuple[Tensor, Tensor, Tensor]  # q (T, hs), k (S, hs), visible (T, S)
+
+
+def _of_head(head: Head, x: Tensor) -> Asked:
+    return head.query(x)[0], head.key(x)[0], _past(x.shape[1], x.device)
 
 
 def _of_attention(
-    module: seq2seq.Attention, x: Tensor, k: Tensor, v: Tensor, visible: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    q = module.split(module.query(x))  # (1, nh, T, hs)
-    seen = visible.view(visible.shape[-2:]) if visible.ndim > 2 else visible
-    return q[0], k[0], seen.expand(x.shape[1], k.shape[2])
+    kind: str, layer: int, attention: Attention, x: Tensor, k: Tensor, visible: Tensor
+) -> Iterator[HeadView]:
+    q = attention.split(attention.query(x))[0]  # (nh, T, hs)
+    return _seen(kind, layer, [(one, k[0, head], visible) for head, one in enumerate(q)])
+
+
+def _seen(kind: str, layer: int, heads: Sequence[Asked]) -> Iterator[HeadView]:
+    for number, (q, k, visible) in enumerate(heads):
+        scores = (q.float() @ k.float().T).cpu()  # (T, hs) @ (hs, S) -> (T, S)
+        yield HeadView(kind, layer, number, scores, k.shape[-1] ** -0.5, visible.cpu())

@@ -30,7 +30,7 @@ Before you run it: a mask kept every rung from peeking at what it has to predict
 is to be predicted is the reply, and none of it is in the speech.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -204,10 +204,10 @@ class EncoderDecoder(LanguageModel):
         self._dialogues: dict[int, Dialogue] = {}
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)  # the same for both texts
         self.source_position_embedding_table = nn.Embedding(1 + config.block_size, config.n_embd)
-        self.encoder_blocks = nn.ModuleList([EncoderBlock(config) for _ in range(config.n_layer)])
+        self.encoder_blocks: Sequence[EncoderBlock] = nn.ModuleList(EncoderBlock(config) for _ in range(config.n_layer))  # type: ignore[assignment]
         self.ln_source = nn.LayerNorm(config.n_embd)
         self.position_embedding_table = nn.Embedding(config.block_size, config.n_embd)
-        self.blocks = nn.ModuleList([DecoderBlock(config) for _ in range(config.n_layer)])
+        self.blocks: Sequence[DecoderBlock] = nn.ModuleList(DecoderBlock(config) for _ in range(config.n_layer))  # type: ignore[assignment]
         self.ln_f = nn.LayerNorm(config.n_embd)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size)
         nn.init.normal_(self.lm_head.weight, std=0.02)  # even first guesses, as in the bigram model
@@ -243,7 +243,7 @@ class EncoderDecoder(LanguageModel):
         for block in self.encoder_blocks:
             x = block(x, visible)
         x = self.ln_source(x)
-        return Heard([block.ca.offer(x) for block in self.blocks], visible)  # type: ignore[operator, union-attr]
+        return Heard([block.ca.offer(x) for block in self.blocks], visible)
 
     def decode(self, idx: Tensor, heard: Heard, known: KeysAndValues | None = None, start: int = 0) -> Tensor:
         """Score the next characters of replies, (B, T) -> (B, T, V).

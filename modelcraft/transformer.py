@@ -33,6 +33,7 @@ reaches those below. With `+` what comes in comes out again, and a little is add
 0.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -108,11 +109,11 @@ class ResidualLanguageModel(AttentionLanguageModel):
     """Score the next character after several rounds of gathering and thinking."""
 
     config: BlockConfig
-    block: type[nn.Module] = ResidualBlock
+    block: type[ResidualBlock] = ResidualBlock
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__(config)
-        self.blocks = nn.ModuleList([self.block(config) for _ in range(config.n_layer)])
+        self.blocks: Sequence[ResidualBlock] = nn.ModuleList([self.block(config) for _ in range(config.n_layer)])  # type: ignore[assignment]
 
     def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
         """Go through the blocks, (B, T, C) -> (B, T, C)."""

@@ -1,5 +1,7 @@
 """What is seen inside a forward pass is what happens there."""
 
+import threading
+
 import pytest
 import torch
 from helpers import spread
@@ -92,11 +94,38 @@ def test_cross_attention_looks_at_the_speech():
     assert look_inside(model, IDS).source.tolist() == [model.config.newline]
 
 
-def test_a_model_without_heads_shows_its_logits_and_no_hook_is_left():
+def test_a_model_without_heads_shows_its_logits():
     assert look_inside(small("bigram"), IDS).heads == []
-    model = small("block")
-    look_inside(model, IDS)
-    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("rung", HEADS)
+def test_each_of_many_visitors_sees_their_own_text_only(rung):
+    model = small(rung)
+    texts = [[1, 2, 3, 4, 5, 6, 7], [7, 3, 7], [2, 2, 8, 1, 5, 5, 1, 6, 4]]
+    alone = [look_inside(model, ids, ids[::-1]) for ids in texts]
+    faults, together = [], threading.Barrier(len(texts) + 1)
+
+    def visit(number):
+        together.wait()
+        for _ in range(30):
+            seen, own = look_inside(model, texts[number], texts[number][::-1]), alone[number]
+            same = len(seen.heads) == len(own.heads) and seen.logits.equal(own.logits)
+            if not (same and all(a.scores.equal(b.scores) for a, b in zip(seen.heads, own.heads, strict=True))):
+                faults.append(number)
+
+    def write():  # whoever only writes with the model is not seen either
+        together.wait()
+        for _ in range(30):
+            model(torch.tensor([[8, 8, 8, 8]]))
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(len(texts))]
+    threads.append(threading.Thread(target=write))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
 
 
 def test_only_the_context_is_read_and_strangers_are_refused():
