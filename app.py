@@ -31,7 +31,7 @@ from modelcraft.ui.embeddings import EmbeddingsView
 from modelcraft.ui.gate import MAX_BODY, Gate
 from modelcraft.ui.ladder import Ladder
 from modelcraft.ui.next_character import NextCharacter
-from modelcraft.ui.parts import QUIET
+from modelcraft.ui.parts import QUIET, remembered
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
 from modelcraft.ui.surprise import SurpriseView
@@ -46,9 +46,7 @@ def build(desk: Desk) -> gr.Blocks:
     """Compose the page and the API around the models that `desk` serves."""
     demo: gr.Blocks = gr.Blocks(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
     with demo:
-        visitor = gr.BrowserState(
-            "", storage_key="modelcraft-visitor"
-        )  # not in a tab, which is drawn when it is opened
+        visitor, recalled = remembered(demo, "modelcraft-visitor")  # not in a tab, which is drawn when it is opened
         kinds: dict[str, Callable[[Desk, gr.Tab], Any]] = {
             "Next character": NextCharacter,
             "Attention": AttentionView,
@@ -69,7 +67,7 @@ def build(desk: Desk) -> gr.Blocks:
                 with gr.Tab(title, elem_id=f"{title.lower().replace(' ', '-')}-tab") as tab:
                     views[title] = kind(desk, tab)
         choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
-        views["Train"].offer(demo, tabs, chat.model, choosers)
+        views["Train"].offer(recalled, tabs, chat.model, choosers)
         add_api_help()
         add_api(desk)
         demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)

@@ -21,7 +21,7 @@ ANN, BOB = "a" * 32, "b" * 32
 def view():
     desk = Desk(BigramFirst(device="cpu"))
     with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
-        made = TrainView(desk, tab, gr.BrowserState(""))
+        made = TrainView(desk, tab, gr.Textbox(visible=False))
     yield made
     desk.workshop.close()
 

@@ -1,14 +1,30 @@
 """What the views have in common: the question they end with, the chooser of a rung, and how they are wired."""
 
+import json
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from modelcraft.catalogue import Catalogue
 from modelcraft.ui.figures import choices
 
 MAX_SEEN = 256  # characters of a text that a view looks into: what a screen holds, and one context of the gpt
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+# A browser may forbid a page to keep anything (a Space in another site's frame, say): then even to ask raises.
+_RECALL_JS = "() => { try { return localStorage.getItem(KEY) ?? ''; } catch { return ''; } }"
+_KEEP_JS = "value => { try { localStorage.setItem(KEY, value); } catch {} }"
+
+
+def remembered(page: gr.Blocks, key: str) -> tuple[gr.Textbox, Dependency]:
+    """Make a text that the visitor's browser keeps under `key`, if it may; else it lasts as long as the page.
+
+    Also returns the event in which it was read, for what has to wait for that. (`gr.BrowserState` would leave the page
+    at "Loading…" for ever where nothing may be kept.)
+    """
+    text = gr.Textbox(visible=False)
+    text.change(None, text, None, js=_KEEP_JS.replace("KEY", json.dumps(key)), **QUIET)
+    return text, page.load(None, None, text, js=_RECALL_JS.replace("KEY", json.dumps(key)), **QUIET)
 
 
 def question(text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 from gradio.utils import get_space, get_upload_folder
 
 from modelcraft.checkpoint import without_folder
@@ -61,7 +62,7 @@ VISITOR = re.compile(r"[\w-]{32}")
 class TrainView:
     """The tab: what is to be trained, the buttons that lead it, and how it goes."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab, visitor: gr.BrowserState) -> None:
+    def __init__(self, desk: Desk, tab: gr.Tab, visitor: gr.Textbox) -> None:
         self.desk, self.visitor = desk, visitor
         self._texts: OrderedDict[str, tuple[str, str]] = OrderedDict()  # visitor → title and text, until it is used
         self.shown = gr.Textbox(visible=False)  # which state the page shows
@@ -152,8 +153,13 @@ class TrainView:
         if self.push is not None:
             self.push.click(self.push_to_hub, [self.visitor, self.repo, self.private], None, **options)
 
-    def offer(self, page: gr.Blocks, tabs: gr.Tabs, chat_model: gr.Dropdown, others: Sequence[gr.Dropdown]) -> None:
-        """Let `Play it` open the chat, one of `tabs`, with the model; and keep it in all choosers of the page."""
+    def offer(
+        self, recalled: Dependency, tabs: gr.Tabs, chat_model: gr.Dropdown, others: Sequence[gr.Dropdown]
+    ) -> None:
+        """Let `Play it` open the chat, one of `tabs`, with the model; and keep it in all choosers of the page.
+
+        `recalled` is the event in which the browser said who the visitor is.
+        """
         choosers = [chat_model, *others]
 
         async def listed(visitor: Any) -> list[Any]:
@@ -168,8 +174,7 @@ class TrainView:
             return [gr.update(selected="chat"), gr.update(value=job.name, **updates[0]), *map(_update, updates[1:])]
 
         self.play.click(played, self.visitor, [tabs, *choosers], preprocess=False, **QUIET)
-        for event in (page.load, self.visitor.change):  # at first the browser may not have said yet who it is
-            event(listed, self.visitor, choosers, preprocess=False, **QUIET)
+        recalled.then(listed, self.visitor, choosers, preprocess=False, **QUIET)
 
     def choices(self, visitor: Any, choosers: Sequence[gr.Dropdown]) -> list[dict[str, Any]]:
         """Return the choices of each chooser, with the visitor's own model at the end if there is one."""
