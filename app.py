@@ -28,12 +28,13 @@ from modelcraft.ui.attention import AttentionView
 from modelcraft.ui.chat import Chat
 from modelcraft.ui.counting import CountingView
 from modelcraft.ui.embeddings import EmbeddingsView
-from modelcraft.ui.gate import MAX_BODY, Gate
+from modelcraft.ui.gate import MAX_BODY, Function, Gate
 from modelcraft.ui.ladder import Ladder
 from modelcraft.ui.next_character import NextCharacter
 from modelcraft.ui.parts import QUIET, remembered
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
+from modelcraft.ui.server import MAX_SESSIONS, App
 from modelcraft.ui.surprise import SurpriseView
 from modelcraft.ui.train import TrainView
 
@@ -80,7 +81,10 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     gate = Middleware(
         Gate,
         endpoints=lambda: demo.get_api_info()["named_endpoints"],
-        functions=lambda: {number: len(fn.inputs) for number, fn in demo.fns.items()},
+        functions=lambda: {
+            number: Function(len(fn.inputs), fn.api_visibility == "public") for number, fn in demo.fns.items()
+        },
+        uploaded=lambda: demo.upload_file_set,
     )
     demo.launch(
         theme=look.theme(),
@@ -92,8 +96,8 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
         ssr_mode=False,
         max_threads=256,
         max_file_size=MAX_BODY,
-        state_session_capacity=64,  # nothing of ours is kept there, and each costs a megabyte: a copy of the page
-        app_kwargs={"middleware": [gate]},
+        state_session_capacity=MAX_SESSIONS,
+        _app=App(middleware=[gate]),
         **options,
     )
 

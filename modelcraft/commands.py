@@ -439,11 +439,14 @@ def hub_push(
     revision: Annotated[
         str | None, typer.Option(help="The branch; made if it is missing.", show_default="main")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Push over a repository that holds something else than a model of ours.")
+    ] = False,
 ) -> None:
     """Upload a model folder in one commit, and print its address."""
     from modelcraft import hub
 
-    typer.echo(hub.push(folder, repo_id, private, revision))
+    typer.echo(hub.push(folder, repo_id, private, revision, over="anything" if replace else "model"))
 
 
 @hub_app.command("pull")

@@ -5,12 +5,16 @@ in the end is a HubError: one sentence, and never a token in it.
 """
 
 import contextlib
+import json
 import logging
 import shlex
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import (
@@ -50,6 +54,8 @@ from modelcraft.checkpoint import (
 from modelcraft.errors import CheckpointError, HubError, ModelCraftError
 from modelcraft.ladder import rung_named
 
+Over = Literal["nothing", "model", "anything"]
+REPLACE = "say that it is to be replaced (--replace; on the page the box beside the name)"
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 HEADER_BYTES = 1 << 20  # what the header of a weights file may take beside the numbers
 
@@ -61,12 +67,14 @@ def push(
     revision: str | None = None,
     token: str | None = None,
     later: str | None = None,
+    over: Over = "model",
 ) -> str:
     """Upload a model folder in one commit, and return the address where it is now.
 
-    The repository and the branch `revision` are made if they are missing. The card is written anew, for it
-    says how to load the model from there; nothing in `folder` is changed. Raises CheckpointError if `folder`
-    holds no sound model, and HubError, which names the command that pushes later, or says `later` in its place.
+    The repository and the branch `revision` are made if they are missing. `over` says what may be there already:
+    "nothing", a "model" of ModelCraft, or "anything". The card is written anew, for it says how to load the model from
+    there; nothing in `folder` is changed. Raises CheckpointError if `folder` holds no sound model, and HubError, which
+    names the command that pushes later, or says `later` in its place.
     """
     folder = Path(folder)
     check_repo_id(repo_id)
@@ -82,10 +90,18 @@ def push(
         raise HubError(lacking + later)
     with _in_one_sentence(repo_id, revision, later):
         api = HfApi(token=token or get_token())
-        api.create_repo(repo_id, private=private or None, exist_ok=True)
+        try:
+            api.create_repo(repo_id, private=private or None, exist_ok=over != "nothing")
+        except HfHubHTTPError as error:
+            if over == "nothing" and error.response.status_code == HTTPStatus.CONFLICT:
+                raise HubError(f"{repo_id} exists already; {REPLACE}, or take another name.{later}") from error
+            raise
+        there = api.model_info(repo_id)
         # A repository that exists stays as visible as it is: what is to be private must not become public.
-        if private and not api.model_info(repo_id).private:
+        if private and not there.private:
             raise HubError(f"{repo_id} is public already; make it private in its settings, or take another.{later}")
+        if over == "model" and not _is_ours(api, repo_id, {file.rfilename for file in there.siblings or ()}):
+            raise HubError(f"{repo_id} holds something that is no model of ModelCraft; {REPLACE}.{later}")
         if revision:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         files: list[tuple[str, Path | bytes]] = [
@@ -101,6 +117,21 @@ def push(
             revision=revision,
         )
     return f"{api.endpoint}/{repo_id}/tree/{revision or commit.oid}"
+
+
+def _is_ours(api: HfApi, repo_id: str, files: Set[str]) -> bool:
+    """Say whether a repository is empty or holds a model of ModelCraft, of any version."""
+    if not files - {".gitattributes"}:
+        return True
+    if CONFIG_FILE not in files:
+        return False
+    with tempfile.TemporaryDirectory() as folder:  # not in the cache: it may be a visitor's private one
+        path = Path(hf_hub_download(repo_id, CONFIG_FILE, token=api.token, local_dir=folder))
+        try:
+            described = json.loads(path.read_bytes()[:MAX_CONFIG_BYTES])
+        except ValueError:
+            return False
+    return isinstance(described, dict) and str(described.get("format")).startswith("modelcraft-")
 
 
 def pull(repo_id: str, revision: str | None = None, token: str | None = None) -> Path:

@@ -271,6 +271,16 @@ def test_push_failures(server: HubServer, client: Client, tmp_path: Path) -> Non
         check_failure(outcome, sentence, f"python -m modelcraft.hub push '{folder}' ana/{name}`.", "weights are safe")
     assert contents(folder) == before
 
+    # What somebody else keeps there is not overwritten unasked.
+    for name, files in (("diary", {"README.md": b"Dear diary"}), ("other", {"config.json": b'{"model_type": "gpt2"}'})):
+        server.repos[f"ana/{name}"] = theirs = Repo()
+        theirs.commit({path: File(data) for path, data in files.items()})
+        refused, replaced = client.hub(
+            ["push", str(folder), f"ana/{name}"], ["push", str(folder), f"ana/{name}", "--replace"]
+        )
+        check_failure(refused, "no model of ModelCraft", "--replace")
+        assert len(theirs.commits) == 2 and replaced["code"] == 0
+
     # The client tries six times; what passes before that is none of the user's business.
     server.failures = [Failure("PUT /lfs/", BREAK_OFF, times=6 + 2)]
     server.lfs_suffixes = (".safetensors",)

@@ -4,11 +4,15 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from gradio.utils import get_upload_folder
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
 
 MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
 MAX_READ = 16 * MAX_BODY
@@ -16,6 +20,7 @@ ENVELOPE = 4096  # bytes that go around an uploaded file
 UPLOADS_S = 600  # so long what was uploaded may lie on the disk
 MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
 PREFIX = "/gradio_api"
+FILE = f"{PREFIX}/file="
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 
@@ -28,17 +33,28 @@ class RefusedError(Exception):
         self.status = status
 
 
+class Function(NamedTuple):
+    """A function behind the page: how many inputs it takes, and whether it is one of the API's."""
+
+    inputs: int
+    public: bool
+
+
 class Gate:
     """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
-    `functions` maps a function's number to how many inputs it takes.
+    `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded.
     """
 
     def __init__(
-        self, app: ASGIApp, endpoints: Callable[[], dict[str, Any]], functions: Callable[[], dict[int, int]]
+        self,
+        app: ASGIApp,
+        endpoints: Callable[[], dict[str, Any]],
+        functions: Callable[[], Mapping[int, Function]],
+        uploaded: Callable[[], Collection[str]],
     ) -> None:
-        self.app, self.endpoints, self.functions = app, endpoints, functions
+        self.app, self.endpoints, self.functions, self.uploaded = app, endpoints, functions, uploaded
         self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,8 +70,10 @@ class Gate:
             await send(message)
 
         try:
+            if FILE in scope["path"]:
+                _check_address(scope["path"].partition(FILE)[2])
             if scope["method"] == "POST":
-                receive = await self._checked(scope["path"].rstrip("/"), receive)
+                receive = await self._checked(scope["path"].rstrip("/"), receive, bool(scope.get(FOREIGN)))
             await self.app(scope, receive, watched)
         except RefusedError as error:
             await JSONResponse({"error": str(error)}, error.status)(scope, receive, send)
@@ -68,21 +86,33 @@ class Gate:
             sentence = "This request could not be understood." if asked else "Something broke here; try again."
             await JSONResponse({"error": sentence}, 400 if asked else 503)(scope, receive, send)
 
-    async def _checked(self, path: str, receive: Receive) -> Receive:
+    async def _checked(self, path: str, receive: Receive, foreign: bool) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out; raises RefusedError."""
         path = path.partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
         if path == "/upload":
             return _replay(self._counted(await _read(receive, MAX_BODY + ENVELOPE)), receive)
-        if path.startswith(("/run/", "/api/")):
-            raise RefusedError(404, "Use /gradio_api/call/NAME; this address is closed.")
         body = await _read(receive)
+        fields = _parsed(body)
+        self._check_files(fields)
         if path.startswith("/call/v2/"):
-            body = self._named(path.removeprefix("/call/v2/"), _parsed(body))
+            body = self._named(path.removeprefix("/call/v2/"), fields)
         elif path.startswith("/call/"):
-            body = self._positional(path.removeprefix("/call/"), _parsed(body))
+            body = self._positional(path.removeprefix("/call/"), fields)
         elif path == "/queue/join":
-            self._join(_parsed(body))
+            self._join(fields, foreign)
         return _replay(body, receive)
+
+    def _check_files(self, value: Any) -> None:
+        """Refuse whatever Gradio could take for a file and fetch, unless it was uploaded here."""
+        values, uploaded = [value], self.uploaded()
+        while values:
+            one = values.pop()
+            if isinstance(one, dict):
+                if "path" in one and not (isinstance(one["path"], str) and one["path"] in uploaded):
+                    raise RefusedError(400, "There is no such file here; upload it first.")
+                values.extend(one.values())
+            elif isinstance(one, list):
+                values.extend(one)
 
     def _counted(self, upload: bytes) -> bytes:
         """Refuse an upload when too much has come of late: all of it lies on the disk until it is swept."""
@@ -128,19 +158,32 @@ class Gate:
             raise RefusedError(400, "session_hash must be a short text.")
         return json.dumps({"data": data, **({"session_hash": session} if session else {})}).encode()
 
-    def _join(self, fields: dict[str, Any]) -> None:
+    def _join(self, fields: dict[str, Any], foreign: bool) -> None:
         try:
             json.dumps(fields, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
             raise RefusedError(400, "The request holds halves of characters (lone surrogates).") from None
         number, data, session = fields.get("fn_index"), fields.get("data"), fields.get("session_hash")
-        takes = self.functions().get(number) if isinstance(number, int) and not isinstance(number, bool) else None
-        if takes is None:
+        asked = self.functions().get(number) if isinstance(number, int) and not isinstance(number, bool) else None
+        if asked is None:
             raise RefusedError(404, "There is no such function; see /gradio_api/info.")
-        if not isinstance(data, list) or len(data) != takes:
-            raise RefusedError(400, f"This function takes a list of {takes} fields.")
+        if foreign and not asked.public:
+            raise RefusedError(403, NOT_FOR_OTHER_SITES)
+        if not isinstance(data, list) or len(data) != asked.inputs:
+            raise RefusedError(400, f"This function takes a list of {asked.inputs} fields.")
         if not isinstance(session, str) or not 0 < len(session) <= 100 or not session.isascii():
             raise RefusedError(400, "session_hash must be a short text.")
+
+
+def _check_address(path: str) -> None:
+    """Refuse to give out anything but what lies in the folder of uploads and downloads."""
+    folder = Path(get_upload_folder()).resolve()
+    try:
+        known = Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):
+        known = False
+    if not known:
+        raise RefusedError(404, "There is no such file here.")
 
 
 async def _read(receive: Receive, most: int = MAX_BODY) -> bytes:

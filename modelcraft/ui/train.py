@@ -135,6 +135,7 @@ class TrainView:
                     label="Repository", placeholder="my-shakespeare", max_lines=1, max_length=96, elem_id="train-repo"
                 )
                 self.private = gr.Checkbox(False, label="private", min_width=0, elem_id="train-private")
+                self.replace = gr.Checkbox(False, label="replace what is there", min_width=0, elem_id="train-replace")
                 self.push = gr.Button("Push to the Hub", size="sm", min_width=0, elem_id="train-push")
 
     def _wire(self, tab: gr.Tab) -> None:
@@ -151,7 +152,8 @@ class TrainView:
         self.upload.upload(self.take, [self.visitor, self.upload], [self.visitor, self.uploaded], **options)
         self.download.click(self.pack, self.visitor, self.file, **options).success(None, None, None, js=FETCH_JS)
         if self.push is not None:
-            self.push.click(self.push_to_hub, [self.visitor, self.repo, self.private], None, **options)
+            asked = [self.visitor, self.repo, self.private, self.replace]
+            self.push.click(self.push_to_hub, asked, self.replace, **options)
 
     def offer(
         self, recalled: Dependency, tabs: gr.Tabs, chat_model: gr.Dropdown, others: Sequence[gr.Dropdown]
@@ -302,9 +304,18 @@ class TrainView:
         return gr.update(value=str(path), visible=True)
 
     async def push_to_hub(
-        self, visitor: Any, repo: Any, private: Any, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None
-    ) -> None:
-        """Push the finished model to the account of the visitor, who has signed in; the token is used and forgotten."""
+        self,
+        visitor: Any,
+        repo: Any,
+        private: Any,
+        replace: Any,
+        profile: gr.OAuthProfile | None,
+        token: gr.OAuthToken | None,
+    ) -> bool:
+        """Push the finished model to the account of the visitor, who has signed in; the token is used and forgotten.
+
+        A repository that exists is replaced only if the visitor says so, for this one time.
+        """
         try:
             if profile is None or token is None:  # never with the login of the machine itself
                 raise HubError("Sign in with Hugging Face first.")
@@ -317,12 +328,16 @@ class TrainView:
 
             later = " Your model is still here: try again, or download it."
             try:
-                address = await asyncio.to_thread(hub.push, job.run, repo_id, private is True, None, token.token, later)
+                over: hub.Over = "anything" if replace is True else "nothing"
+                address = await asyncio.to_thread(
+                    hub.push, job.run, repo_id, private is True, None, token.token, later, over
+                )
             except ModelCraftError as error:
                 raise HubError(without_folder(str(error), job.run)) from None
         except ModelCraftError as error:
             raise refusal(error) from None
         gr.Info(f"On the Hub: {address}", duration=20)
+        return False
 
 
 def signs_in() -> bool:
