@@ -76,15 +76,18 @@ def build(desk: Desk) -> gr.Blocks:
     return demo
 
 
-def launch(demo: gr.Blocks, **options: Any) -> None:
+def launch(demo: gr.Blocks, desk: Desk, **options: Any) -> None:
     """Serve the page; Gradio's environment variables give the address. `options` go to Gradio's own launch."""
     gate = Middleware(
         Gate,
         endpoints=lambda: demo.get_api_info()["named_endpoints"],
         functions=lambda: {
-            number: Function(len(fn.inputs), fn.api_visibility == "public") for number, fn in demo.fns.items()
+            number: Function(len(fn.inputs), fn.api_visibility == "public", fn.types_generator)
+            for number, fn in demo.fns.items()
         },
         uploaded=lambda: demo.upload_file_set,
+        known=lambda session: session in demo.state_holder,
+        streams=desk.streams,
     )
     demo.launch(
         theme=look.theme(),
@@ -123,7 +126,7 @@ if __name__ == "__main__":
     warming = threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True)
     warming.start()
     desk = Desk(models)
-    launch(build(desk))  # until Ctrl-C
+    launch(build(desk), desk)  # until Ctrl-C
     desk.workshop.close()
     if warming.is_alive():  # a compiler in its midst: Python's own way out would end in C++'s complaint
         sys.stdout.flush()

@@ -88,6 +88,10 @@ class Catalogue:
                 self._entries[name] = self._load(self._weights / name, "bundled")
             return self._entries[name]
 
+    def loaded(self, name: str | None = None) -> Entry | None:
+        """Return the model of that name, at once, if it is loaded already."""
+        return self._entries.get(name or self.default)
+
     def check(self, name: Any) -> None:
         """Raise ConfigError unless there is a model of that name."""
         if name not in self.names:

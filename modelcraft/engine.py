@@ -11,7 +11,7 @@ It knows token ids, never text, and nothing of who asks.
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ from modelcraft.sampling import SamplingParams, sample_rows
 
 MAX_ROWS = 64  # texts that are written at a time
 MAX_WAITING = 64  # requests that wait for a row
+SHARE = 3 / 4  # of the rows, which one client may have: so there is always one left for another
 JOINS_A_STEP = 8  # so many prompts at most are read before the others write on
 PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Stream:
     ids: Sequence[int]
     params: SamplingParams
     generator: torch.Generator
+    client: str = ""  # who asked, if that is known; rows are dealt fairly among them
     tokens: list[int] = field(default_factory=list)  # all that was written; only the engine appends
     finished: bool = False
     cancelled: bool = False
@@ -111,13 +113,13 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._speed = 1_000.0  # tokens a second of late, all streams together
 
-    def submit(self, ids: Sequence[int], params: SamplingParams) -> Stream:
-        """Take a request in: the continuation of the token ids `ids`, at least one.
+    def submit(self, ids: Sequence[int], params: SamplingParams, client: str = "") -> Stream:
+        """Take a request of `client` in: the continuation of the token ids `ids`, at least one.
 
         Raises BusyError, at once, when too many wait, and VocabularyError for ids that the model does not know.
         """
         self.model.check_context(torch.tensor([list(ids)], dtype=torch.long))
-        stream = Stream(list(ids)[-self.model.block_size :], params, params.make_generator())
+        stream = Stream(list(ids)[-self.model.block_size :], params, params.make_generator(), client)
         if not params.max_new_tokens:
             stream.finished = True
             return stream
@@ -195,9 +197,10 @@ class Engine:
         """Take in who waits, as far as there are rows: read their prompts, and write their first token."""
         for _ in range(JOINS_A_STEP):
             with self._lock:
-                if not self._waiting or len(self._streams) >= self.max_rows:
+                stream = self._next()
+                if stream is None:
                     return
-                stream = self._waiting.popleft()
+                self._waiting.remove(stream)
             try:
                 token = self._read(stream)
             except Exception as error:  # its own affair
@@ -207,6 +210,15 @@ class Engine:
             self._streams.append(stream)
             self._newest.append(token)
             self._write(len(self._streams) - 1)
+
+    def _next(self) -> Stream | None:
+        """Choose who gets the next row: of those whose client has the fewest, who came first. None: nobody, for now."""
+        if not self._waiting or len(self._streams) >= self.max_rows:
+            return None
+        rows = Counter(stream.client for stream in self._streams)
+        stream = min(self._waiting, key=lambda stream: rows[stream.client])
+        fair = not stream.client or rows[stream.client] < max(1, SHARE * self.max_rows)
+        return stream if fair else None
 
     def _read(self, stream: Stream) -> int:
         """Read a prompt into a row of its own, the last one; return the first token that follows it."""

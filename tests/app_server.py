@@ -33,7 +33,7 @@ class AppServer:
 
         entry.model.step = slow_step
         self.demo = app.build(self.desk)
-        app.launch(self.demo, prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
+        app.launch(self.demo, self.desk, prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
         self.url = self.demo.local_url.rstrip("/")
 
     def close(self) -> None:

@@ -303,18 +303,39 @@ def test_a_reader_who_leaves_ends_the_generation(server):
         server.settled(60)
 
 
-def test_a_stream_that_nobody_fetches_is_ended(server, monkeypatch):
-    monkeypatch.setattr("modelcraft.ui.api.MAX_UNREAD", 15)
+@pytest.mark.cases
+def test_a_stream_that_nobody_fetches_is_ended_with_an_error(server, monkeypatch):
+    monkeypatch.setattr("modelcraft.ui.streaming.PATIENCE_S", 0.5)
     server.delay = 0.02
     try:
-        status, _ = server.post("call/v2/generate", {"prompt": "A", "length": 2000})
+        status, answer = server.post("call/v2/generate", {"prompt": "A", "length": 2000})
         assert status == 200
         time.sleep(0.2)
         assert server.desk.running == 1
         assert server.settled(within=5)
+        kind, data = server.events("call/v2/generate", json.loads(answer)["event_id"])[-1]
+        assert kind == "error"
+        assert "Nobody read this text" in data["error"]
     finally:
         server.delay = 0
         server.settled(60)
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("name", ["generate", "chat"])
+def test_who_fetches_late_gets_the_whole_text(server, name):
+    server.delay = 0.001
+    try:
+        field = "prompt" if name == "generate" else "message"
+        _, answer = server.post(f"call/v2/{name}", {field: "A", "length": 2000, "seed": 1})
+        time.sleep(4)
+        events = server.events(f"call/v2/{name}", json.loads(answer)["event_id"])
+    finally:
+        server.delay = 0
+        server.settled(60)
+    assert events[-1][0] == "complete"
+    assert len(events[-1][1][0]) == 2000
+    assert len(events) < 60  # what waits for a reader does not pile up
 
 
 def test_too_many_at_once_is_said_and_not_queued(server, monkeypatch):

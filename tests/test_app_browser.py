@@ -77,6 +77,7 @@ def test_what_the_model_writes_is_exact_too(visitor, server, monkeypatch):
     page = visitor()
     markup = Entry(Scripted(tokenizer.encode(ODD), tokenizer.vocab_size), tokenizer, entry.info, entry.source)
     monkeypatch.setattr(server.desk.catalogue, "get", lambda name=None: markup)
+    monkeypatch.setattr(server.desk.catalogue, "loaded", lambda name=None: markup)
     page.watch()
     page.say("ROMEO")
     written = page.wait_written()[1]
@@ -215,7 +216,7 @@ def test_the_page_says_what_became_of_the_repositories(browser, server, monkeypa
     monkeypatch.setattr(server.desk.catalogue, "_states", states)
     monkeypatch.setattr("modelcraft.catalogue.Catalogue.pulling", property(lambda _: "on its way" in states.values()))
     demo = app.build(server.desk)
-    app.launch(demo, prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
+    app.launch(demo, server.desk, prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
     try:
         page = Visitor(browser, demo.local_url)
         assert "some/one: on its way" in page.page.inner_text("#status")

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from contextlib import closing
 
 import pytest
 import torch
@@ -341,3 +342,18 @@ def test_two_thousand_requests_leave_nothing_behind(engine):
             assert len(list(one)) == one.params.max_new_tokens
     until(lambda: not engine.running)
     assert all(one.finished for one in streams)
+
+
+@pytest.mark.cases
+def test_one_client_has_not_all_rows_and_the_next_row_is_for_who_has_fewest(tiny_model):
+    with closing(Engine(tiny_model, max_rows=4)) as engine:
+        greedy = [engine.submit([1], SamplingParams(100_000, seed=seed), "greedy") for seed in range(20)]
+        modest = engine.submit([1], SamplingParams(5, seed=1), "modest")
+        assert len(list(modest)) == 5  # though nineteen came before
+        assert sum(bool(stream.tokens) for stream in greedy) == 3  # three quarters of the rows
+        for stream in greedy:
+            stream.cancel()
+        nobody = [
+            engine.submit([1], SamplingParams(10, seed=seed)) for seed in range(6)
+        ]  # who is not known is not counted
+        assert [len(list(stream)) for stream in nobody] == [10] * 6

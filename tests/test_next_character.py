@@ -82,7 +82,7 @@ def test_run_appends_many_and_frees_its_place(view, monkeypatch):
     monkeypatch.setattr("modelcraft.ui.next_character.RUN", 8)
 
     async def run():
-        return [text async for _, text in view.run(None, look_at, *DIALS)]
+        return [text async for _, text in view.run(look_at, *DIALS)]
 
     look_at = look(view)
     texts = asyncio.run(run())

@@ -160,6 +160,7 @@ def test_text_is_exact_whatever_it_is(racer, server, monkeypatch):
 
     markup = Entry(Scripted(tokenizer.encode(ODD), tokenizer.vocab_size), tokenizer, entry.info, entry.source)
     monkeypatch.setattr(server.desk.catalogue, "get", lambda name=None: markup)
+    monkeypatch.setattr(server.desk.catalogue, "loaded", lambda name=None: markup)
     page.page.fill("#race-prompt textarea", ODD)
     page.page.click("#race-go")
     page.page.wait_for_selector("#race-stop", state="visible")

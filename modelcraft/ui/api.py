@@ -7,15 +7,15 @@ from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
-from gradio.context import LocalContext
 from gradio.events import api
 
 from modelcraft.errors import ModelCraftError
+from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.exact import MAX_SCRIPT, YOU, Turn, whole_text
 from modelcraft.ui.requests import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Desk, Wish, check_text
+from modelcraft.ui.streaming import as_read
 
 MAX_SESSIONS = 1_000
-MAX_UNREAD = 60  # events, two seconds' worth: a client that has fetched none of so many will fetch none at all
 
 
 class Sessions:
@@ -44,27 +44,14 @@ def refusal(error: ModelCraftError) -> gr.Error:
     return gr.Error(str(error), print_exception=False)
 
 
-def nobody_reads(request: gr.Request | None) -> bool:
-    """Say whether the events of this request pile up unread: someone has asked and not come for the answer."""
-    blocks = LocalContext.blocks.get(None)
-    if request is None or blocks is None:
-        return False
-    unread = blocks._queue.pending_messages_per_session.get(request.session_hash or "")
-    return unread is not None and unread.qsize() > MAX_UNREAD
-
-
 def add_api(desk: Desk) -> None:
     """Register the endpoints with the gr.Blocks at hand."""
     sessions = Sessions()
 
-    async def written(wish: Wish, request: gr.Request | None) -> AsyncGenerator[str, None]:
+    def written(wish: Wish) -> AsyncGenerator[str, None]:
         if wish.notice:
             gr.Warning(wish.notice)
-        async with aclosing(desk.write(wish)) as texts:
-            async for text in texts:
-                if nobody_reads(request):
-                    return
-                yield text
+        return as_read(desk.write(wish), unread_events())
 
     async def generate(
         prompt: str,
@@ -74,11 +61,11 @@ def add_api(desk: Desk) -> None:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | None = None,
-        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     ) -> AsyncIterator[str]:
         try:
+            desk.streams.check(current_client())
             wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed)
-            async with aclosing(written(wish, request)) as texts:
+            async with aclosing(written(wish)) as texts:
                 async for text in texts:
                     yield text
         except ModelCraftError as error:
@@ -92,18 +79,18 @@ def add_api(desk: Desk) -> None:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | None = None,
-        request: gr.Request = None,  # type: ignore[assignment]
     ) -> AsyncIterator[str]:
-        session = (request.session_hash if request else None) or ""
+        session = current_client().session
         text = ""
         try:
+            desk.streams.check(current_client())
             check_text("message", message, MAX_PROMPT)
             line: list[Turn] = [{"who": YOU, "text": message}] if message else []
             # Only the end of a long script is read, and no model's context is longer than that.
             prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
             wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message)
             try:
-                async with aclosing(written(wish, request)) as texts:
+                async with aclosing(written(wish)) as texts:
                     async for text in texts:
                         yield text
             finally:  # a reply that was cut short is a part of the script, too; a line without one is not

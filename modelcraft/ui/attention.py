@@ -1,6 +1,5 @@
 """Attention: what each character of a text looks at, from the scores to the shares, head by head."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -92,7 +91,7 @@ class AttentionView:
             if not isinstance(scaled, bool) or not isinstance(masked, bool):
                 raise ConfigError("Scaling and mask are either on or off.")
             entry = await self.desk.get(rung)
-            return await asyncio.to_thread(page, entry, text, head, stage, scaled, masked)
+            return await self.desk.look(page, entry, text, head, stage, scaled, masked)
         except ModelCraftError as error:
             raise refusal(error) from error
 

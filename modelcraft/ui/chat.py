@@ -8,7 +8,8 @@ import gradio as gr
 
 from modelcraft.catalogue import Entry
 from modelcraft.errors import ConfigError, ModelCraftError
-from modelcraft.ui.api import nobody_reads, refusal
+from modelcraft.ui.api import refusal
+from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.exact import COPY_JS, YOU, Turn, plain_view, read_script, script, script_view, whole_text
 from modelcraft.ui.figures import choices
 from modelcraft.ui.requests import (
@@ -22,7 +23,7 @@ from modelcraft.ui.requests import (
     Desk,
     check_text,
 )
-from modelcraft.ui.streaming import Meter
+from modelcraft.ui.streaming import Meter, as_read
 
 EXAMPLES = ("ROMEO:", "JULIET:", "To be, or not to be", "First Citizen:\nBefore we proceed", "O, what a")
 Updates = tuple[Any, ...]
@@ -155,6 +156,7 @@ class Chat:
             seed = read_seed(seed)
             if session in self._writing:
                 raise ConfigError("The model is still writing; press Stop first.")
+            self.desk.streams.check(current_client())
             self._writing.add(session)
             try:
                 # Only the end of a long script is read, and no model's context is longer than that.
@@ -166,12 +168,11 @@ class Chat:
                 meter = Meter()
                 going = (gr.update(visible=False), gr.update(visible=True))
                 yield script([*turns, reply], writing=True), message, *going, skip
-                async with aclosing(self.desk.write(wish, meter)) as texts:
+                texts = as_read(self.desk.write(wish, meter), unread_events())
+                async with aclosing(texts):
                     async for text in texts:
                         reply = {"who": wish.entry.name, "text": text}
                         yield script([*turns, reply], writing=True), skip, skip, skip, skip
-                        if nobody_reads(request):
-                            return
                 yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
             finally:
                 self._writing.discard(session)

@@ -1,6 +1,5 @@
 """Counting and learning: what followed what, beside what the bigram model learned of it, and their difference."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -54,7 +53,7 @@ class CountingView:
         try:
             first = check_text("The character", first, 1) or "\n"
             counting, bigram = await self.desk.get(COUNTED), await self.desk.get(LEARNED)
-            return await asyncio.to_thread(page, counting, bigram, first)
+            return await self.desk.look(page, counting, bigram, first)
         except ModelCraftError as error:
             raise refusal(error) from error
 

@@ -1,6 +1,5 @@
 """Embeddings: where a rung put its characters, and how alike it takes two places to be."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -42,7 +41,7 @@ class EmbeddingsView:
         """Return the page of a rung; raises gr.Error with one sentence."""
         try:
             entry = await self.desk.get(rung)
-            return await asyncio.to_thread(page, entry)
+            return await self.desk.look(page, entry)
         except ModelCraftError as error:
             raise refusal(error) from error
 

@@ -1,5 +1,6 @@
 """The gate before Gradio: what makes no sense gets a clear answer here, before it can become an HTTP 500."""
 
+import asyncio
 import json
 import logging
 import time
@@ -12,13 +13,19 @@ from gradio.utils import get_upload_folder
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from modelcraft.errors import BusyError
+from modelcraft.ui.clients import Allowance, Client, Shares, network
 from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
 
 MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
 MAX_READ = 16 * MAX_BODY
+MAX_READING = 16 * MAX_BODY  # of all requests whose bodies are on their way
+BODY_S = 30.0  # so long a body may take
 ENVELOPE = 4096  # bytes that go around an uploaded file
 UPLOADS_S = 600  # so long what was uploaded may lie on the disk
 MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
+UPLOADS_AN_ADDRESS = 16 * MAX_BODY  # in that time
+NEW_SESSIONS = (300, 5)  # of an address: at once, and a second; every call without a session_hash makes one
 PREFIX = "/gradio_api"
 FILE = f"{PREFIX}/file="
 log = logging.getLogger(__name__)
@@ -26,25 +33,28 @@ Message = MutableMapping[str, Any]
 
 
 class RefusedError(Exception):
-    """A request that is answered at the gate, with a status and one sentence."""
+    """A request that is answered at the gate, with a status and one sentence; `retry_s` says when to try again."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, retry_s: int | None = None) -> None:
         super().__init__(sentence)
         self.status = status
+        self.headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
 
 
 class Function(NamedTuple):
-    """A function behind the page: how many inputs it takes, and whether it is one of the API's."""
+    """A function behind the page: its inputs, whether it is one of the API's, and whether it streams a text."""
 
     inputs: int
     public: bool
+    streams: bool
 
 
 class Gate:
     """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
-    `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded.
+    `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded,
+    `known` tells a session that there is, and `streams` counts the texts that are being read.
     """
 
     def __init__(
@@ -53,9 +63,15 @@ class Gate:
         endpoints: Callable[[], dict[str, Any]],
         functions: Callable[[], Mapping[int, Function]],
         uploaded: Callable[[], Collection[str]],
+        known: Callable[[str], bool],
+        streams: Shares,
     ) -> None:
         self.app, self.endpoints, self.functions, self.uploaded = app, endpoints, functions, uploaded
+        self.known, self.streams = known, streams
         self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
+        self.upload_bytes = Allowance(UPLOADS_AN_ADDRESS, UPLOADS_AN_ADDRESS / UPLOADS_S)
+        self.new_sessions = Allowance(*NEW_SESSIONS)
+        self.reading = 0  # bytes of bodies that are on their way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what makes sense, answer the rest."""
@@ -73,10 +89,14 @@ class Gate:
             if FILE in scope["path"]:
                 _check_address(scope["path"].partition(FILE)[2])
             if scope["method"] == "POST":
-                receive = await self._checked(scope["path"].rstrip("/"), receive, bool(scope.get(FOREIGN)))
+                address = network((scope.get("client") or ("", 0))[0])
+                receive = await self._checked(scope["path"].rstrip("/"), receive, address, bool(scope.get(FOREIGN)))
             await self.app(scope, receive, watched)
         except RefusedError as error:
-            await JSONResponse({"error": str(error)}, error.status)(scope, receive, send)
+            await JSONResponse({"error": str(error)}, error.status, error.headers)(scope, receive, send)
+        except BusyError as error:
+            headers = {"Retry-After": str(error.seconds)}
+            await JSONResponse({"error": str(error)}, 429, headers)(scope, receive, send)
         except Exception:  # Gradio raised where it should have answered; nothing of it may reach the client
             log.warning("%s %r", scope["method"], scope["path"][:200], exc_info=True)
             if started:
@@ -86,21 +106,59 @@ class Gate:
             sentence = "This request could not be understood." if asked else "Something broke here; try again."
             await JSONResponse({"error": sentence}, 400 if asked else 503)(scope, receive, send)
 
-    async def _checked(self, path: str, receive: Receive, foreign: bool) -> Receive:
-        """Return a `receive` that replays the body, mended where it left defaults out; raises RefusedError."""
+    async def _checked(self, path: str, receive: Receive, address: str, foreign: bool) -> Receive:
+        """Return a `receive` that replays the body, mended where it left defaults out.
+
+        Raises RefusedError, or BusyError for a client who has enough.
+        """
         path = path.partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
         if path == "/upload":
-            return _replay(self._counted(await _read(receive, MAX_BODY + ENVELOPE)), receive)
-        body = await _read(receive)
+            return _replay(self._counted(await self._read(receive, MAX_BODY + ENVELOPE), address), receive)
+        body = await self._read(receive)
         fields = _parsed(body)
         self._check_files(fields)
+        session = str(fields.get("session_hash") or "")
         if path.startswith("/call/v2/"):
-            body = self._named(path.removeprefix("/call/v2/"), fields)
+            body, streams = self._named(path.removeprefix("/call/v2/"), fields), True
         elif path.startswith("/call/"):
-            body = self._positional(path.removeprefix("/call/"), fields)
+            body, streams = self._positional(path.removeprefix("/call/"), fields), True
         elif path == "/queue/join":
-            self._join(fields, foreign)
+            streams = self._join(fields, foreign).streams
+        else:
+            return _replay(body, receive)
+        if not session or not self.known(session):
+            self.new_sessions.spend(address)
+        if streams:
+            self.streams.check(Client(address, session))
         return _replay(body, receive)
+
+    async def _read(self, receive: Receive, most: int = MAX_BODY) -> bytes:
+        """Read a body of at most so many bytes; all bodies together have a bound, and each its time."""
+        body, length = bytearray(), 0
+        try:
+            async with asyncio.timeout(BODY_S):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "The request broke off.")
+                    part = bytes(message.get("body", b""))
+                    length += len(part)
+                    more = message.get("more_body", False)
+                    # What is too large is read on for a while, and not kept: who is still sending would not hear the
+                    # answer.
+                    if length <= most:
+                        body += part
+                        self.reading += len(part)
+                        if self.reading > MAX_READING:
+                            raise RefusedError(503, "Busy, try again in 10 seconds.", 10)
+                    if length > MAX_READ or (length > most and not more):
+                        raise RefusedError(413, f"The request is larger than {MAX_BODY >> 20} MB.")
+                    if not more:
+                        return bytes(body)
+        except TimeoutError:
+            raise RefusedError(408, f"The request took longer than {BODY_S:.0f} seconds to arrive.") from None
+        finally:
+            self.reading -= len(body)
 
     def _check_files(self, value: Any) -> None:
         """Refuse whatever Gradio could take for a file and fetch, unless it was uploaded here."""
@@ -114,13 +172,14 @@ class Gate:
             elif isinstance(one, list):
                 values.extend(one)
 
-    def _counted(self, upload: bytes) -> bytes:
+    def _counted(self, upload: bytes, address: str) -> bytes:
         """Refuse an upload when too much has come of late: all of it lies on the disk until it is swept."""
         now = time.monotonic()
         while self.uploads and self.uploads[0][0] < now - UPLOADS_S:
             self.uploads.popleft()
         if sum(size for _, size in self.uploads) + len(upload) > MAX_UPLOADS:
-            raise RefusedError(503, f"Busy, try again in {UPLOADS_S // 2} seconds.")
+            raise RefusedError(503, f"Busy, try again in {UPLOADS_S // 2} seconds.", UPLOADS_S // 2)
+        self.upload_bytes.spend(address, len(upload))
         self.uploads.append((now, len(upload)))
         return upload
 
@@ -158,7 +217,7 @@ class Gate:
             raise RefusedError(400, "session_hash must be a short text.")
         return json.dumps({"data": data, **({"session_hash": session} if session else {})}).encode()
 
-    def _join(self, fields: dict[str, Any], foreign: bool) -> None:
+    def _join(self, fields: dict[str, Any], foreign: bool) -> Function:
         try:
             json.dumps(fields, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
@@ -173,6 +232,7 @@ class Gate:
             raise RefusedError(400, f"This function takes a list of {asked.inputs} fields.")
         if not isinstance(session, str) or not 0 < len(session) <= 100 or not session.isascii():
             raise RefusedError(400, "session_hash must be a short text.")
+        return asked
 
 
 def _check_address(path: str) -> None:
@@ -184,23 +244,6 @@ def _check_address(path: str) -> None:
         known = False
     if not known:
         raise RefusedError(404, "There is no such file here.")
-
-
-async def _read(receive: Receive, most: int = MAX_BODY) -> bytes:
-    body, length = b"", 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RefusedError(400, "The request broke off.")
-        part = bytes(message.get("body", b""))
-        length += len(part)
-        more = message.get("more_body", False)
-        # What is too large is read on for a while, and not kept: who is still sending would not hear the answer.
-        body = body + part if length <= most else b""
-        if length > MAX_READ or (length > most and not more):
-            raise RefusedError(413, f"The request is larger than {MAX_BODY >> 20} MB.")
-        if not more:
-            return body
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The ladder: the rungs in order, and of each the lesson, a sample, the code, and what in it is new."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +43,7 @@ class Ladder:
         """Return the page of a rung."""
         try:
             self.desk.catalogue.check(name)
-            return await asyncio.to_thread(self.page, name)
+            return await self.desk.look(self.page, name)
         except ModelCraftError as error:
             raise refusal(error) from error
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -13,9 +14,11 @@ from modelcraft.catalogue import Entry
 from modelcraft.errors import ConfigError, ModelCraftError
 from modelcraft.model import evaluating
 from modelcraft.sampling import SamplingParams, check_number, distribution, hit
-from modelcraft.ui.api import nobody_reads, refusal
+from modelcraft.ui.api import refusal
+from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.parts import QUIET, question, rung_chooser
 from modelcraft.ui.requests import MAX_TEMPERATURE, Desk, check_text, check_whole
+from modelcraft.ui.streaming import as_read
 
 MAX_TEXT = 2_000
 RUN = 60  # characters that one press of Run appends
@@ -99,7 +102,7 @@ class NextCharacter:
         read = entry.tokenizer.normalize(text)
         if not read.text:
             raise ConfigError("Write a text first, of characters that the model knows.")
-        logits = await asyncio.to_thread(next_logits, entry, read.text)
+        logits = await self.desk.look(next_logits, entry, read.text)
         stored = [round(one, 5) for one in logits.tolist()]
         return page(entry, text, stored, random.random(), params, read.report())
 
@@ -129,23 +132,22 @@ class NextCharacter:
             raise refusal(error) from error
         return after, after["text"]
 
-    async def run(self, request: gr.Request, shown: Any, *dials: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
+    async def run(self, shown: Any, *dials: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
         """Append one character after the other, slowly enough to watch."""
         try:
             params = check_dials(*dials)
-            self.desk.check_room()
-            self.desk.running += 1
-            try:
-                for _ in range(RUN):
-                    shown = await self._append(shown, params)
-                    yield shown, shown["text"]
-                    if nobody_reads(request):
-                        return
-                    await asyncio.sleep(RUN_TICK_S)
-            finally:
-                self.desk.running -= 1
+            with self.desk.streams.hold(current_client()):
+                async with aclosing(as_read(self._run(shown, params), unread_events())) as pages:
+                    async for one in pages:
+                        yield one, one["text"]
         except ModelCraftError as error:
             raise refusal(error) from error
+
+    async def _run(self, shown: Any, params: SamplingParams) -> AsyncGenerator[dict[str, Any], None]:
+        for _ in range(RUN):
+            shown = await self._append(shown, params)
+            yield shown
+            await asyncio.sleep(RUN_TICK_S)
 
     async def _append(self, shown: Any, params: SamplingParams) -> dict[str, Any]:
         entry, text, logits, dart = await self._read(shown)

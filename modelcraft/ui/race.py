@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -10,9 +10,11 @@ import gradio as gr
 
 from modelcraft.catalogue import Figures
 from modelcraft.errors import ConfigError, ModelCraftError
+from modelcraft.sampling import SamplingParams
 from modelcraft.ui import figures
-from modelcraft.ui.api import nobody_reads, refusal
+from modelcraft.ui.api import refusal
 from modelcraft.ui.chat import read_seed, slider
+from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.exact import STOPPED_JS, Lane, line_up_js, race_view
 from modelcraft.ui.requests import (
     DEFAULT_LENGTH,
@@ -26,7 +28,7 @@ from modelcraft.ui.requests import (
     check_dials,
     check_prompt,
 )
-from modelcraft.ui.streaming import HEARTBEAT_S, Meter, together
+from modelcraft.ui.streaming import HEARTBEAT_S, Meter, as_read, together
 
 MAX_LANES = 4
 DEFAULT_SEED = 1337
@@ -128,7 +130,6 @@ class Race:
     ) -> AsyncIterator[Updates]:
         """Let the rungs of these names go on with the prompt, all at the same time, in one stream of events."""
         session = request.session_hash or ""
-        wishes: dict[str, Wish] = {}
         try:
             luck = read_seed(seed)
             if luck is None:
@@ -137,12 +138,27 @@ class Race:
             check_prompt(prompt)
             chosen = self.read_names(names)
             self.desk.check_room(len(chosen))
+            self.desk.streams.check(current_client(), len(chosen))
             ladder = await asyncio.to_thread(self.ladder)
             if session in self._racing:
                 raise ConfigError("A race is on; press Stop first.")
         except ModelCraftError as error:
             raise refusal(error) from error
         lanes: list[Lane] = [{**lane, "said": prompt, "writing": True} for lane in ladder if lane["name"] in chosen]
+        self._racing.add(session)
+        try:
+            async with aclosing(as_read(self._race(lanes, prompt, params, pace), unread_events())) as news:
+                async for updates in news:
+                    yield updates
+        except ModelCraftError as error:
+            raise refusal(error) from error
+        finally:
+            self._racing.discard(session)
+
+    async def _race(
+        self, lanes: list[Lane], prompt: str, params: SamplingParams, pace: float
+    ) -> AsyncGenerator[Updates, None]:
+        wishes: dict[str, Wish] = {}
 
         async def get_ready(lane: Lane) -> None:
             wishes[lane["name"]] = await self.desk.wish(lane["name"], prompt, params, pace)
@@ -156,26 +172,20 @@ class Race:
 
         skip = gr.skip()
         clock = asyncio.get_running_loop().time
-        self._racing.add(session)
-        try:
-            shown, sent = snapshot(lanes), clock()
-            yield shown, gr.update(visible=False), gr.update(visible=True)
-            for part in (get_ready, write):  # a fair start: nobody writes before all are there
-                going = [lane for lane in lanes if lane["writing"]]
-                async with aclosing(together([guarded(lane, part(lane)) for lane in going], RACE_TICK_S)) as ticks:
-                    async for _ in ticks:
-                        now = snapshot(lanes)
-                        if now != shown or clock() - sent >= HEARTBEAT_S:
-                            shown, sent = now, clock()
-                            yield shown, skip, skip
-                        if nobody_reads(request):
-                            return
-                if part is get_ready:
-                    for notice in dict.fromkeys(wish.notice for wish in wishes.values() if wish.notice):
-                        gr.Warning(notice)
-            yield snapshot(lanes), *self.idle()
-        finally:
-            self._racing.discard(session)
+        shown, sent = snapshot(lanes), clock()
+        yield shown, gr.update(visible=False), gr.update(visible=True)
+        for part in (get_ready, write):  # a fair start: nobody writes before all are there
+            going = [lane for lane in lanes if lane["writing"]]
+            async with aclosing(together([guarded(lane, part(lane)) for lane in going], RACE_TICK_S)) as ticks:
+                async for _ in ticks:
+                    now = snapshot(lanes)
+                    if now != shown or clock() - sent >= HEARTBEAT_S:
+                        shown, sent = now, clock()
+                        yield shown, skip, skip
+            if part is get_ready:
+                for notice in dict.fromkeys(wish.notice for wish in wishes.values() if wish.notice):
+                    gr.Warning(notice)
+        yield snapshot(lanes), *self.idle()
 
     def idle(self) -> Updates:
         """Show Start in place of Stop."""

@@ -1,15 +1,19 @@
 """What a visitor may ask for. Gradio checks nothing of what a client sends, so everything is checked here."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from modelcraft.catalogue import Catalogue, Entry
+from modelcraft.device import threads_for_serving
 from modelcraft.errors import BusyError, ConfigError, VocabularyError
 from modelcraft.sampling import MAX_SEED, SamplingParams, check_number
 from modelcraft.tokenizer import listing
+from modelcraft.ui.clients import Shares, current_client
+from modelcraft.ui.pool import P, Pool, Result
 from modelcraft.ui.streaming import TICK_S, Meter, gather
 from modelcraft.workshop import PREFIX, Workshop
 
@@ -18,7 +22,8 @@ MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
 MAX_TOP_K = 1_000
 MAX_PACE, DEFAULT_PACE = 120, 30
 MAX_PROMPT = 10_000
-MAX_STREAMS = 128  # more at a time only make all of them slow
+MAX_STREAMS = 128  # texts that are written at a time; more only make all of them slow
+OPEN_STREAMS = (512, 64, 8)  # that are still being read, however slowly: of all, of an address, of a session
 EVENTS_PER_SECOND = 600  # to all clients together: Gradio passes some 1,400 on two cores, and pages need some, too
 
 
@@ -39,14 +44,28 @@ class Desk:
     def __init__(self, catalogue: Catalogue, workshop: Workshop | None = None) -> None:
         self.catalogue = catalogue
         self.workshop = workshop or Workshop()
-        self.running = 0
+        self.streams = Shares(*OPEN_STREAMS)
+        self._pool = Pool(threads_for_serving())
+        self.writing = 0  # streams that the models have not written to their end
+
+    @property
+    def running(self) -> int:
+        """How many streams are open."""
+        return self.streams.total
 
     async def get(self, name: Any = None) -> Entry:
         """Return the model of that name, loaded off the event loop; raises ConfigError for an unknown one."""
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"model must be the name of a model, not {type(name).__name__}.")
-        source = self.workshop if name is not None and name.startswith(PREFIX) else self.catalogue
-        return await asyncio.to_thread(source.get, name)
+        if name is not None and name.startswith(PREFIX):
+            return await asyncio.to_thread(self.workshop.get, name)
+        if (entry := self.catalogue.loaded(name)) is not None:  # at once: the threads may be busy loading another
+            return entry
+        return await asyncio.to_thread(self.catalogue.get, name)
+
+    async def look(self, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Return `work(...)`, a view's look into a model, when it is the client's turn; raises BusyError."""
+        return await self._pool.run(current_client(), work, *args, **kwargs)
 
     async def check(
         self,
@@ -80,23 +99,32 @@ class Desk:
         return Wish(entry, ids, params, pace, new.report())
 
     async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncGenerator[str, None]:
-        """Yield the text written so far, again and again; the same text again is a heartbeat."""
+        """Yield the text written so far, again and again; the same text again is a heartbeat. Raises BusyError."""
         self.check_room()
-        self.running += 1
-        try:
+        client = current_client()
+        with self.streams.hold(client), contextlib.ExitStack() as writing:
             text = ""
-            stream = wish.entry.engine.submit(wish.ids, wish.params)
+            stream = wish.entry.engine.submit(wish.ids, wish.params, client.address)
+            writing.enter_context(self._writing())
             batches = gather(stream, wish.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
             async with aclosing(batches):  # so that who leaves is gone at once
                 async for batch in batches:
                     text += wish.entry.tokenizer.decode(batch)
+                    if stream.finished:  # a slow reader keeps nobody from writing
+                        writing.close()
                     yield text
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.writing += 1
+        try:
+            yield
         finally:
-            self.running -= 1
+            self.writing -= 1
 
     def check_room(self, streams: int = 1) -> None:
-        """Raise BusyError unless so many more streams may run."""
-        if self.running + streams > MAX_STREAMS:
+        """Raise BusyError unless so many more texts may be written."""
+        if self.writing + streams > MAX_STREAMS:
             raise BusyError(5)
 
 

@@ -4,9 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from gradio import Blocks
+from gradio.queueing import Queue
 from gradio.routes import App as GradioApp
 from gradio.routes import ORJSONResponse
 from gradio.state_holder import SessionState, StateHolder
+from gradio.utils import LRUCache
 from starlette.types import ASGIApp
 
 from modelcraft.ui.routes import Routes
@@ -22,6 +24,11 @@ class App(GradioApp):
         super().__init__(default_response_class=ORJSONResponse, **options)
         self.state_holder = Sessions()  # type: ignore[no-untyped-call]
 
+    def configure_app(self, blocks: Blocks) -> None:
+        """Take the page; its queue of events keeps those that somebody waits for."""
+        super().configure_app(blocks)
+        blocks._queue.pending_messages_per_session = Messages(blocks._queue)
+
     def build_middleware_stack(self) -> ASGIApp:
         """Put `Routes` before everything, Gradio's own answers to other sites' pages included."""
         return Routes(super().build_middleware_stack())
@@ -34,6 +41,27 @@ class Sessions(StateHolder):
         if session_id not in self.session_data:
             self.session_data[session_id] = Session(self.blocks)
         return super().__getitem__(session_id)
+
+
+class Messages(LRUCache[str, Any]):
+    """The events that sessions have not read yet. Where there are too many sessions, Gradio drops the oldest, which may
+    be reading a text at this moment; here it is the oldest in which nothing happens."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__(MAX_SESSIONS)
+        self._queue = queue
+
+    def __setitem__(self, session: str, messages: Any) -> None:
+        if session not in self and len(self) >= self.max_size:
+            idle = next((one for one in self if not self._busy(one)), None)
+            if idle is not None:
+                del self[idle]
+                self._queue.pending_event_ids_session.pop(idle, None)
+        super().__setitem__(session, messages)
+
+    def _busy(self, session: str) -> bool:
+        events = self._queue.pending_event_ids_session.get(session, ())
+        return any(event in self._queue.event_ids_to_events for event in events)
 
 
 class Session(SessionState):

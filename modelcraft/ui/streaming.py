@@ -8,14 +8,19 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from modelcraft.engine import Stream
+from modelcraft.errors import UnreadError
 
 EVENTS_PER_SECOND = 30  # at most so many reach a client
 TICK_S = 1 / EVENTS_PER_SECOND
 HEARTBEAT_S = 0.15  # Gradio notices that a client has gone only when something is sent
+MAX_UNREAD = 8  # events that wait for a reader who is slow, or has not come yet
+PATIENCE_S = 60.0  # a stream of which nobody reads anything for so long is given up
+Event = TypeVar("Event")
 
 
 @dataclass
@@ -44,7 +49,7 @@ async def gather(
     """Yield the new tokens, the first one at once, the others every `tick()` seconds at most.
 
     `pace` is in tokens a second, 0 for as fast as the model runs; up to 30 every event carries one token. An empty list
-    is a heartbeat: nothing new for 150 ms. Whoever stops listening cancels the stream.
+    is a heartbeat: nothing new for 150 ms, or for a tick if that is longer. Whoever stops listening cancels the stream.
     """
     loop = asyncio.get_running_loop()
     meter = meter or Meter()
@@ -56,8 +61,9 @@ async def gather(
             if sent:  # the next event: a tick after the last one, and not before the next token is due
                 at = max(last + tick(), start + sent / pace if pace else 0.0)
                 while (left := at - loop.time()) > 0:
-                    await asyncio.sleep(min(left, HEARTBEAT_S))
-                    if left > HEARTBEAT_S:
+                    beat = max(HEARTBEAT_S, tick())
+                    await asyncio.sleep(min(left, beat))
+                    if left > beat:
                         yield []
             try:
                 ready += stream.take()
@@ -65,7 +71,7 @@ async def gather(
                 if not ready:  # what was written before it broke is shown first
                     raise
             if not ready:
-                await _news(stream)
+                await _news(stream, max(HEARTBEAT_S, tick()))
                 ready += stream.take()
             if not sent or 0 < pace <= EVENTS_PER_SECOND:
                 most = 1
@@ -86,8 +92,8 @@ async def gather(
     meter.finished = time.perf_counter()
 
 
-async def _news(stream: Stream) -> None:
-    """Wait until there is a new token, or for the length of a heartbeat."""
+async def _news(stream: Stream, beat: float) -> None:
+    """Wait until there is a new token, or for the seconds of a heartbeat."""
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
@@ -98,8 +104,30 @@ async def _news(stream: Stream) -> None:
     if stream.finished or len(stream.tokens) > stream.read:  # it came while nobody was to be woken
         return
     with contextlib.suppress(TimeoutError):  # not `wait_for`, which on Python 3.11 can swallow a cancellation
-        async with asyncio.timeout(HEARTBEAT_S):
+        async with asyncio.timeout(beat):
             await woken.wait()
+
+
+async def as_read(events: AsyncGenerator[Event, None], unread: Callable[[], int]) -> AsyncGenerator[Event, None]:
+    """Pass events on as fast as their reader takes them: of those that come while MAX_UNREAD wait, the newest only.
+
+    So each event must say all that the ones before it said. The first and the last always get through, and what a late
+    reader misses is in the next one. Raises UnreadError when nothing has been read for PATIENCE_S.
+    """
+    clock = asyncio.get_running_loop().time
+    held: list[Event] = []
+    read_at, first = clock(), True
+    async with aclosing(events):
+        async for event in events:
+            if first or unread() < MAX_UNREAD:
+                held, read_at, first = [], clock(), False
+                yield event
+            elif clock() - read_at > PATIENCE_S:
+                raise UnreadError(PATIENCE_S)
+            else:
+                held = [event]
+    for event in held:
+        yield event
 
 
 async def together(work: Sequence[Coroutine[Any, Any, None]], tick: float = TICK_S) -> AsyncGenerator[None, None]:

@@ -1,6 +1,5 @@
 """Surprise: a visitor's text, each character coloured by how little one or two rungs expected it."""
 
-import asyncio
 from typing import Any
 
 import gradio as gr
@@ -75,7 +74,7 @@ class SurpriseView:
             entries = [await self.desk.get(one)]
             if other not in (NOBODY, one):
                 entries.append(await self.desk.get(other))
-            panels = [await asyncio.to_thread(panel, entry, text) for entry in entries]
+            panels = [await self.desk.look(panel, entry, text) for entry in entries]
         except ModelCraftError as error:
             raise refusal(error) from error
         return {"panels": panels, "verdict": verdict(panels)}

@@ -1,0 +1,165 @@
+"""The gate's bounds: bodies, sessions and streams of one client, each with a clear answer, and others go on."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from app_server import AppServer
+
+from modelcraft.ui import gate
+from modelcraft.ui.clients import Allowance, Shares
+from modelcraft.ui.server import Messages
+
+pytestmark = pytest.mark.cases
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = AppServer()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def layer(server):
+    """The gate of the running server."""
+    one = server.demo.app.middleware_stack.app
+    while not isinstance(one, gate.Gate):
+        one = one.app
+    return one
+
+
+def generate(server, **body):
+    return httpx.post(f"{server.url}/gradio_api/call/v2/generate", json={"prompt": "A", "length": 3, **body})
+
+
+def raw(server, body: bytes, sent: int, path: str = "call/v2/generate") -> socket.socket:
+    """Send the beginning of a request, and leave it at that."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    head = f"POST /gradio_api/{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body[:sent])
+    return connection
+
+
+def read(connection: socket.socket) -> bytes:
+    """Read an answer to the end of its sentence."""
+    answer = b""
+    while b"}" not in answer and (part := connection.recv(4096)):
+        answer += part
+    return answer
+
+
+def test_a_body_that_drips_is_ended_with_a_sentence(server, monkeypatch):
+    monkeypatch.setattr(gate, "BODY_S", 0.3)
+    with raw(server, b'{"prompt": "A"}', 5) as connection:
+        answer = read(connection)
+    assert b"408" in answer
+    assert b"took longer than" in answer
+    assert generate(server).status_code == 200
+
+
+def test_bodies_on_their_way_have_a_bound_together(server, layer, monkeypatch):
+    monkeypatch.setattr(gate, "MAX_READING", 1 << 20)
+    held = [raw(server, b"x" * (1 << 20), 300_000) for _ in range(3)]
+    deadline = time.monotonic() + 5
+    while layer.reading < 900_000 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with raw(server, b"x" * (1 << 20), 300_000) as one_more:
+        answer = read(one_more)
+    assert b"503" in answer
+    assert b"retry-after" in answer.lower()
+    assert generate(server).status_code == 200  # what fits is served
+    for connection in held:
+        connection.close()
+    while layer.reading and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert layer.reading == 0
+
+
+def test_new_sessions_of_an_address_have_a_bound_and_known_ones_go_on(server, layer, monkeypatch):
+    def models(session):
+        body = {"data": [], **({"session_hash": session} if session else {})}
+        return httpx.post(f"{server.url}/gradio_api/call/models", json=body)
+
+    assert models("known").status_code == 200
+    monkeypatch.setattr(layer, "new_sessions", Allowance(5, 0.5))
+    answers = [models(f"new{n}") for n in range(4)] + [models(None) for _ in range(4)]
+    assert [one.status_code for one in answers] == [200] * 5 + [429] * 3
+    assert answers[-1].headers["Retry-After"] == "2"
+    assert answers[-1].json()["error"] == "Busy, try again in 2 seconds."
+    assert models("known").status_code == 200
+
+
+def test_streams_of_one_session_have_a_bound_and_others_go_on(server, monkeypatch):
+    monkeypatch.setattr(server.desk, "streams", Shares(8, 6, 2))  # the gate counts by the old ones, and lets it pass
+    chat = f"{server.url}/gradio_api/call/chat"
+    body = {"data": ["A", 2_000], "session_hash": "greedy"}
+    server.delay = 0.01
+    try:
+        for _ in range(2):
+            assert httpx.post(chat, json=body).status_code == 200
+        deadline = time.monotonic() + 5
+        while server.desk.running < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        third = httpx.post(chat, json=body).json()["event_id"]
+        assert server.call("generate", {"prompt": "A", "length": 3})[-1][0] == "complete"
+        server.delay = 0
+        said = server.events("call/chat", third)
+        assert [data["error"] for kind, data in said if kind == "error"] == ["Busy, try again in 5 seconds."]
+    finally:
+        server.delay = 0
+        assert server.settled(60)
+
+
+def test_a_client_with_enough_streams_is_told_so_at_once(server, layer, monkeypatch):
+    monkeypatch.setattr(layer, "streams", Shares(8, 0, 0, wait_s=9))
+    answer = generate(server)
+    assert answer.status_code == 429
+    assert answer.headers["Retry-After"] == "9"
+    assert httpx.post(f"{server.url}/gradio_api/call/models", json={"data": []}).status_code == 429
+
+
+def test_views_have_a_bound_and_writing_goes_on(server):
+    """A hundred looks at once: another's five characters come meanwhile, and who is too much is told so."""
+    look = next(n for n, fn in server.demo.fns.items() if fn.name == "read" and len(fn.inputs) == 3)
+    text = "To be, or not to be, that is the question. " * 46
+
+    def surprise(number):
+        session = f"look{number}"
+        body = {"fn_index": look, "data": [text, "block", ""], "session_hash": session}
+        if httpx.post(f"{server.url}/gradio_api/queue/join", json=body, timeout=60).status_code != 200:
+            return "refused"
+        events = httpx.get(f"{server.url}/gradio_api/queue/data?session_hash={session}", timeout=120).text
+        return "busy" if "Busy, try again" in events else "read" if "panels" in events else events
+
+    with ThreadPoolExecutor(100) as crowd:
+        looks = [crowd.submit(surprise, number) for number in range(100)]
+        time.sleep(1)
+        waited = []
+        while not all(one.done() for one in looks):
+            began = time.monotonic()
+            assert server.call("generate", {"prompt": "A", "length": 5})[-1][0] == "complete"
+            waited.append(time.monotonic() - began)
+            time.sleep(0.1)
+        outcomes = [one.result() for one in looks]
+    assert set(outcomes) == {"busy", "read"}
+    assert outcomes.count("busy") >= 50
+    print(f"{outcomes.count('read')} read, {outcomes.count('busy')} busy; others waited {max(waited):.2f} s at most")
+
+
+def test_only_sessions_in_which_nothing_happens_make_room(server, monkeypatch):
+    queue = server.demo._queue
+    messages = Messages(queue)
+    messages.max_size = 3
+    monkeypatch.setitem(queue.pending_event_ids_session, "oldest", {"runs"})
+    monkeypatch.setitem(queue.pending_event_ids_session, "unfetched", {"done"})
+    monkeypatch.setitem(queue.event_ids_to_events, "runs", object())
+    for session in ("oldest", "unfetched", "idle", "new"):
+        messages[session] = session
+    assert list(messages) == ["oldest", "idle", "new"]
+    assert "unfetched" not in queue.pending_event_ids_session
+    assert json.dumps(messages["oldest"])
