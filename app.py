@@ -28,6 +28,7 @@ from modelcraft.ui.attention import AttentionView
 from modelcraft.ui.chat import Chat
 from modelcraft.ui.counting import CountingView
 from modelcraft.ui.embeddings import EmbeddingsView
+from modelcraft.ui.exact import RECALL_JS
 from modelcraft.ui.gate import MAX_BODY, Function, Gate
 from modelcraft.ui.ladder import Ladder
 from modelcraft.ui.next_character import NextCharacter
@@ -71,6 +72,7 @@ def build(desk: Desk) -> gr.Blocks:
         views["Train"].offer(recalled, tabs, chat.model, choosers)
         add_api_help()
         add_api(desk)
+        demo.load(None, None, chat.script, js=RECALL_JS, **QUIET)
         demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)
     return demo

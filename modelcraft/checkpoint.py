@@ -32,7 +32,6 @@ PICTURE_FILE = "loss_curve.png"  # beside them, where there is one
 STATE_FILE = "training_state.safetensors"  # beside them, while and after they are trained
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 MAX_CONFIG_BYTES = 4 << 20
-MAX_WEIGHT_BYTES = 2 << 30
 WHOLE_NUMBERS = {torch.int64: ("I64",), torch.int32: ("I32", "I16"), torch.int16: ("I16",)}
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -221,10 +220,7 @@ def _checked_info(described: Any) -> ModelInfo:
     if not isinstance(vocabulary, str) or len(vocabulary) != config.vocab_size:
         raise ConfigError(f"its vocabulary does not have the {config.vocab_size} characters that vocab_size says.")
     CharTokenizer(vocabulary)
-    # On `meta` a model of any size costs nothing: what it would cost is counted before it is made.
-    size = sum(t.numel() * t.element_size() for t in rung.build(config, device="meta").state_dict().values())
-    if size > MAX_WEIGHT_BYTES:
-        raise ConfigError(f"the model would take {size / 2**30:,.0f} GiB; {MAX_WEIGHT_BYTES >> 30} is the limit.")
+    rung.check_size(config)
     return ModelInfo(
         rung.name, config, vocabulary, described["corpus"], described["training"], described["losses"], parameters
     )

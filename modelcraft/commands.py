@@ -187,6 +187,7 @@ def _train(
     if "newline" in sizes and "\n" in tokenizer.vocabulary:
         settings = {**settings, "newline": tokenizer.vocabulary.index("\n")}
     config = rung.configure({**sizes, **settings, "vocab_size": tokenizer.vocab_size})
+    rung.check_size(config)
     splits = text.splits(tokenizer, config.block_size)  # which raises if the text is too short
 
     if ranks.first:

@@ -1,7 +1,7 @@
 """The ladder: every rung by its name, with what it is made of and how it is trained."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ from modelcraft.ngram import CountingConfig, CountingLanguageModel, count
 from modelcraft.recipe import TrainConfig
 from modelcraft.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from modelcraft.transformer import BlockConfig, BlockLanguageModel, FeedForwardLanguageModel, ResidualLanguageModel
+
+MAX_BYTES = 2 << 30  # that a model may take
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class Rung:
             raise ConfigError(f"The rung {self.name!r} has no setting {shown(unknown[0])}; it has {', '.join(known)}.")
         return type(self.config)(**settings)
 
+    def check_size(self, config: ModelConfig) -> None:
+        """Raise ConfigError if a model of these sizes would take more than MAX_BYTES, before it does."""
+        # On `meta` a model of any size costs nothing: what it would cost is counted before it is made.
+        if (size := memory_of(self.build(config, device="meta"))) > MAX_BYTES:
+            raise ConfigError(
+                f"the model would take {size / 2**30:,.0f} GiB, and {MAX_BYTES >> 30} is the limit; make it smaller."
+            )
+
     def build(
         self,
         config: ModelConfig,
@@ -71,6 +81,30 @@ class Rung:
         with seeded(seed):
             model = self.model_class(config, *parts)
         return model.to(device)
+
+
+def memory_of(model: LanguageModel) -> int:
+    """Return the bytes that a model takes at least while it writes one text.
+
+    Those are its weights and masks, what it keeps of the text, and, where characters look at each other, how much each
+    of a whole context looks at each.
+    """
+    looks_alone = type(model) in (BigramLanguageModel, CountingLanguageModel)
+    heads = 0 if looks_alone else getattr(model.config, "n_head", 1)
+    kept = [*model.parameters(), *model.buffers(), *_tensors(model.make_cache(1))]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in kept)
+    return size + 4 * heads * model.block_size**2
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Find all tensors in a memory of whatever kind."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _tensors(one)
+    elif is_dataclass(value):
+        yield from _tensors(list(vars(value).values()))
 
 
 class _NoInit(TorchFunctionMode):

@@ -7,7 +7,7 @@ from helpers import assert_one_sentence, spread
 
 from modelcraft.checkpoint import WEIGHTS_DIR
 from modelcraft.errors import ConfigError
-from modelcraft.ladder import DEFAULT_RUNG, RUNGS, rung_named
+from modelcraft.ladder import DEFAULT_RUNG, MAX_BYTES, RUNGS, memory_of, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.ngram import count
 from modelcraft.recipe import TrainConfig
@@ -133,3 +133,29 @@ def test_there_is_no_such_rung(wrong):
         rung_named(wrong)
     assert_one_sentence(caught.value, f"the rungs are {', '.join(RUNGS)}")
     assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    ("rung", "settings"),
+    [
+        ("averaging", {"block_size": 100_000}),
+        ("head", {"block_size": 100_000}),  # a mask of 40 GB
+        ("multihead", {"n_embd": 64, "n_head": 64, "block_size": 8_192}),
+        ("block", {"n_embd": 64, "n_head": 64, "n_layer": 64, "block_size": 1_024}),
+        ("gpt", {"block_size": 1_000_000}),  # small weights, and a ring of gigabytes at its first text
+        ("gpt", {"block_size": 32_768}),  # and shares of a gigabyte a head for a context
+        ("encoder-decoder", {"block_size": 50_000}),
+    ],
+)
+def test_what_would_not_fit_is_refused_before_it_is_allocated(rung, settings, monkeypatch):
+    given = {**vars(RUNGS[rung].config), **settings}
+    with pytest.raises(ConfigError, match=r"would take [\d,]+ GiB, and 2 is the limit; make it smaller\.") as error:
+        RUNGS[rung].check_size(RUNGS[rung].configure(given))
+    assert_one_sentence(error.value)
+
+
+@pytest.mark.cases
+def test_what_the_ladder_has_fits_by_far():
+    for rung in RUNGS.values():
+        assert memory_of(rung.build(rung.config, device="meta")) < MAX_BYTES / 20

@@ -26,10 +26,11 @@ class Turn(TypedDict):
 
 
 class ScriptValue(TypedDict):
-    """The value of a script view: its turns, and whether the last one is being written."""
+    """The value of a script view: its turns, whether the last one is being written, and a word about it."""
 
     turns: list[Turn]
     writing: bool
+    note: str
 
 
 class Lane(TypedDict):
@@ -70,7 +71,7 @@ def plain_view(elem_id: str) -> gr.HTML:
 
 def script(turns: Sequence[Turn] = (), writing: bool = False) -> ScriptValue:
     """Make the value of a script view."""
-    return {"turns": list(turns), "writing": writing}
+    return {"turns": list(turns), "writing": writing, "note": ""}
 
 
 def read_script(value: Any) -> list[Turn]:
@@ -109,14 +110,25 @@ watch('value', draw);
 
 _SCRIPT_HTML = """
 <div class="mc-script" role="log" aria-label="The script" aria-live="polite" tabindex="0"></div>
+<p class="mc-script-note" role="status"></p>
 """
 
-# Each turn keeps its node, and a text that has only grown is appended to: nothing flickers, a selection stays.
+# Each turn keeps its node, and a text that has only grown is appended to: nothing flickers, a selection stays. The tab
+# keeps the script where the browser lets it: when Gradio loses its connection it loads the page anew.
 _SCRIPT_JS = """
-const page = element.querySelector('.mc-script');
+const page = element.querySelector('.mc-script'), said = element.querySelector('.mc-script-note');
+let kept = 0;
+const keep = () => {
+  const {turns, writing} = props.value ?? {};
+  if (!turns || (writing && Date.now() - kept < 1000)) return;
+  kept = Date.now();
+  try { sessionStorage.setItem('modelcraft-script', JSON.stringify({turns, writing})); } catch {}
+};
+addEventListener('pagehide', () => { kept = 0; keep(); });
 const make = (tag, name) => Object.assign(document.createElement(tag), {className: name});
 const draw = () => {
-  const {turns, writing} = props.value ?? {turns: [], writing: false};
+  const {turns, writing, note = ''} = props.value ?? {turns: [], writing: false};
+  said.textContent = note;
   const follow = page.scrollHeight - page.scrollTop - page.clientHeight < 8;
   const grown = page.children.length < turns.length;
   while (page.children.length > turns.length) page.lastChild.remove();
@@ -141,8 +153,16 @@ const draw = () => {
   if (follow || grown) page.scrollTop = page.scrollHeight;
 };
 draw();
-watch('value', draw);
+watch('value', () => { draw(); keep(); });  // not at first: the empty page would take the place of what was kept
 """
+
+# What the tab has kept, shown again when the page is loaded.
+RECALL_JS = """() => {
+  try {
+    const {turns = [], writing = false} = JSON.parse(sessionStorage.getItem('modelcraft-script')) ?? {};
+    return {turns, writing: false, note: writing ? LOST : ''};
+  } catch { return {turns: [], writing: false, note: ''}; }
+}""".replace("LOST", json.dumps("The connection was lost here. Write on with an empty line, or Retry."))
 
 _RACE_HTML = """
 <div class="mc-race" role="group" aria-label="The race"></div>

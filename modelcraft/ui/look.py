@@ -117,6 +117,9 @@ CSS = """
   box-shadow: 0 1px 2px rgb(60 45 20 / .12), 0 10px 30px -18px rgb(60 45 20 / .45);
   padding: 1.6rem clamp(1rem, 6vw, 3.4rem); font-family: var(--font); font-size: 1.06rem; line-height: 1.55;
 }
+.mc-script-note:empty { display: none; }
+.mc-script-note { margin: .4rem .2rem 0; font-style: italic; color: #8c2f1b; }
+.dark .mc-script-note { color: #e9a491; }
 .dark .mc-script { background: #1f1b17; color: #ece4d4; box-shadow: none; }
 .mc-script:empty::before {
   content: "An empty page. Write a line below, or take one of those offered, and the model goes on with it.";
