@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from safetensors import SafetensorError
 
-from modelcraft.errors import ConfigError, ModelCraftError, TrainingError
+from modelcraft.errors import ConfigError, ModelCraftError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import DEFAULT_RUNG, QUICK_RUNG, RUNGS, Rung, rung_named
 from modelcraft.model import ModelConfig
 from modelcraft.recipe import TrainConfig
@@ -50,6 +51,7 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         app.command()(command)
+    warnings.formatwarning = _as_a_sentence
     try:
         code = app(standalone_mode=False)
     except ModelCraftError as error:
@@ -70,6 +72,15 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
         where = f" {error.filename!r}" if error.filename else ""
         _fail(f"A file{where} cannot be read or written: {error.strerror or error}; check the disk and the path.", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_a_sentence(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning of ours without the place in the code that it comes from."""
+    if issubclass(category, ModelCraftWarning):
+        return f"{message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _fail(sentence: str, code: int) -> None:

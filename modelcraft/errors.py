@@ -10,6 +10,10 @@ class ModelCraftError(Exception):
     exit_code = 1
 
 
+class ModelCraftWarning(UserWarning):
+    """What went otherwise than asked, while the whole went on: one sentence, which the command lines print."""
+
+
 class CorpusError(ModelCraftError):
     """A text that cannot be had, read, or trained on."""
 

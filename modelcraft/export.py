@@ -1,6 +1,8 @@
 """From a trained model to a model folder: the weights that are kept, measured exactly, with a card and a picture."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import torch
 
 from modelcraft.card import model_card, write_sample
-from modelcraft.checkpoint import PICTURE_FILE, ModelInfo, round_to, save_folder
+from modelcraft.checkpoint import CARD_FILE, PICTURE_FILE, ModelInfo, round_to, save_folder
 from modelcraft.data import Corpus
+from modelcraft.errors import ModelCraftWarning
 from modelcraft.evaluate import exact_losses
+from modelcraft.files import write_text
 from modelcraft.ladder import Rung
 from modelcraft.model import LanguageModel
 from modelcraft.plots import loss_curve
@@ -48,7 +52,8 @@ def write_folder(
 ) -> ModelInfo:
     """Write a trained model to `folder` and return what its config.json says.
 
-    The losses are the exact ones of the weights that are stored, over the whole validation split.
+    The losses are the exact ones of the weights that are stored, over the whole validation split. The model is written
+    first; the picture, the sample and the card come after it, and may fail with a ModelCraftWarning.
     """
     round_to(model, rung.stored_as)
     model.eval()
@@ -61,8 +66,28 @@ def write_folder(
         training=dict(training),
         losses=exact_losses(model, val_data, progress=progress),
     )
+    save_folder(folder, model, info, None, rung.stored_as)
+    drawn, sample = False, ""
     if records:
-        loss_curve(records, folder / PICTURE_FILE, f"{rung.name} on {corpus.name}")
-    card = model_card(info, model.num_parameters, write_sample(model, tokenizer), picture=bool(records))
-    save_folder(folder, model, info, card, rung.stored_as)
+        with _spared("picture"):
+            loss_curve(records, folder / PICTURE_FILE, f"{rung.name} on {corpus.name}")
+            drawn = True
+    with _spared("sample"):
+        sample = write_sample(model, tokenizer)
+    with _spared("model card"):
+        write_text(folder / CARD_FILE, model_card(info, model.num_parameters, sample, picture=drawn))
     return info
+
+
+@contextlib.contextmanager
+def _spared(what: str) -> Iterator[None]:
+    """Let `what` fail with a sentence: the model is written, and whole without it."""
+    try:
+        yield
+    except Exception as error:  # drawing has many ways to fail, and nothing depends on it
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        warnings.warn(
+            f"The {what} could not be made ({reason}); the model is written, and whole without it.",
+            ModelCraftWarning,
+            stacklevel=4,
+        )
