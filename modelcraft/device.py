@@ -4,12 +4,16 @@ import contextlib
 import ctypes
 import os
 import shutil
+import warnings
+from pathlib import Path
 
 import torch
 
-from modelcraft.errors import ConfigError
+from modelcraft.errors import ConfigError, ModelCraftWarning, shown
 
 READ_AT_ONCE = 16_384  # characters on a CPU: what goes through its caches at once is quicker than more
+COMPILER_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")  # what CXX may name before the compiler
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 _M_ARENA_MAX = -8  # malloc.h's
 BYTES_A_CHARACTER = 1 << 17  # that a model needs for reading it: six heads' scores of 1,024 characters, and a margin
 
@@ -42,8 +46,41 @@ def read_at_once(device: torch.device) -> int:
 
 def has_compiler(device: torch.device) -> bool:
     """Say whether what torch.compile needs beside PyTorch is there: a compiler for C++, for a GPU one for C."""
+    return _compiler(device) is not None
+
+
+def name_compiler(device: torch.device) -> None:
+    """Tell PyTorch which compiler `has_compiler` found: it takes all of CXX, `ccache g++` say, for one program."""
+    from torch._inductor import config  # which takes a while, and is needed by whoever compiles
+
+    if device.type == "cpu" and (compiler := _compiler(device)):
+        config.cpp.cxx = (None, compiler)
+
+
+def _compiler(device: torch.device) -> str | None:
     variable, usual = ("CXX", "g++") if device.type == "cpu" else ("CC", "gcc")
-    return any(map(shutil.which, (os.environ.get(variable) or usual, "clang++", "clang", "cl")))
+    named = os.environ.get(variable) or usual
+    words = (word for word in named.split() if Path(word).stem not in COMPILER_LAUNCHERS)
+    return next(filter(shutil.which, (named, *words, "clang++", "clang", "cl")), None)
+
+
+def check_compile_cache() -> None:
+    """Let PyTorch keep what it compiles in the temporary folder where TORCHINDUCTOR_CACHE_DIR cannot be written.
+
+    It makes that folder before it makes an optimizer, whether or not anything will be compiled.
+    """
+    named = os.environ.get(_CACHE)
+    if named is None:
+        return
+    with contextlib.suppress(OSError):
+        Path(named).mkdir(parents=True, exist_ok=True)
+    if not (Path(named).is_dir() and os.access(named, os.W_OK | os.X_OK)):
+        del os.environ[_CACHE]
+        warnings.warn(
+            f"{_CACHE} names {shown(named)}, which cannot be written, so the temporary folder is taken instead.",
+            ModelCraftWarning,
+            stacklevel=2,
+        )
 
 
 def threads_for_serving() -> int:

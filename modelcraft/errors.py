@@ -47,6 +47,11 @@ def shown(value: object) -> str:
     return written if len(written) <= 60 else f"{written[:60]}…"
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an error of another library says, as a sentence can hold it."""
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+
+
 class BusyError(ModelCraftError):
     """There is no room for another request; `seconds` says when there may be."""
 

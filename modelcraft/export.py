@@ -12,7 +12,7 @@ import torch
 from modelcraft.card import model_card, write_sample
 from modelcraft.checkpoint import CARD_FILE, PICTURE_FILE, ModelInfo, round_to, save_folder
 from modelcraft.data import Corpus
-from modelcraft.errors import ModelCraftWarning
+from modelcraft.errors import ModelCraftWarning, one_line
 from modelcraft.evaluate import exact_losses
 from modelcraft.files import write_text
 from modelcraft.ladder import Rung
@@ -85,9 +85,8 @@ def _spared(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # drawing has many ways to fail, and nothing depends on it
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         warnings.warn(
-            f"The {what} could not be made ({reason}); the model is written, and whole without it.",
+            f"The {what} could not be made ({one_line(error)}); the model is written, and whole without it.",
             ModelCraftWarning,
             stacklevel=4,
         )

@@ -117,7 +117,7 @@ class Trainer:
             if self.step == 0:
                 self.save()  # from here on there is always something to resume
             if self.config.compile:
-                compile_parts(self.model)
+                compile_parts(self.model, self._try_out)
             self.model.train()
             while True:
                 if self._evaluation_is_due():
@@ -141,6 +141,21 @@ class Trainer:
                     self.save()
             self.save()
 
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def _try_out(self) -> None:
+        """Read a batch as a step does and as an evaluation does, and learn nothing from it: it shows what fails."""
+        batch = self.model.batch(self.train_data, self.config.batch_size, torch.Generator().manual_seed(0))
+        share, _ = self.ranks.share(batch)
+        self.model.train()
+        with self._autocast():
+            _, loss = self.model(**share)
+        loss.backward()
+        self.model.zero_grad(set_to_none=True)
+        with self._autocast():
+            estimate_loss(self.judged, self.val_data, 1, self.config.batch_size)
+
     def _train_step(self) -> None:
         self.model.noise_share = self.config.share_at(self.step)
         set_share(self.optimizers, self.model.noise_share)
@@ -149,7 +164,7 @@ class Trainer:
         batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
         self.characters += int((batch["targets"] != UNSCORED).sum())
         share, weight = self.ranks.share(batch)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with self._autocast():
             _, loss = self.parallel(**share)
         self.model.zero_grad(set_to_none=True)
         (loss * weight).backward()
@@ -166,7 +181,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         losses = {}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with self._autocast():
             for name, data in (("train_loss", self.train_data), ("val_loss", self.val_data)):
                 losses[name] = estimate_loss(self.judged, data, self.config.eval_batches, self.config.batch_size)
         if not all(map(math.isfinite, losses.values())):
@@ -233,7 +248,8 @@ class Trainer:
         """Go on where the state in `folder` stands; raises CheckpointError if there is none, or of another run."""
         described, tensors = read_state(self.folder)
         for what, now, then in (
-            ("training settings", asdict(self.config), described["config"]),
+            # Compiling changes nothing but the speed, so that whoever resumes is free to.
+            ("training settings", {**asdict(self.config), "compile": None}, {**described["config"], "compile": None}),
             ("model or corpus", self.about, described["about"]),
         ):
             if now != then:

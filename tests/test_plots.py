@@ -23,7 +23,7 @@ def test_any_name_is_a_title(tmp_path, title):
 
 
 @pytest.mark.cases
-@pytest.mark.parametrize("backend", ["module://not_installed.backend_inline", "no backend at all", "agg"])
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no backend at all", "agg"])
 def test_the_environments_backend_does_not_matter_and_stays_as_it_is(tmp_path, backend):
     script = (
         "import os, pathlib, sys\n"

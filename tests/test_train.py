@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -183,6 +184,18 @@ def test_the_compiled_gpt_trains_and_resumes_to_the_same_bits(tmp_path, monkeypa
     trainer = assert_resumes(make, tmp_path, after=5)
     assert len(compiled) == 3 * 2  # whole, stopped and resumed: two blocks each
     assert trainer.records[-1]["val_loss"] < trainer.records[0]["val_loss"]
+
+
+@pytest.mark.cases
+def test_a_resumed_run_may_be_compiled_or_not(tmp_path):
+    trainer = gpt_trainer(tmp_path)
+    trainer.train()
+    compiled = gpt_trainer(tmp_path)
+    compiled.config = replace(compiled.config, compile=True)
+    compiled.restore()
+    assert compiled.step == trainer.step
+    compiled.save()
+    gpt_trainer(tmp_path).restore()
 
 
 def test_what_is_measured_and_kept_is_the_average(tmp_path):
@@ -371,6 +384,34 @@ def test_a_polite_signal_saves_everything(tmp_path, corpus, uninterrupted, numbe
     returned, _, err = finish(start(folder, corpus, "--resume"))
     assert returned == 0, err
     assert_same_state(uninterrupted, folder)
+
+
+@pytest.mark.cases
+def test_a_compiler_that_fails_costs_nothing_but_speed(tmp_path, corpus):
+    """The same bits as without one, and a sentence."""
+    small = [part for size in ("n_embd=32", "n_layer=1", "block_size=16") for part in ("--set", size)]
+    options = ["--model", "gpt", "--steps", "4", *small]
+    fails = tmp_path / "g++"
+    fails.write_text("#!/bin/sh\ntest $1 = --version || exit 1\n")
+    fails.chmod(0o755)
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "CXX": str(fails)}
+    code, _, err = finish(start(tmp_path / "broken", corpus, *options, env=environment))
+    assert code == 0, err
+    assert len(re.findall(r"PyTorch cannot compile here \(.+\), so the training runs uncompiled", err)) == 1
+    assert "Traceback" not in err
+    code, _, err = finish(start(tmp_path / "plain", corpus, *options, "--no-compile"))
+    assert code == 0, err
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("broken", "plain")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.cases
+def test_a_cache_that_cannot_be_made_costs_nothing(tmp_path, corpus, uninterrupted):
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(corpus / "beneath a file")}
+    code, _, err = finish(start(tmp_path / "run", corpus, env=environment))
+    assert code == 0, err
+    assert "so the temporary folder is taken instead." in err
+    assert_same_state(uninterrupted, tmp_path / "run")
 
 
 def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus):
