@@ -4,6 +4,7 @@ Exit code 0 on success, 1 with one sentence on stderr for a user's error, 130 af
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -52,6 +53,8 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         app.command()(command)
     warnings.formatwarning = _as_a_sentence
+    if isinstance(sys.stdout, io.TextIOWrapper):  # one that cannot show a character shows "?", as a terminal does
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except ModelCraftError as error:
@@ -84,7 +87,9 @@ def _as_a_sentence(
 
 
 def _fail(sentence: str, code: int) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of several processes one says it
+    from modelcraft.parallel import launched
+
+    if launched().first:  # of several processes one says it
         print(sentence, file=sys.stderr)
     sys.exit(code)
 

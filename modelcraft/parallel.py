@@ -17,7 +17,6 @@ from torch.nn.parallel import DistributedDataParallel
 from modelcraft.data import UNSCORED, Batch
 from modelcraft.errors import ConfigError
 
-
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
 
 
