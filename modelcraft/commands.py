@@ -183,8 +183,7 @@ def _train(
     samples: bool,
 ) -> None:
     """Train `rung` into `folder`; of several processes the first one alone writes there."""
-    from filelock import FileLock, Timeout
-
+    from modelcraft.claim import claimed
     from modelcraft.data import load_corpus
     from modelcraft.tokenizer import CharTokenizer
     from modelcraft.train import TrainingStoppedError, describe_state
@@ -205,15 +204,10 @@ def _train(
     config = rung.configure({**sizes, **settings, "vocab_size": tokenizer.vocab_size})
     splits = text.splits(tokenizer, config.block_size)  # which raises if the text is too short
 
-    if ranks.first:
-        _make_parent(folder)
-        _check_is_ours(folder)
-    whole = folder.resolve()  # `.` and `..` have no name
-    lock = FileLock(whole.with_name(f".{whole.name}.lock"), timeout=0) if ranks.first else contextlib.nullcontext()
     try:
-        with lock:
-            if ranks.first and not resume:
-                _move_aside(folder)
+        with claimed(folder, resume) if ranks.first else contextlib.nullcontext() as earlier:
+            if earlier is not None:
+                typer.echo(f"The earlier run is in {earlier}/ now.", err=True)
             ranks.wait()
             info = None
             if rung.fit is None:
@@ -226,10 +220,6 @@ def _train(
         raise TrainingStoppedError(error.signum, UNFITTED) if rung.fit else error from None
     except KeyboardInterrupt:  # after the training, or a second one during it
         raise TrainingStoppedError(signal.SIGINT, UNFITTED if rung.fit else STOPPED_AT_ONCE) from None
-    except Timeout:
-        raise TrainingError(
-            f"Another training is running in {str(folder)!r}; wait for it, or name another folder with --out."
-        ) from None
     if info is None:
         return
     steps = info.training.get("best_step")
@@ -334,41 +324,6 @@ def _look_ahead_to_push(repo_id: str | None) -> None:
     hub.check_repo_id(repo_id)
     if lacking := hub.check_login():
         typer.echo(f"{lacking} The training goes on meanwhile.", err=True)
-
-
-def _make_parent(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not folder.is_dir():
-            raise TrainingError(f"{str(folder)!r} is a file; name a folder with --out.")
-    except OSError as error:
-        raise TrainingError(
-            f"The folder {str(folder)!r} cannot be made ({error.strerror}); name another with --out."
-        ) from error
-
-
-def _check_is_ours(folder: Path) -> None:
-    """Refuse a folder that holds anything else than a training or a model: it would be moved aside."""
-    from modelcraft.checkpoint import CONFIG_FILE, STATE_FILE
-    from modelcraft.files import PART
-
-    inside = list(folder.iterdir()) if folder.is_dir() else []
-    ours = any((folder / name).exists() for name in (STATE_FILE, CONFIG_FILE)) or all(p.suffix == PART for p in inside)
-    if not ours or Path.cwd().is_relative_to(folder.resolve()):
-        raise TrainingError(f"{str(folder)!r} holds other things than a training; name another folder with --out.")
-
-
-def _move_aside(folder: Path) -> None:
-    """Nothing is overwritten: what an earlier run left keeps its files under the next free number."""
-    from modelcraft.files import PART
-
-    if not folder.is_dir() or all(left.suffix == PART for left in folder.iterdir()):
-        return
-    number = 1
-    while (earlier := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    folder.rename(earlier)
-    typer.echo(f"The earlier run is in {earlier}/ now.", err=True)
 
 
 def evaluate(

@@ -556,3 +556,80 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, corpus):
     assert "Another training is running" in err
     process.kill()
     process.communicate()
+
+
+@pytest.mark.cases
+def test_a_folder_is_locked_from_within(tmp_path, corpus):
+    """Beside it there may be another disk, or a folder that is not ours to write to: `--out /data`."""
+    process = start(tmp_path / "data", corpus, "--steps", "100000")
+    wait_for_state(tmp_path / "data", process)
+    beside = list(tmp_path.iterdir())
+    process.kill()
+    process.communicate()
+    assert beside == [tmp_path / "data"]
+    code, _, err = finish(start(tmp_path / "data", corpus, "--steps", "3"))  # a lock of the dead holds nobody up
+    assert code == 0, err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "data.1"]
+    assert (tmp_path / "data.1" / STATE_FILE).exists()
+    assert not list(tmp_path.rglob(".lock"))
+
+
+@pytest.fixture
+def command(corpus, monkeypatch, capsys):
+    """Run the command in this process; return its exit code and what it wrote on stderr."""
+
+    def call(*options: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["train", *OPTIONS, "--steps", "2", "--corpus", str(corpus), *options])
+        with pytest.raises(SystemExit) as left:
+            run(train)
+        return left.value.code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.cases
+def test_what_systems_leave_in_a_folder_is_no_obstacle(tmp_path, command):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".DS_Store", ".gitkeep", "Thumbs.db"):
+        (folder / name).touch()
+    (folder / "lost+found").mkdir()
+    code, err = command("--out", str(folder))
+    assert code == 0, err
+    assert "moved" not in err and (folder / ".gitkeep").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".DS_Store").symlink_to(folder)
+    code, err = command("--out", str(tmp_path / "other"))
+    assert code == 1
+    assert "holds other things than a training" in err
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symlink_stays_one(tmp_path, command, there):
+    big, link = tmp_path / "disk" / "big", tmp_path / "link"
+    link.symlink_to(big)
+    if there:
+        big.mkdir(parents=True)
+    for _ in range(2):
+        code, err = command("--out", str(link))
+        assert code == 0, err
+    assert link.is_symlink()
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["big", "big.1"]
+    assert all((big.with_name(name) / "model.safetensors").exists() for name in ("big", "big.1"))
+
+
+@pytest.mark.cases
+def test_a_mount_point_that_cannot_be_moved_says_so(tmp_path, command, monkeypatch):
+    def busy(self: Path, target: Path) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    folder = tmp_path / "data"
+    assert command("--out", str(folder))[0] == 0
+    before = {path.name for path in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", busy)
+        code, err = command("--out", str(folder))
+    assert code == 1
+    assert "cannot be moved aside (Device or resource busy); go on with it with --resume" in err
+    assert {path.name for path in folder.iterdir()} - {".lock"} == before
