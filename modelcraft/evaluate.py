@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,10 +95,12 @@ def estimate_loss(
     batch_size: int,
     block_size: int | None = None,
     seed: int = 0,
+    after_batch: Callable[[], None] | None = None,
 ) -> float:
     """Return the mean loss over `eval_iters` random batches, in nats per character.
 
     The batches are the same ones each time, so that two estimates differ only by what was learned in between.
+    `after_batch` is called after each, and ends the whole with an exception if it likes.
     """
     generator = torch.Generator().manual_seed(seed)
     with evaluating(model):
@@ -105,6 +108,8 @@ def estimate_loss(
         for k in range(eval_iters):
             _, loss = model(**model.batch(data, batch_size, generator, block_size))
             losses[k] = loss
+            if after_batch is not None:
+                after_batch()
     return float(losses.mean())
 
 

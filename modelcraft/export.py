@@ -10,34 +10,63 @@ from typing import Any
 import torch
 
 from modelcraft.card import model_card, write_sample
-from modelcraft.checkpoint import CARD_FILE, PICTURE_FILE, ModelInfo, round_to, save_folder
+from modelcraft.checkpoint import CARD_FILE, PICTURE_FILE, ModelInfo, load_folder, round_to, save_folder
 from modelcraft.data import Corpus
-from modelcraft.errors import ModelCraftWarning, one_line
+from modelcraft.errors import ModelCraftError, ModelCraftWarning, TrainingError, one_line
 from modelcraft.evaluate import exact_losses
 from modelcraft.files import write_text
 from modelcraft.ladder import Rung
 from modelcraft.model import LanguageModel
 from modelcraft.plots import loss_curve
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.train import Trainer
+from modelcraft.train import METRICS_FILE, Trainer
 
 
 def export(
-    trainer: Trainer, rung: Rung, corpus: Corpus, tokenizer: CharTokenizer, folder: Path, progress: bool = False
+    trainer: Trainer,
+    rung: Rung,
+    corpus: Corpus,
+    tokenizer: CharTokenizer,
+    folder: Path,
+    progress: bool = False,
+    exact: bool = True,
 ) -> ModelInfo:
-    """Write the best model of `trainer` to `folder` and return what its config.json says."""
+    """Write the best model of `trainer` to `folder` and return what its config.json says.
+
+    Raises TrainingError if that is the untrained one.
+    """
+    if trainer.diverged:
+        first, last = (trainer.records[which]["val_loss"] for which in (0, -1))
+        raise TrainingError(
+            f"The untrained model was better than any after it (its validation loss is {first:,.4f}, at the end it is "
+            f"{last:,.4f}), so none is kept; train with a lower --learning-rate, and see {METRICS_FILE} in "
+            f"{str(trainer.folder)!r}."
+        )
     model = rung.build(trainer.model.config, trainer.device)
     model.load_state_dict(trainer.best, strict=True)
-    best = trainer.best_record
     training = {
         **asdict(trainer.config),
-        "steps_done": trainer.step,
-        "best_step": int(best["step"]) if best else 0,
+        **_progress(trainer),
         "seconds": round(trainer.seconds, 1),
         "device": trainer.device.type,
         "torch": torch.__version__,
     }
-    return write_folder(model, rung, corpus, tokenizer, folder, training, trainer.records, progress)
+    return write_folder(model, rung, corpus, tokenizer, folder, training, trainer.records, progress, exact)
+
+
+def exported(trainer: Trainer, folder: Path, exact: bool = True) -> ModelInfo | None:
+    """Return what config.json says if `folder` has what `export` would write; None if it has not."""
+    try:
+        model, _, info = load_folder(folder, "cpu")
+    except ModelCraftError:
+        return None
+    measured = set(info.losses) >= set(model.protocols) or not exact
+    return info if measured and info.training.items() >= _progress(trainer).items() else None
+
+
+def _progress(trainer: Trainer) -> dict[str, int]:
+    best = trainer.best_record
+    return {"steps_done": trainer.step, "best_step": int(best["step"]) if best else 0}
 
 
 def write_folder(
@@ -49,11 +78,13 @@ def write_folder(
     training: Mapping[str, Any],
     records: Sequence[dict[str, float]] = (),
     progress: bool = False,
+    exact: bool = True,
 ) -> ModelInfo:
     """Write a trained model to `folder` and return what its config.json says.
 
-    The losses are the exact ones of the weights that are stored, over the whole validation split. The model is written
-    first; the picture, the sample and the card come after it, and may fail with a ModelCraftWarning.
+    The losses are the exact ones of the weights that are stored, over the whole validation split; without `exact` none
+    is measured. The model is written first; the picture, the sample and the card come after it, and may fail with a
+    ModelCraftWarning.
     """
     round_to(model, rung.stored_as)
     model.eval()
@@ -64,7 +95,7 @@ def write_folder(
         vocabulary=tokenizer.vocabulary,
         corpus={"name": corpus.name, "sha256": corpus.sha256, "characters": len(corpus.text)},
         training=dict(training),
-        losses=exact_losses(model, val_data, progress=progress),
+        losses=exact_losses(model, val_data, progress=progress) if exact else {},
     )
     save_folder(folder, model, info, None, rung.stored_as)
     drawn, sample = False, ""

@@ -18,8 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import modelcraft
+from modelcraft import export
 from modelcraft.checkpoint import read_info
-from modelcraft.commands import run, train
+from modelcraft.commands import STOPPED_AT_ONCE, run, train
 from modelcraft.errors import CheckpointError, TrainingError
 from modelcraft.ladder import RUNGS
 from modelcraft.recipe import TrainConfig
@@ -325,6 +326,20 @@ def corpus(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def command(corpus, monkeypatch, capsys):
+    """Run the command in this process; return its exit code and what it wrote."""
+
+    def call(*options: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["train", *OPTIONS, "--steps", "2", "--corpus", str(corpus), *options])
+        with pytest.raises(SystemExit) as left:
+            run(train)
+        out, err = capsys.readouterr()
+        return left.value.code, out + err
+
+    return call
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, corpus):
     folder = tmp_path_factory.mktemp("runs") / "whole"
@@ -428,7 +443,7 @@ def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus
         "    replace(self, target)\n"
         "    if count == int(os.environ['DIE_AT']): os.kill(os.getpid(), 9)\n"
         "pathlib.Path.replace = dying\n"
-        "from modelcraft.commands import run, train\n"
+        "from modelcraft.commands import STOPPED_AT_ONCE, run, train\n"
         "run(train)\n"
     )
     folder = tmp_path / "export"
@@ -559,6 +574,95 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, corpus):
 
 
 @pytest.mark.cases
+@pytest.mark.parametrize("stop_in", [2, 5, 9])
+def test_an_evaluation_is_broken_off_and_resumed_to_the_same_bits(tmp_path, stop_in):
+    """Of a large model it takes minutes, and nobody should wait for them."""
+    whole = make_trainer(tmp_path / "whole")
+    whole.train()
+    part = make_trainer(tmp_path / "part")
+    evaluated = []
+
+    def signal_at_one(model, *_) -> None:
+        evaluated.append(not model.training)
+        if sum(evaluated) == stop_in:
+            signal.raise_signal(signal.SIGTERM)
+
+    part.model.register_forward_pre_hook(signal_at_one)
+    with pytest.raises(TrainingStoppedError) as stopped:
+        part.train()
+    assert stopped.value.exit_code == 143
+    assert sum(evaluated) == stop_in
+    again = make_trainer(tmp_path / "part")
+    again.restore()
+    again.train()
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_measuring_at_the_end_is_broken_off_and_made_up_for(tmp_path, command, monkeypatch, number, code):
+    def interrupted(*_, **__) -> None:
+        signal.raise_signal(number)
+        time.sleep(60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "exact_losses", interrupted)
+        ended, said = command("--out", str(tmp_path))
+    assert (ended, said.splitlines()[-1]) == (code, STOPPED_AT_ONCE)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert command("--out", str(tmp_path), "--finish")[0] == 0
+    modelcraft.load(tmp_path, device="cpu")
+
+
+@pytest.mark.cases
+def test_a_finished_run_says_so_and_measures_nothing(tmp_path, command, monkeypatch):
+    folder = tmp_path / "run"
+    _, first = command("--out", str(folder))
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != METRICS_FILE}
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "exact_losses", pytest.fail)
+        code, said = command("--out", str(folder), "--resume")
+    assert code == 0
+    assert f"The training in {str(folder)!r} is finished, at step 2 of 2." in said
+    assert [line for line in first.splitlines() if line.startswith(("Exact", "Play"))] == said.splitlines()[3:5]
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != METRICS_FILE}
+    (folder / "config.json").unlink()  # as if it had been killed before it was written
+    code, said = command("--out", str(folder), "--resume")
+    assert (code, "is finished" in said, (folder / "config.json").exists()) == (0, True, True)
+
+
+@pytest.mark.cases
+def test_a_quick_check_measures_no_exact_loss(tmp_path, command, monkeypatch):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "exact_losses", pytest.fail)
+        for more in ([], ["--resume"]):
+            code, said = command("--out", str(folder), "--no-exact-loss", "--eval-batches", "2", *more)
+            assert code == 0, said
+            assert "Exact validation loss: not measured, after" in said
+    assert read_info(folder).validation_loss is None
+    modelcraft.load(folder, device="cpu")
+    code, said = command("--out", str(folder), "--resume")
+    assert code == 0 and "nats per character" in said
+    assert read_info(folder).validation_loss is not None
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("more", [(), ("--finish",), ("--resume",)])
+def test_a_run_that_diverged_is_no_success(tmp_path, command, more):
+    folder = tmp_path / "run"
+    options = ("--model", "head", "--out", str(folder), "--steps", "40", "--learning-rate", "100")
+    code, said = command(*options)
+    if more:
+        code, said = command("--out", str(folder), "--model", "head", "--steps", "40", *more)
+    assert code == 1
+    assert "The untrained model was better than any after it" in said.splitlines()[-1]
+    assert "--learning-rate" in said
+    assert len(read_state(folder)[0]["records"]) == 2
+    assert not (folder / "config.json").exists()
+
+
+@pytest.mark.cases
 def test_a_folder_is_locked_from_within(tmp_path, corpus):
     """Beside it there may be another disk, or a folder that is not ours to write to: `--out /data`."""
     process = start(tmp_path / "data", corpus, "--steps", "100000")
@@ -572,19 +676,6 @@ def test_a_folder_is_locked_from_within(tmp_path, corpus):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "data.1"]
     assert (tmp_path / "data.1" / STATE_FILE).exists()
     assert not list(tmp_path.rglob(".lock"))
-
-
-@pytest.fixture
-def command(corpus, monkeypatch, capsys):
-    """Run the command in this process; return its exit code and what it wrote on stderr."""
-
-    def call(*options: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["train", *OPTIONS, "--steps", "2", "--corpus", str(corpus), *options])
-        with pytest.raises(SystemExit) as left:
-            run(train)
-        return left.value.code, capsys.readouterr().err
-
-    return call
 
 
 @pytest.mark.cases
