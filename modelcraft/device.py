@@ -5,6 +5,7 @@ import ctypes
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from modelcraft.errors import ConfigError, ModelCraftWarning, shown
 READ_AT_ONCE = 16_384  # characters on a CPU: what goes through its caches at once is quicker than more
 COMPILER_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")  # what CXX may name before the compiler
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
+SMALL_PARAMETERS = 500_000  # below it threads gain a model little, and cost it much where they are not alone
 _M_ARENA_MAX = -8  # malloc.h's
 BYTES_A_CHARACTER = 1 << 17  # that a model needs for reading it: six heads' scores of 1,024 characters, and a margin
 
@@ -83,13 +85,59 @@ def check_compile_cache() -> None:
         )
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use: those it is bound to, and no more than its control group pays for."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(bound, int(min(_quotas(), default=bound))))
+
+
 def threads_for_serving() -> int:
     """Return how many threads a product should take where a page is served, too: half of the cores, at most four.
 
     With as many threads as cores each answer to a browser holds up all of them: at the end of a product they wait for
     the last one.
     """
-    return max(1, min(4, (os.cpu_count() or 1) // 2))
+    return max(1, min(4, usable_cores() // 2))
+
+
+def threads_for(parameters: int) -> int:
+    """Return how many threads a model of so many parameters is trained and measured with; OMP_NUM_THREADS decides.
+
+    Without it a small one takes one: two gain it next to nothing, and where another program is at work, too, they
+    wait for each other after each of its thousands of small products.
+    """
+    now = torch.get_num_threads()
+    if os.environ.get("OMP_NUM_THREADS"):
+        return now
+    return 1 if parameters < SMALL_PARAMETERS else min(now, usable_cores())
+
+
+@contextlib.contextmanager
+def threads_by_size(parameters: int) -> Iterator[None]:
+    """Take `threads_for` so many parameters within the block, and as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_for(parameters))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _quotas(mounted: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
+    """Yield how many cores' time each control group around this process allows it, by either version of Linux's."""
+    with contextlib.suppress(OSError):
+        for line in groups.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            top = mounted / controllers
+            group = top / path.lstrip("/")
+            for folder in (group, *(parent for parent in group.parents if parent.is_relative_to(top))):
+                for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+                    with contextlib.suppress(OSError, ValueError):  # there is none; or "max", or -1
+                        quota, period = " ".join((folder / file).read_text() for file in files).split()
+                        if int(quota) > 0:
+                            yield int(quota) / int(period)
 
 
 def share_one_heap() -> None:

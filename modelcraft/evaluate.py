@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelcraft.data import UNSCORED
+from modelcraft.device import threads_by_size
 from modelcraft.errors import CorpusError
 from modelcraft.model import LanguageModel, evaluating
 
@@ -126,6 +127,7 @@ def character_losses(
     losses, targets, positions = [], [], []
     with (
         evaluating(model),
+        threads_by_size(model.num_parameters),
         tqdm(total=len(data) - 1, unit="char", desc=protocol, leave=False, disable=not progress) as bar,
     ):
         for batch in model.windows(data, protocol):

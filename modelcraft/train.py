@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from modelcraft.checkpoint import STATE_FILE
 from modelcraft.data import UNSCORED
-from modelcraft.device import gains_from_bf16
+from modelcraft.device import gains_from_bf16, threads_by_size
 from modelcraft.errors import CheckpointError, TrainingError
 from modelcraft.evaluate import estimate_loss
 from modelcraft.files import replacing, sweep, write_text
@@ -116,7 +116,8 @@ class Trainer:
         )
         # Torch's own generators are borrowed for the run and given back as they were.
         devices = [self.device] if self.device.type == "cuda" else []
-        with bar, torch.random.fork_rng(devices=devices), graceful_stop() as stop:
+        threads = threads_by_size(self.model.num_parameters)
+        with bar, threads, torch.random.fork_rng(devices=devices), graceful_stop() as stop:
             if self.ranks.first:
                 sweep(self.folder)
             if self.step == 0:
