@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+os.environ["MPLBACKEND"] = "agg"  # gradio imports matplotlib, which a backend that is not installed here forbids
 
 import gradio as gr
 import torch

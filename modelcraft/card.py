@@ -27,8 +27,8 @@ def write_sample(model: LanguageModel, tokenizer: CharTokenizer) -> str:
 def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | None = None, picture: bool = False) -> str:
     """Return the card of a model: YAML for the Hub, then what a reader wants to know.
 
-    `parameters` is their number, `sample` what the model wrote, `repo_id` where it will be on the Hub (None:
-    it is a folder so far). With `picture` the page shows `loss_curve.png`. Raises ConfigError for an unknown
+    `parameters` is their number, `sample` what the model wrote, if it did, `repo_id` where it will be on the Hub
+    (None: it is a folder so far). With `picture` the page shows `loss_curve.png`. Raises ConfigError for an unknown
     rung.
     """
     corpus = str(info.corpus.get("name", "a text of its own"))
@@ -54,9 +54,7 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
         f"ids = tokenizer.encode({json.dumps(_start(info.vocabulary))})\n"
         "for token in modelcraft.stream(model, ids, modelcraft.SamplingParams(seed=1)):\n"
         '    print(tokenizer.decode([token]), end="", flush=True)\n```',
-        "## What it writes",
-        f"{len(sample):,} characters at temperature {SAMPLE_PARAMS.temperature}, seed {SAMPLE_PARAMS.seed}:",
-        _fenced(sample),
+        *(_written(sample) if sample else []),
         "## How it was trained",
         _table({_code(name): _code(value) for name, value in info.training.items()}),
         *(["![Training and validation loss over the characters seen](loss_curve.png)"] if picture else []),
@@ -64,6 +62,11 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
         "The weights are under the MIT licence.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _written(sample: str) -> list[str]:
+    how = f"at temperature {SAMPLE_PARAMS.temperature}, seed {SAMPLE_PARAMS.seed}"
+    return ["## What it writes", f"{len(sample):,} characters {how}:", _fenced(sample)]
 
 
 def _start(vocabulary: str) -> str:

@@ -62,10 +62,11 @@ class ModelInfo:
 
 
 def save_folder(
-    folder: Path, model: LanguageModel, info: ModelInfo, card: str, dtype: torch.dtype = torch.float32
+    folder: Path, model: LanguageModel, info: ModelInfo, card: str | None, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write the model folder; every file appears whole or not at all, `config.json`, which makes it one, last.
 
+    With None for a card whoever calls writes it afterwards.
     Floats are stored as `dtype`; round the model to it before it is measured (`round_to`).
     """
     # Clones, for safetensors refuses tensors that share memory, such as tied weights.
@@ -75,7 +76,8 @@ def save_folder(
     }
     with replacing(folder / WEIGHTS_FILE) as aside:
         save_file(weights, aside, metadata={"format": "pt"})
-    write_text(folder / CARD_FILE, card)
+    if card is not None:
+        write_text(folder / CARD_FILE, card)
     parameters = {"parameters": model.num_parameters}
     described = {"format": FORMAT} | parameters | asdict(info) | parameters  # twice: among the first, and the true one
     write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")

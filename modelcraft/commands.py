@@ -4,6 +4,7 @@ Exit code 0 on success, 1 with one sentence on stderr for a user's error, 130 af
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import shlex
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from safetensors import SafetensorError
 
-from modelcraft.errors import ConfigError, ModelCraftError, TrainingError
+from modelcraft.errors import ConfigError, ModelCraftError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import DEFAULT_RUNG, QUICK_RUNG, RUNGS, Rung, rung_named
 from modelcraft.model import ModelConfig
 from modelcraft.recipe import TrainConfig
@@ -50,6 +52,9 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         app.command()(command)
+    warnings.formatwarning = _as_a_sentence
+    if isinstance(sys.stdout, io.TextIOWrapper):  # one that cannot show a character shows "?", as a terminal does
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except ModelCraftError as error:
@@ -72,8 +77,19 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _as_a_sentence(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning of ours without the place in the code that it comes from."""
+    if issubclass(category, ModelCraftWarning):
+        return f"{message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
 def _fail(sentence: str, code: int) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of several processes one says it
+    from modelcraft.parallel import launched
+
+    if launched().first:  # of several processes one says it
         print(sentence, file=sys.stderr)
     sys.exit(code)
 
@@ -98,6 +114,9 @@ def train(
     eval_interval: Annotated[
         int | None, typer.Option(help="Steps between evaluations.", show_default="the rung's")
     ] = None,
+    eval_batches: Annotated[
+        int | None, typer.Option(help="Batches that an evaluation reads, of either text.", show_default="the rung's")
+    ] = None,
     save_interval: Annotated[
         int | None, typer.Option(help="Steps between saved states.", show_default="the rung's")
     ] = None,
@@ -114,6 +133,13 @@ def train(
     samples: Annotated[
         bool, typer.Option("--samples", help="Write a sample to sample.txt at each evaluation.")
     ] = False,
+    exact_loss: Annotated[
+        bool,
+        typer.Option(
+            "--exact-loss/--no-exact-loss",
+            help="Measure the exact loss at the end, which takes a while of a large model; --finish makes up for it.",
+        ),
+    ] = True,
     push_to_hub: Annotated[str | None, typer.Option(metavar="USER/REPO", help="Upload the result.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the Hub repository a private one.")] = False,
 ) -> None:
@@ -138,6 +164,7 @@ def train(
         "precision": precision,
         "patience": patience,
         "eval_interval": eval_interval,
+        "eval_batches": eval_batches,
         "save_interval": save_interval,
         "compile": compile_,
     }
@@ -145,7 +172,9 @@ def train(
     with joined(device) as (ranks, own_device):
         if ranks.first:
             _look_ahead_to_push(push_to_hub)
-        _train(rung, folder, corpus, given, _settings(set_ or []), own_device, resume, ranks, finish, samples)
+        _train(
+            rung, folder, corpus, given, _settings(set_ or []), own_device, resume, ranks, finish, samples, exact_loss
+        )
     if not ranks.first:  # a thread of torch's may be at work still: Python's own way out ended in C++'s complaint once
         os._exit(0)
     if push_to_hub:
@@ -165,11 +194,12 @@ def _train(
     ranks: "Ranks",
     finish: bool,
     samples: bool,
+    exact: bool,
 ) -> None:
     """Train `rung` into `folder`; of several processes the first one alone writes there."""
-    from filelock import FileLock, Timeout
-
+    from modelcraft.claim import claimed
     from modelcraft.data import load_corpus
+    from modelcraft.signals import stopped_at_once
     from modelcraft.tokenizer import CharTokenizer
     from modelcraft.train import TrainingStoppedError, describe_state
 
@@ -190,40 +220,34 @@ def _train(
     rung.check_size(config)
     splits = text.splits(tokenizer, config.block_size)  # which raises if the text is too short
 
-    if ranks.first:
-        _make_parent(folder)
-        _check_is_ours(folder)
-    whole = folder.resolve()  # `.` and `..` have no name
-    lock = FileLock(whole.with_name(f".{whole.name}.lock"), timeout=0) if ranks.first else contextlib.nullcontext()
     try:
-        with lock:
-            if ranks.first and not resume:
-                _move_aside(folder)
+        with stopped_at_once(), claimed(folder, resume) if ranks.first else contextlib.nullcontext() as earlier:
+            if earlier is not None:
+                typer.echo(f"The earlier run is in {earlier}/ now.", err=True)
             ranks.wait()
             info = None
             if rung.fit is None:
                 info = _train_by_gradient(
-                    rung, folder, text, splits, tokenizer, config, recipe, device, resume, ranks, finish, samples
+                    rung, folder, text, splits, tokenizer, config, recipe, device, resume, ranks, finish, samples, exact
                 )
             elif ranks.first:
-                info = _fit(rung, folder, text, splits[0], tokenizer, config, device)
+                info = _fit(rung, folder, text, splits[0], tokenizer, config, device, exact)
     except TrainingStoppedError as error:
         raise TrainingStoppedError(error.signum, UNFITTED) if rung.fit else error from None
-    except KeyboardInterrupt:  # after the training, or a second one during it
-        raise TrainingStoppedError(signal.SIGINT, UNFITTED if rung.fit else STOPPED_AT_ONCE) from None
-    except Timeout:
-        raise TrainingError(
-            f"Another training is running in {str(folder)!r}; wait for it, or name another folder with --out."
-        ) from None
+    except KeyboardInterrupt as error:  # after the training, or a second one during it
+        number = error.args[0] if error.args else signal.SIGINT
+        raise TrainingStoppedError(number, UNFITTED if rung.fit else STOPPED_AT_ONCE) from None
     if info is None:
         return
-    steps = info.training.get("best_step")
+    steps, loss = info.training.get("best_step"), info.quoted_loss
+    measured = "not measured"
+    if loss:
+        measured = f"{loss['nats_per_character']:.4f} nats per character ({loss['bits_per_character']:.4f} bits)"
     typer.echo(
         f"{folder}/\n"
         f"  model.safetensors, config.json, README.md   the model{f', best of step {steps:,}' if steps else ''}\n"
         + ("  loss_curve.png, metrics.jsonl               how it learned\n" if steps is not None else "")
-        + f"Exact validation loss: {info.quoted_loss['nats_per_character']:.4f} nats per character "
-        f"({info.quoted_loss['bits_per_character']:.4f} bits), after {info.training['seconds']:.0f} s of training.\n"
+        + f"Exact validation loss: {measured}, after {info.training['seconds']:.0f} s of training.\n"
         f"Play it: python -m modelcraft.generate --model {shlex.quote(str(folder))}"
     )
 
@@ -241,10 +265,11 @@ def _train_by_gradient(
     ranks: "Ranks",
     finish: bool,
     samples: bool,
+    exact: bool,
 ) -> "ModelInfo | None":
     from modelcraft.card import write_sample
     from modelcraft.device import pick_device
-    from modelcraft.export import export
+    from modelcraft.export import export, exported
     from modelcraft.files import write_text
     from modelcraft.train import SAMPLE_FILE, Trainer
 
@@ -259,16 +284,23 @@ def _train_by_gradient(
         trainer.restore()
     if finish and not trainer.best:
         raise TrainingError(f"The run in {str(folder)!r} has measured nothing yet; go on with --resume instead.")
-    if ranks.first and not finish:
+    done = resume and not finish and trainer.finished
+    if done and ranks.first:
+        typer.echo(
+            f"The training in {str(folder)!r} is finished, at step {trainer.step:,} of {recipe.steps:,}.", err=True
+        )
+        if (info := exported(trainer, folder, exact)) is not None:
+            return info
+    if ranks.first and not finish and not done:
         typer.echo(
             f"{rung.name}: {network.num_parameters:,} parameters, {text.name} ({len(text.text):,} characters), "
             f"{recipe.steps:,} steps on {network.device}{', bf16' if trainer.bf16 else ''}"
             f"{f', {ranks.world} processes' if ranks.world > 1 else ''}",
             err=True,
         )
-    if not finish:
+    if not finish and not done:
         trainer.train(progress=ranks.first)
-    return export(trainer, rung, text, tokenizer, folder, progress=True) if ranks.first else None
+    return export(trainer, rung, text, tokenizer, folder, progress=True, exact=exact) if ranks.first else None
 
 
 def _fit(
@@ -279,6 +311,7 @@ def _fit(
     tokenizer: "CharTokenizer",
     config: ModelConfig,
     device: str | None,
+    exact: bool,
 ) -> "ModelInfo":
     """Make a rung that is not trained by gradient: one look at the training text is all."""
     from modelcraft.checkpoint import load_parts
@@ -292,7 +325,7 @@ def _fit(
     fitted = rung.fit(train_data, config, *parts).to(chosen)
     training = {"characters": len(train_data), "seconds": round(time.perf_counter() - started, 1)}
     folder.mkdir(exist_ok=True)
-    return write_folder(fitted, rung, text, tokenizer, folder, training, progress=True)
+    return write_folder(fitted, rung, text, tokenizer, folder, training, progress=True, exact=exact)
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
@@ -319,41 +352,6 @@ def _look_ahead_to_push(repo_id: str | None) -> None:
     hub.check_repo_id(repo_id)
     if lacking := hub.check_login():
         typer.echo(f"{lacking} The training goes on meanwhile.", err=True)
-
-
-def _make_parent(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not folder.is_dir():
-            raise TrainingError(f"{str(folder)!r} is a file; name a folder with --out.")
-    except OSError as error:
-        raise TrainingError(
-            f"The folder {str(folder)!r} cannot be made ({error.strerror}); name another with --out."
-        ) from error
-
-
-def _check_is_ours(folder: Path) -> None:
-    """Refuse a folder that holds anything else than a training or a model: it would be moved aside."""
-    from modelcraft.checkpoint import CONFIG_FILE, STATE_FILE
-    from modelcraft.files import PART
-
-    inside = list(folder.iterdir()) if folder.is_dir() else []
-    ours = any((folder / name).exists() for name in (STATE_FILE, CONFIG_FILE)) or all(p.suffix == PART for p in inside)
-    if not ours or Path.cwd().is_relative_to(folder.resolve()):
-        raise TrainingError(f"{str(folder)!r} holds other things than a training; name another folder with --out.")
-
-
-def _move_aside(folder: Path) -> None:
-    """Nothing is overwritten: what an earlier run left keeps its files under the next free number."""
-    from modelcraft.files import PART
-
-    if not folder.is_dir() or all(left.suffix == PART for left in folder.iterdir()):
-        return
-    number = 1
-    while (earlier := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    folder.rename(earlier)
-    typer.echo(f"The earlier run is in {earlier}/ now.", err=True)
 
 
 def evaluate(

@@ -10,6 +10,10 @@ class ModelCraftError(Exception):
     exit_code = 1
 
 
+class ModelCraftWarning(UserWarning):
+    """What went otherwise than asked, while the whole went on: one sentence, which the command lines print."""
+
+
 class CorpusError(ModelCraftError):
     """A text that cannot be had, read, or trained on."""
 
@@ -41,6 +45,11 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # thousands of digits, or lists within lists without end
         return f"{type(value).__name__} of that size"
     return written if len(written) <= 60 else f"{written[:60]}…"
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error of another library says, as a sentence can hold it."""
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
 class BusyError(ModelCraftError):

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelcraft.data import UNSCORED
+from modelcraft.device import threads_by_size
 from modelcraft.errors import CorpusError
 from modelcraft.model import LanguageModel, evaluating
 
@@ -94,10 +96,12 @@ def estimate_loss(
     batch_size: int,
     block_size: int | None = None,
     seed: int = 0,
+    after_batch: Callable[[], None] | None = None,
 ) -> float:
     """Return the mean loss over `eval_iters` random batches, in nats per character.
 
     The batches are the same ones each time, so that two estimates differ only by what was learned in between.
+    `after_batch` is called after each, and ends the whole with an exception if it likes.
     """
     generator = torch.Generator().manual_seed(seed)
     with evaluating(model):
@@ -105,6 +109,8 @@ def estimate_loss(
         for k in range(eval_iters):
             _, loss = model(**model.batch(data, batch_size, generator, block_size))
             losses[k] = loss
+            if after_batch is not None:
+                after_batch()
     return float(losses.mean())
 
 
@@ -121,6 +127,7 @@ def character_losses(
     losses, targets, positions = [], [], []
     with (
         evaluating(model),
+        threads_by_size(model.num_parameters),
         tqdm(total=len(data) - 1, unit="char", desc=protocol, leave=False, disable=not progress) as bar,
     ):
         for batch in model.windows(data, protocol):

@@ -64,7 +64,7 @@ from torch import Tensor, nn
 
 from modelcraft.compiled import CompiledStep
 from modelcraft.data import Batch
-from modelcraft.device import has_compiler
+from modelcraft.device import has_compiler, name_compiler
 from modelcraft.errors import ConfigError
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.ring import RingCache, RingSlots, StepWeights, step_one, versions
@@ -298,6 +298,7 @@ class GPTLanguageModel(LanguageModel):
         weights = self.make_cache(1).weights
         if not has_compiler(self.device) or (self._compiled and self._compiled.weights is weights):
             return
+        name_compiler(self.device)
         try:
             self._compiled = CompiledStep(self, weights)
         except Exception as error:  # a compiler has many ways to fail, and nothing depends on it

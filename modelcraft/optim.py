@@ -6,12 +6,13 @@ of its directions equally long, so that rare directions are learned as fast as c
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from modelcraft.device import has_compiler
+from modelcraft.device import check_compile_cache, has_compiler, name_compiler
+from modelcraft.errors import ModelCraftWarning, one_line
 from modelcraft.model import LanguageModel
 from modelcraft.recipe import TrainConfig
 
@@ -23,6 +24,7 @@ def make_optimizers(model: LanguageModel, config: TrainConfig) -> list[torch.opt
 
     Matrices and tables decay, biases and gains do not.
     """
+    check_compile_cache()
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     hidden = {name for name, p in named if p.ndim == 2 and not any(part in name for part in NOT_HIDDEN)}
     if not config.muon_learning_rate:
@@ -64,12 +66,26 @@ def ema(averaged: Sequence[Tensor], current: Sequence[Tensor], decay: float, ste
         torch._foreach_lerp_(list(averaged), list(current), 1 - min(decay, (step + 1) / (step + 10)))
 
 
-def compile_parts(model: LanguageModel) -> None:
-    """Let PyTorch compile the repeated parts of `model` on first use; say so where there is no compiler."""
+def compile_parts(model: LanguageModel, trial: Callable[[], None]) -> None:
+    """Let PyTorch compile the repeated parts of `model` on first use, which `trial` is: it reads and learns with them.
+
+    Where there is no compiler, or it fails, the parts stay as they are, and a ModelCraftWarning says so.
+    """
     if not model.compiled_parts:
         return
     if not has_compiler(model.device):
-        warnings.warn("There is no compiler for C++, so the training runs uncompiled, and slower.", stacklevel=2)
+        _warn("There is no compiler for C++")
         return
+    name_compiler(model.device)
     for part in model.compiled_parts:
         part.compile()
+    try:
+        trial()
+    except Exception as error:  # a compiler has many ways to fail, and nothing but the speed depends on it
+        for part in model.compiled_parts:
+            part._compiled_call_impl = None
+        _warn(f"PyTorch cannot compile here ({one_line(error)})")
+
+
+def _warn(why: str) -> None:
+    warnings.warn(f"{why}, so the training runs uncompiled, and slower.", ModelCraftWarning, stacklevel=3)

@@ -17,6 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from modelcraft.data import UNSCORED, Batch
 from modelcraft.errors import ConfigError
 
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -63,19 +65,29 @@ class Ranks:
         self.any(False)
 
 
+def launched() -> Ranks:
+    """Return which of how many processes torchrun says this one is.
+
+    Without all of its variables there is no launcher: one that is left in the environment says nothing.
+    """
+    if not all(os.environ.get(name) for name in LAUNCHER):
+        return Ranks()
+    return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+
+
 @contextlib.contextmanager
 def joined(device: str | None = None) -> Iterator[tuple[Ranks, str | None]]:
     """Join the processes that torchrun started, if it did; yield who this one is, and the device it should take.
 
     Each process on a machine with NVIDIA GPUs takes one of its own, unless `device` says otherwise.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = launched().world
     if world == 1:
         yield Ranks(), device
         return
     on_gpu = torch.cuda.is_available() and (device is None or device.startswith("cuda"))
     if on_gpu and device in (None, "cuda"):
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:

@@ -12,10 +12,9 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from tqdm import tqdm
 
 from modelcraft.checkpoint import STATE_FILE
 from modelcraft.data import UNSCORED
-from modelcraft.device import gains_from_bf16
+from modelcraft.device import gains_from_bf16, threads_by_size
 from modelcraft.errors import CheckpointError, TrainingError
 from modelcraft.evaluate import estimate_loss
 from modelcraft.files import replacing, sweep, write_text
@@ -34,6 +33,7 @@ from modelcraft.model import LanguageModel
 from modelcraft.optim import compile_parts, ema, make_optimizers, set_share
 from modelcraft.parallel import Ranks
 from modelcraft.recipe import TrainConfig
+from modelcraft.signals import graceful_stop
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLE_FILE = "sample.txt"
@@ -93,8 +93,13 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to train."""
-        return self.step >= self.config.steps or self.out_of_patience
+        """Whether there is nothing left to train and to measure."""
+        return not self._evaluation_is_due() and (self.step >= self.config.steps or self.out_of_patience)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it was trained and measured, and is at its best untrained."""
+        return len(self.records) > 1 and self.best_record is self.records[0] and self.records[0]["step"] == 0
 
     def train(self, progress: bool = False) -> None:
         """Train to the end, or until Ctrl-C or SIGTERM end the run after the step at hand (TrainingStoppedError).
@@ -111,25 +116,24 @@ class Trainer:
         )
         # Torch's own generators are borrowed for the run and given back as they were.
         devices = [self.device] if self.device.type == "cuda" else []
-        with bar, torch.random.fork_rng(devices=devices), _graceful_stop() as stop:
+        threads = threads_by_size(self.model.num_parameters)
+        with bar, threads, torch.random.fork_rng(devices=devices), graceful_stop() as stop:
             if self.ranks.first:
                 sweep(self.folder)
             if self.step == 0:
                 self.save()  # from here on there is always something to resume
             if self.config.compile:
-                compile_parts(self.model)
+                compile_parts(self.model, self._try_out)
             self.model.train()
             while True:
                 if self._evaluation_is_due():
-                    self._evaluate()
+                    self._evaluate(stop)
                     bar.set_postfix(
                         step=self.step,
                         train=f"{self.records[-1]['train_loss']:.4f}",
                         val=f"{self.records[-1]['val_loss']:.4f}",
                     )
-                if self.ranks.any(bool(stop)):  # the others must not wait for one that has stopped
-                    self.save()
-                    raise TrainingStoppedError(stop[0] if stop else signal.SIGTERM)
+                self._heed(stop)
                 if self.finished:
                     break
                 started = time.perf_counter()
@@ -141,6 +145,26 @@ class Trainer:
                     self.save()
             self.save()
 
+    def _heed(self, stop: Sequence[int]) -> None:
+        if self.ranks.any(bool(stop)):  # the others must not wait for one that has stopped
+            self.save()
+            raise TrainingStoppedError(stop[0] if stop else signal.SIGTERM)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def _try_out(self) -> None:
+        """Read a batch as a step does and as an evaluation does, and learn nothing from it: it shows what fails."""
+        batch = self.model.batch(self.train_data, self.config.batch_size, torch.Generator().manual_seed(0))
+        share, _ = self.ranks.share(batch)
+        self.model.train()
+        with self._autocast():
+            _, loss = self.model(**share)
+        loss.backward()
+        self.model.zero_grad(set_to_none=True)
+        with self._autocast():
+            estimate_loss(self.judged, self.val_data, 1, self.config.batch_size)
+
     def _train_step(self) -> None:
         self.model.noise_share = self.config.share_at(self.step)
         set_share(self.optimizers, self.model.noise_share)
@@ -149,7 +173,7 @@ class Trainer:
         batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
         self.characters += int((batch["targets"] != UNSCORED).sum())
         share, weight = self.ranks.share(batch)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with self._autocast():
             _, loss = self.parallel(**share)
         self.model.zero_grad(set_to_none=True)
         (loss * weight).backward()
@@ -164,11 +188,13 @@ class Trainer:
         done = bool(self.records) and self.records[-1]["step"] == self.step
         return not done and (self.step % self.config.eval_interval == 0 or self.step >= self.config.steps)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, stop: Sequence[int]) -> None:
         losses = {}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        batches, rows = self.config.eval_batches, self.config.batch_size
+        with self._autocast():
             for name, data in (("train_loss", self.train_data), ("val_loss", self.val_data)):
-                losses[name] = estimate_loss(self.judged, data, self.config.eval_batches, self.config.batch_size)
+                # Of a large model this takes minutes. What is broken off is measured anew by whoever resumes.
+                losses[name] = estimate_loss(self.judged, data, batches, rows, after_batch=lambda: self._heed(stop))
         if not all(map(math.isfinite, losses.values())):
             raise TrainingError(
                 f"The loss is no number any more at step {self.step}; train with a lower --learning-rate. "
@@ -233,7 +259,8 @@ class Trainer:
         """Go on where the state in `folder` stands; raises CheckpointError if there is none, or of another run."""
         described, tensors = read_state(self.folder)
         for what, now, then in (
-            ("training settings", asdict(self.config), described["config"]),
+            # Compiling changes nothing but the speed, so that whoever resumes is free to.
+            ("training settings", {**asdict(self.config), "compile": None}, {**described["config"], "compile": None}),
             ("model or corpus", self.about, described["about"]),
         ):
             if now != then:
@@ -294,26 +321,6 @@ class TrainingStoppedError(TrainingError):
         super().__init__(sentence)
         self.signum = signum
         self.exit_code = 128 + signum
-
-
-@contextlib.contextmanager
-def _graceful_stop() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in a list instead of dying; a second one acts at once, as usual."""
-    stop: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        stop.append(signum)
-        signal.signal(signum, before[signum])
-
-    try:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # not the main thread: whoever runs that thread handles signals
-                before[signum] = signal.signal(signum, note)
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from modelcraft.catalogue import Entry
 from modelcraft.checkpoint import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FILE, WEIGHTS_FILE, load_folder
 from modelcraft.data import TRAIN_SHARE
-from modelcraft.device import threads_for_serving
+from modelcraft.device import threads_for, threads_for_serving
 from modelcraft.errors import BusyError, ConfigError, CorpusError, shown
 from modelcraft.files import replacing, write_text
 from modelcraft.ladder import RUNGS, Rung
@@ -94,6 +94,12 @@ class Order:
                 raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
         if self.text is not None:
             check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
+
+    @property
+    def parameters(self) -> int:
+        """How many the model has, about: with the alphabet of tiny Shakespeare."""
+        rung = RUNGS[self.rung]
+        return rung.build(rung.configure({**vars(rung.config), **self.sizes}), device="meta").num_parameters
 
 
 def check_corpus(text: str, block_size: int = 8) -> None:
@@ -340,7 +346,7 @@ class Workshop:
     def _begin(self, job: Job) -> None:
         job.state = TRAINING if job.state == WAITING else FINISHING
         job.wanted = "" if job.state == TRAINING else DONE
-        threads = str(threads_for_serving())
+        threads = str(min(threads_for_serving(), threads_for(job.order.parameters)))
         secret = re.compile(r"TOKEN|SECRET|KEY|PASSWORD")  # none of which a training needs
         environment = {name: value for name, value in os.environ.items() if not secret.search(name.upper())}
         house = Path(__file__).resolve().parent.parent

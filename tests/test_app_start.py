@@ -86,6 +86,13 @@ def test_the_app_starts_as_it_is_and_writes(start):
     assert app.process.returncode == 0
 
 
+@pytest.mark.cases
+def test_a_notebooks_backend_for_pictures_is_no_obstacle(start):
+    """Every notebook sets it, also where the package that it names is not installed."""
+    client = Client(start(MPLBACKEND="module://matplotlib_inline.backend_inline").url, verbose=False)
+    assert len(client.predict("ROMEO:", length=10, model="bigram", api_name="/generate")) == 10
+
+
 def test_train_push_and_run_what_was_pushed(start, environment, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("".join(random.Random(3).choices("ROMEabc :\n", k=3000)), encoding="utf-8")

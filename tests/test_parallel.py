@@ -14,7 +14,7 @@ import torch
 
 from modelcraft.data import UNSCORED
 from modelcraft.errors import ConfigError
-from modelcraft.parallel import Ranks
+from modelcraft.parallel import LAUNCHER, Ranks
 from modelcraft.train import METRICS_FILE, describe_state
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ def test_two_processes_train_as_one(text, alone, tmp_path):
     assert_same_losses(alone, tmp_path / "run")
     assert out.count("Exact validation loss") == 1  # one of them speaks
     assert len(re.findall("2 processes", err)) == 1
-    assert {path.name for path in tmp_path.iterdir()} <= {"run", ".run.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
     assert losses(alone)[STEPS][0] < losses(alone)[0][0] - 0.7  # it did learn, so the comparison says something
 
 
@@ -113,6 +113,26 @@ def test_the_shares_are_the_batch_and_their_mean_is_its_mean():
         losses_here = each.flatten()[share["idx"]][share["targets"] != UNSCORED]
         means.append(weight * losses_here.mean())
     torch.testing.assert_close(sum(means) / 2, each[targets != UNSCORED].mean())
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    "left", [{"RANK": "3"}, {"WORLD_SIZE": "2"}, {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": ""}]
+)
+def test_without_a_launcher_it_is_one_process(text, tmp_path, left):
+    """What a launcher has left in the environment says nothing; errors are said, too."""
+    command = [sys.executable, "-m", "modelcraft.train", "--model", "bigram", "--steps", "2", "--corpus", str(text)]
+    kept = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+
+    def call(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *options], cwd=ROOT, env=kept | left, capture_output=True, text=True, check=False
+        )
+
+    done = call("--out", str(tmp_path / "run"))
+    assert (done.returncode, "Exact validation loss" in done.stdout) == (0, True), done.stderr
+    refused = call("--out", str(tmp_path / "refused"), "--precision", "fp8")
+    assert (refused.returncode, "precision must be one of" in refused.stderr) == (1, True)
 
 
 def test_alone_nothing_is_shared():

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import modelcraft
+from modelcraft import export
 from modelcraft.checkpoint import read_info
-from modelcraft.commands import run, train
+from modelcraft.commands import STOPPED_AT_ONCE, run, train
 from modelcraft.errors import CheckpointError, TrainingError
 from modelcraft.ladder import RUNGS
 from modelcraft.recipe import TrainConfig
@@ -185,6 +187,18 @@ def test_the_compiled_gpt_trains_and_resumes_to_the_same_bits(tmp_path, monkeypa
     assert trainer.records[-1]["val_loss"] < trainer.records[0]["val_loss"]
 
 
+@pytest.mark.cases
+def test_a_resumed_run_may_be_compiled_or_not(tmp_path):
+    trainer = gpt_trainer(tmp_path)
+    trainer.train()
+    compiled = gpt_trainer(tmp_path)
+    compiled.config = replace(compiled.config, compile=True)
+    compiled.restore()
+    assert compiled.step == trainer.step
+    compiled.save()
+    gpt_trainer(tmp_path).restore()
+
+
 def test_what_is_measured_and_kept_is_the_average(tmp_path):
     trainer = gpt_trainer(tmp_path)
     trainer.train()
@@ -312,6 +326,20 @@ def corpus(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def command(corpus, monkeypatch, capsys):
+    """Run the command in this process; return its exit code and what it wrote."""
+
+    def call(*options: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["train", *OPTIONS, "--steps", "2", "--corpus", str(corpus), *options])
+        with pytest.raises(SystemExit) as left:
+            run(train)
+        out, err = capsys.readouterr()
+        return left.value.code, out + err
+
+    return call
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, corpus):
     folder = tmp_path_factory.mktemp("runs") / "whole"
@@ -373,6 +401,34 @@ def test_a_polite_signal_saves_everything(tmp_path, corpus, uninterrupted, numbe
     assert_same_state(uninterrupted, folder)
 
 
+@pytest.mark.cases
+def test_a_compiler_that_fails_costs_nothing_but_speed(tmp_path, corpus):
+    """The same bits as without one, and a sentence."""
+    small = [part for size in ("n_embd=32", "n_layer=1", "block_size=16") for part in ("--set", size)]
+    options = ["--model", "gpt", "--steps", "4", *small]
+    fails = tmp_path / "g++"
+    fails.write_text("#!/bin/sh\ntest $1 = --version || exit 1\n")
+    fails.chmod(0o755)
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "CXX": str(fails)}
+    code, _, err = finish(start(tmp_path / "broken", corpus, *options, env=environment))
+    assert code == 0, err
+    assert len(re.findall(r"PyTorch cannot compile here \(.+\), so the training runs uncompiled", err)) == 1
+    assert "Traceback" not in err
+    code, _, err = finish(start(tmp_path / "plain", corpus, *options, "--no-compile"))
+    assert code == 0, err
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("broken", "plain")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.cases
+def test_a_cache_that_cannot_be_made_costs_nothing(tmp_path, corpus, uninterrupted):
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(corpus / "beneath a file")}
+    code, _, err = finish(start(tmp_path / "run", corpus, env=environment))
+    assert code == 0, err
+    assert "so the temporary folder is taken instead." in err
+    assert_same_state(uninterrupted, tmp_path / "run")
+
+
 def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus):
     """Kill -9 at every moment of the export: afterwards the folder loads, or says that the run is not finished."""
     script = (
@@ -387,7 +443,7 @@ def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus
         "    replace(self, target)\n"
         "    if count == int(os.environ['DIE_AT']): os.kill(os.getpid(), 9)\n"
         "pathlib.Path.replace = dying\n"
-        "from modelcraft.commands import run, train\n"
+        "from modelcraft.commands import STOPPED_AT_ONCE, run, train\n"
         "run(train)\n"
     )
     folder = tmp_path / "export"
@@ -515,3 +571,156 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, corpus):
     assert "Another training is running" in err
     process.kill()
     process.communicate()
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("stop_in", [2, 5, 9])
+def test_an_evaluation_is_broken_off_and_resumed_to_the_same_bits(tmp_path, stop_in):
+    """Of a large model it takes minutes, and nobody should wait for them."""
+    whole = make_trainer(tmp_path / "whole")
+    whole.train()
+    part = make_trainer(tmp_path / "part")
+    evaluated = []
+
+    def signal_at_one(model, *_) -> None:
+        evaluated.append(not model.training)
+        if sum(evaluated) == stop_in:
+            signal.raise_signal(signal.SIGTERM)
+
+    part.model.register_forward_pre_hook(signal_at_one)
+    with pytest.raises(TrainingStoppedError) as stopped:
+        part.train()
+    assert stopped.value.exit_code == 143
+    assert sum(evaluated) == stop_in
+    again = make_trainer(tmp_path / "part")
+    again.restore()
+    again.train()
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_measuring_at_the_end_is_broken_off_and_made_up_for(tmp_path, command, monkeypatch, number, code):
+    def interrupted(*_, **__) -> None:
+        signal.raise_signal(number)
+        time.sleep(60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "exact_losses", interrupted)
+        ended, said = command("--out", str(tmp_path))
+    assert (ended, said.splitlines()[-1]) == (code, STOPPED_AT_ONCE)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert command("--out", str(tmp_path), "--finish")[0] == 0
+    modelcraft.load(tmp_path, device="cpu")
+
+
+@pytest.mark.cases
+def test_a_finished_run_says_so_and_measures_nothing(tmp_path, command, monkeypatch):
+    folder = tmp_path / "run"
+    _, first = command("--out", str(folder))
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != METRICS_FILE}
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "exact_losses", pytest.fail)
+        code, said = command("--out", str(folder), "--resume")
+    assert code == 0
+    assert f"The training in {str(folder)!r} is finished, at step 2 of 2." in said
+    assert [line for line in first.splitlines() if line.startswith(("Exact", "Play"))] == said.splitlines()[3:5]
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != METRICS_FILE}
+    (folder / "config.json").unlink()  # as if it had been killed before it was written
+    code, said = command("--out", str(folder), "--resume")
+    assert (code, "is finished" in said, (folder / "config.json").exists()) == (0, True, True)
+
+
+@pytest.mark.cases
+def test_a_quick_check_measures_no_exact_loss(tmp_path, command, monkeypatch):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "exact_losses", pytest.fail)
+        for more in ([], ["--resume"]):
+            code, said = command("--out", str(folder), "--no-exact-loss", "--eval-batches", "2", *more)
+            assert code == 0, said
+            assert "Exact validation loss: not measured, after" in said
+    assert read_info(folder).validation_loss is None
+    modelcraft.load(folder, device="cpu")
+    code, said = command("--out", str(folder), "--resume")
+    assert code == 0 and "nats per character" in said
+    assert read_info(folder).validation_loss is not None
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("more", [(), ("--finish",), ("--resume",)])
+def test_a_run_that_diverged_is_no_success(tmp_path, command, more):
+    folder = tmp_path / "run"
+    options = ("--model", "head", "--out", str(folder), "--steps", "40", "--learning-rate", "100")
+    code, said = command(*options)
+    if more:
+        code, said = command("--out", str(folder), "--model", "head", "--steps", "40", *more)
+    assert code == 1
+    assert "The untrained model was better than any after it" in said.splitlines()[-1]
+    assert "--learning-rate" in said
+    assert len(read_state(folder)[0]["records"]) == 2
+    assert not (folder / "config.json").exists()
+
+
+@pytest.mark.cases
+def test_a_folder_is_locked_from_within(tmp_path, corpus):
+    """Beside it there may be another disk, or a folder that is not ours to write to: `--out /data`."""
+    process = start(tmp_path / "data", corpus, "--steps", "100000")
+    wait_for_state(tmp_path / "data", process)
+    beside = list(tmp_path.iterdir())
+    process.kill()
+    process.communicate()
+    assert beside == [tmp_path / "data"]
+    code, _, err = finish(start(tmp_path / "data", corpus, "--steps", "3"))  # a lock of the dead holds nobody up
+    assert code == 0, err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "data.1"]
+    assert (tmp_path / "data.1" / STATE_FILE).exists()
+    assert not list(tmp_path.rglob(".lock"))
+
+
+@pytest.mark.cases
+def test_what_systems_leave_in_a_folder_is_no_obstacle(tmp_path, command):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".DS_Store", ".gitkeep", "Thumbs.db"):
+        (folder / name).touch()
+    (folder / "lost+found").mkdir()
+    code, err = command("--out", str(folder))
+    assert code == 0, err
+    assert "moved" not in err and (folder / ".gitkeep").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".DS_Store").symlink_to(folder)
+    code, err = command("--out", str(tmp_path / "other"))
+    assert code == 1
+    assert "holds other things than a training" in err
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symlink_stays_one(tmp_path, command, there):
+    big, link = tmp_path / "disk" / "big", tmp_path / "link"
+    link.symlink_to(big)
+    if there:
+        big.mkdir(parents=True)
+    for _ in range(2):
+        code, err = command("--out", str(link))
+        assert code == 0, err
+    assert link.is_symlink()
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["big", "big.1"]
+    assert all((big.with_name(name) / "model.safetensors").exists() for name in ("big", "big.1"))
+
+
+@pytest.mark.cases
+def test_a_mount_point_that_cannot_be_moved_says_so(tmp_path, command, monkeypatch):
+    def busy(self: Path, target: Path) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    folder = tmp_path / "data"
+    assert command("--out", str(folder))[0] == 0
+    before = {path.name for path in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", busy)
+        code, err = command("--out", str(folder))
+    assert code == 1
+    assert "cannot be moved aside (Device or resource busy); go on with it with --resume" in err
+    assert {path.name for path in folder.iterdir()} - {".lock"} == before

@@ -213,15 +213,29 @@ def test_closing_leaves_no_process_and_no_file(workshop):
         os.kill(process.pid, 0)
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
-def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    job = workshop.start(ANN, poem())
+def environment_of(job: Job) -> bytes:
     environment = b""
     while b"PYTHONPATH" not in environment and job.process.poll() is None:  # empty until the program has begun
         environment = Path(f"/proc/{job.process.pid}/environ").read_bytes()
     assert b"PYTHONPATH" in environment
-    assert b"hf_secret" not in environment
+    return environment
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
+def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert b"hf_secret" not in environment_of(workshop.start(ANN, poem()))
+
+
+@pytest.mark.cases
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
+@pytest.mark.parametrize(("order", "threads"), [(poem(rung="block"), 1), (poem(rung="block", n_embd=256), 4)])
+def test_a_small_model_is_trained_on_one_thread(workshop, monkeypatch, order, threads):
+    """Whatever the machine has."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("modelcraft.device.usable_cores", lambda: 8)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    assert f"OMP_NUM_THREADS={threads}".encode() in environment_of(workshop.start(ANN, order)).split(b"\0")
 
 
 @pytest.mark.parametrize(

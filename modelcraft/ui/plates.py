@@ -6,12 +6,12 @@ say in words what the pictures show.
 """
 
 import io
-import threading
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+
+from modelcraft.plots import picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,6 @@ INK, RUBRIC, MUTED = "#010203", "#040506", "#070809"
 _STYLE = {INK: "currentColor", RUBRIC: "var(--mc-rubric)", MUTED: "var(--mc-muted)"}
 HEAT, COLD = (200 / 255, 85 / 255, 58 / 255), (58 / 255, 120 / 255, 170 / 255)
 _SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
-_DRAWING = threading.Lock()  # matplotlib's settings are one for all threads
 
 
 def sign(character: str) -> str:
@@ -40,21 +39,15 @@ def plate(
     title: str, alt: str, draw: Callable[["Axes"], None], width: float = 4.2, height: float = 4.2
 ) -> dict[str, str]:
     """Draw a picture, `width` × `height` inches of which one is 72 pixels; `alt` says what is to be seen in it."""
-    import matplotlib
-    from matplotlib.figure import Figure  # not pyplot: no global state, no window system
-
     names = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-    settings: Any = dict.fromkeys(names, INK) | {"axes.edgecolor": MUTED, "font.size": 9, "text.parse_math": False}
-    settings["svg.fonttype"] = "none"  # text stays text, in the page's font
-    with _DRAWING, matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that matplotlib's own font lacks a sign, which the page's may have
-        figure = Figure(figsize=(width, height), layout="constrained")
+    settings: dict[str, Any] = dict.fromkeys(names, INK) | {"axes.edgecolor": MUTED, "font.size": 9}
+    settings["svg.fonttype"] = "none"  # text stays text, in the page's font, which may have what matplotlib's lacks
+    with picture(width, height, settings) as (figure, axes):
         figure.patch.set_alpha(0)
-        axes = figure.add_subplot()
         axes.patch.set_alpha(0)
         draw(axes)
         written = io.StringIO()
-        figure.savefig(written, format="svg", metadata={"Date": None})
+        figure.savefig(written, format="svg", backend="svg", metadata={"Date": None})
     svg = written.getvalue()
     for stands_for, colour in _STYLE.items():
         svg = svg.replace(stands_for, colour)

@@ -1,0 +1,40 @@
+"""What all command lines have in common."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def call(module: str, *options: str, encoding: str) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "80"}
+    command = [sys.executable, "-m", f"modelcraft.{module}", *options]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("encoding", ["cp437", "ascii", "cp1252:strict"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "generate", "hub"])
+def test_a_pipe_of_any_encoding_takes_the_help(module, encoding):
+    shown = call(module, "--help", encoding=encoding)
+    assert shown.returncode == 0, shown.stderr
+    assert b"Usage" in shown.stdout
+
+
+@pytest.mark.cases
+def test_a_korean_model_is_trained_and_writes_into_a_pipe_of_a_western_encoding(tmp_path):
+    corpus, folder = tmp_path / "안녕.txt", tmp_path / "모델"
+    corpus.write_text("안녕하세요 세계\n" * 60, encoding="utf-8")
+    options = ("--model", "bigram", "--steps", "2", "--corpus", str(corpus), "--out", str(folder))
+    trained = call("train", *options, encoding="cp1252")
+    assert trained.returncode == 0, trained.stderr
+    assert b"Exact validation loss" in trained.stdout
+    measured = call("evaluate", str(folder), "--corpus", str(corpus), encoding="cp1252")
+    assert measured.returncode == 0, measured.stderr
+    written = call("generate", "--model", str(folder), "--prompt", "안", "--length", "20", encoding="cp1252")
+    assert written.returncode == 0, written.stderr
+    assert b"?" in written.stdout
