@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from modelcraft.errors import BusyError, UnreadError
+from modelcraft.errors import BusyError, ModelError, UnreadError
 from modelcraft.model import LanguageModel, Slots, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
 
@@ -26,6 +26,7 @@ MAX_WAITING = 64  # requests that wait for a row
 SHARE = 3 / 4  # of the rows, which one client may have: so there is always one left for another
 JOINS_A_STEP = 8  # so many prompts at most are read before the others write on
 PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended
+BROKEN = "The model was stopped while it wrote; ask for the text again."
 log = logging.getLogger(__name__)
 
 
@@ -167,11 +168,18 @@ class Engine:
                 self._join()
                 if self._streams:
                     self._step()
-            except Exception as error:  # the model's own, or no memory
+            except BaseException as error:  # the model's own, or no memory
                 log.exception("%s texts ended", len(self._streams))
-                streams, self._streams, self._newest, self._slots = self._streams, [], [], None
-                for stream in streams:
-                    self._finish(stream, error)
+                ended, self._streams, self._newest, self._slots = self._streams, [], [], None
+                if not isinstance(error, Exception):  # this thread is to end: the next request starts another
+                    with self._lock:
+                        ended += self._waiting
+                        self._waiting.clear()
+                        self._thread = None
+                for stream in ended:
+                    self._finish(stream, error if isinstance(error, Exception) else ModelError(BROKEN))
+                if not isinstance(error, Exception):
+                    return
 
     def _drop(self) -> None:
         """Let go of the streams that nobody wants any more."""
@@ -207,6 +215,9 @@ class Engine:
                 log.exception("a prompt could not be read")
                 self._finish(stream, error)
                 continue
+            except BaseException:
+                self._finish(stream, ModelError(BROKEN))
+                raise
             self._streams.append(stream)
             self._newest.append(token)
             self._write(len(self._streams) - 1)

@@ -34,6 +34,10 @@ class HubError(ModelCraftError):
     """The Hugging Face Hub did not do what was asked."""
 
 
+class ModelError(ModelCraftError):
+    """A model that does not compute what it should."""
+
+
 class TrainingError(ModelCraftError):
     """A training that cannot go on."""
 

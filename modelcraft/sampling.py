@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modelcraft.errors import ConfigError
+from modelcraft.errors import ConfigError, ModelError
 
 MAX_SEED = 2**63 - 1
 
@@ -92,13 +92,23 @@ def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
     return probs
 
 
+def check_scores(logits: Tensor) -> None:
+    """Raise ModelError if a score is no number: any character would do, and none would be meant."""
+    if not logits.is_meta and bool(logits.isnan().any()):
+        raise ModelError(
+            "The model computes no numbers any more (NaN); get its weights again, or train it at a lower learning rate."
+        )
+
+
 def sample(logits: Tensor, params: SamplingParams, generator: torch.Generator | None = None) -> Tensor:
     """Draw the next tokens (B,) from logits (B, V); one uniform number a row, and none where greedy.
 
     Inverse-transform sampling: lay the probabilities end to end, throw a dart, take the character it lands on. The
     lesson's `torch.multinomial` draws the same way on average; here one number decides a row, so that the same numbers
     give the same text on every device and in every batch. Without a generator torch's own one (on the CPU) is used.
+    Raises ModelError for scores that are no numbers.
     """
+    check_scores(logits)
     if params.temperature == 0:
         return logits.argmax(-1)
     source = generator.device if generator is not None else torch.device("cpu")
@@ -111,6 +121,7 @@ def sample_rows(logits: Tensor, params: Sequence[SamplingParams], generators: Se
 
     Each row's token is what `sample` would draw for it alone.
     """
+    check_scores(logits)
     alike: dict[tuple[Any, ...], list[int]] = {}
     for row, p in enumerate(params):
         alike.setdefault((p.temperature, p.top_k, p.top_p, p.min_p), []).append(row)

@@ -10,7 +10,7 @@ import torch
 from helpers import assert_one_sentence, spread
 
 from modelcraft.engine import Engine
-from modelcraft.errors import BusyError, UnreadError, VocabularyError
+from modelcraft.errors import BusyError, ModelError, UnreadError, VocabularyError
 from modelcraft.generate import stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.ladder import RUNGS
@@ -357,3 +357,36 @@ def test_one_client_has_not_all_rows_and_the_next_row_is_for_who_has_fewest(tiny
             engine.submit([1], SamplingParams(10, seed=seed)) for seed in range(6)
         ]  # who is not known is not counted
         assert [len(list(stream)) for stream in nobody] == [10] * 6
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, MemoryError])
+def test_whatever_ends_the_thread_no_text_hangs_and_the_next_is_written(tiny_model, error):
+    with closing(Engine(tiny_model, max_rows=2)) as engine:
+        working, step = True, tiny_model.step
+
+        def breaks(*arguments):
+            if working:
+                raise error
+            return step(*arguments)
+
+        tiny_model.step = breaks
+        streams = [engine.submit([1], SamplingParams(50, seed=1)) for _ in range(4)]
+        for stream in streams:
+            with pytest.raises((ModelError, error)):
+                list(stream)
+        working = False
+        assert len(list(engine.submit([1], SamplingParams(5, seed=1)))) == 5
+
+
+@pytest.mark.cases
+def test_scores_that_are_no_numbers_are_an_error(tiny_model):
+    with torch.no_grad():
+        tiny_model.lm_head.bias[3] = torch.nan
+    with closing(Engine(tiny_model)) as engine:
+        for temperature in (0.0, 1.0):
+            with pytest.raises(ModelError, match="no numbers") as failed:
+                list(engine.submit([1], SamplingParams(5, temperature=temperature)))
+            assert_one_sentence(failed.value)
+            with pytest.raises(ModelError):
+                list(stream(tiny_model, [1], SamplingParams(5, temperature=temperature)))
