@@ -173,3 +173,24 @@ def test_sessions_are_many_and_cost_little(server):
     kept = server.demo.app.state_holder.session_data
     assert {f"visitor{visitor}" for visitor in range(200)} <= set(kept)  # nobody's was thrown out for another's
     assert all(isinstance(session, Session) and not session.config_values for session in kept.values())
+
+
+def test_a_browser_is_told_to_load_nothing_of_elsewhere(server, browser):
+    for path in ("", "config", "gradio_api/info", "assets/none"):
+        headers = httpx.get(f"{server.url}/{path}").headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in headers["content-security-policy"]
+    with browser.new_context() as context:
+        page, said, elsewhere = context.new_page(), [], []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("request", lambda request: elsewhere.append(request.url))
+        page.goto(server.url)
+        page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
+        for tab in ("Race", "Next character", "Attention", "Counting"):
+            page.click(f"role=tab[name='{tab}']")
+            page.wait_for_timeout(300)
+        page.evaluate("fetch('https://example.com/').catch(() => {})")
+        page.wait_for_timeout(300)
+    refused = [one for one in said if "Content Security Policy" in one]
+    assert refused and all("example.com" in one for one in refused), refused
+    assert all(one.startswith((server.url, "data:", "blob:")) for one in elsewhere), elsewhere

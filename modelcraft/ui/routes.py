@@ -62,6 +62,12 @@ NO_SUCH_ADDRESS = "This address is closed, or there is none; use /gradio_api/cal
 NOT_FOR_OTHER_SITES = (
     "Pages of other sites may use the API only: /gradio_api/call/NAME; open this app's own page instead."
 )
+# Gradio's own pages need scripts within them, and to make functions of texts; nothing is needed of elsewhere.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
 FORWARDED = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-prefix", b"forwarded")
 
 
@@ -101,7 +107,7 @@ class Routes:
         else:
             kept = [(name, value) for name, value in scope["headers"] if self._kept(name, foreign and not led)]
             scope = {**scope, "headers": kept, FOREIGN: foreign and not led}
-            await self.app(scope, receive, _without_credentials(send, foreign and self._readable(headers)))
+            await self.app(scope, receive, _guarded(send, foreign and self._readable(headers)))
 
     def _foreign(self, headers: Headers) -> bool:
         """Say whether a page of another site asks. Programs send neither header."""
@@ -153,8 +159,11 @@ def _refusal(status: int, sentence: str) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def _without_credentials(send: Send, readable: bool) -> Send:
-    """Let other sites' pages read an answer, or not; in neither case one that was given to a visitor's cookies."""
+def _guarded(send: Send, readable: bool) -> Send:
+    """Say what a browser may do with an answer: load nothing of elsewhere, take nothing for what it is not.
+
+    Other sites' pages may read it, or not; in neither case one that was given to a visitor's cookies.
+    """
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -163,6 +172,9 @@ def _without_credentials(send: Send, readable: bool) -> Send:
                 del headers[name]
             if readable:
                 headers["access-control-allow-origin"] = "*"
+            headers["content-security-policy"] = POLICY
+            headers["x-content-type-options"] = "nosniff"
+            headers["referrer-policy"] = "same-origin"
         await send(message)
 
     return sending
