@@ -25,7 +25,7 @@ from pathlib import Path
 
 from modelcraft.catalogue import Entry
 from modelcraft.checkpoint import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FILE, WEIGHTS_FILE, load_folder
-from modelcraft.data import TRAIN_SHARE
+from modelcraft.data import TRAIN_SHARE, corpus_source
 from modelcraft.device import threads_for_serving
 from modelcraft.errors import BusyError, ConfigError, CorpusError, shown
 from modelcraft.files import replacing, write_text
@@ -69,7 +69,7 @@ def sizes_of(rung: Rung) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, tiny Shakespeare.
+    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, the app's corpus.
 
     `title` is the name of the text. Raises ConfigError or CorpusError for what is out of bounds.
     """
@@ -400,8 +400,7 @@ def arguments(job: Job) -> list[str]:
     """Return the arguments of `python -m modelcraft.train` that do what was ordered, from where it stands now."""
     order, rung = job.order, RUNGS[job.order.rung]
     given = ["--model", rung.name, "--out", str(job.run)]
-    if order.text is not None:
-        given += ["--corpus", str(job.folder / file_name(order.title))]
+    given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
     if rung.fit is not None:
         return given
     if job.state == FINISHING:

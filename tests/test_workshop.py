@@ -213,6 +213,17 @@ def test_closing_leaves_no_process_and_no_file(workshop):
         os.kill(process.pid, 0)
 
 
+@pytest.mark.cases
+def test_the_text_of_the_app_is_the_one_that_the_environment_names(workshop, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.txt").write_text(POEM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELCRAFT_CORPUS", "data/mine.txt")
+    job = until(workshop.start(ANN, Order("bigram", 5)), DONE, FAILED)
+    assert job.problem == ""
+    assert job.entry.info.corpus["name"] == "mine.txt"
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
 def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
