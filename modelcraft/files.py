@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         aside.touch(exist_ok=False)
         yield aside
-        with aside.open("rb") as written:
+        with aside.open("r+b") as written:  # Windows flushes only what may be written to
             os.fsync(written.fileno())
         aside.replace(path)
     finally:

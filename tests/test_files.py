@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -81,6 +82,15 @@ def test_what_was_written_is_on_the_disk_before_it_counts(path, monkeypatch):
     monkeypatch.setattr(Path, "replace", lambda self, to: (done.append(("replace", to)), replace(self, to))[1])
     write_text(path, "12345")
     assert done[:2] == [("fsync", 5), ("replace", path)]
+
+
+@pytest.mark.cases
+def test_what_is_flushed_is_open_for_writing(path, monkeypatch):
+    """Windows refuses to flush a file that was opened to be read."""
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda fd: modes.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE))
+    write_text(path, "text")
+    assert modes == [os.O_RDWR]
 
 
 def test_text_is_written_as_it_is(path):
