@@ -261,7 +261,8 @@ class Trainer:
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a training state: what is described in JSON, and the tensors. Raises CheckpointError."""
     with _opened_state(folder) as (described, file):
-        return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        # Copies: what stays mapped cannot be replaced on Windows, and the run goes on to replace it.
+        return described, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (it is no dict)
 
 
 def describe_state(folder: Path) -> dict[str, Any]:
