@@ -7,14 +7,19 @@ MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on th
 import contextlib
 import functools
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from modelcraft.surroundings import address, prepare
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 os.environ["MPLBACKEND"] = "agg"  # gradio imports matplotlib, which a backend that is not installed here forbids
+if __name__ == "__main__":
+    scratch = prepare()
 
 import gradio as gr
 import torch
@@ -22,7 +27,7 @@ from starlette.middleware import Middleware
 
 from modelcraft.catalogue import Catalogue
 from modelcraft.device import share_one_heap, threads_for_serving
-from modelcraft.errors import ModelCraftError
+from modelcraft.errors import ModelCraftError, StartError
 from modelcraft.ui import attention, ladder, look, next_character, plates, surprise, train
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.attention import AttentionView
@@ -36,7 +41,7 @@ from modelcraft.ui.next_character import NextCharacter
 from modelcraft.ui.parts import QUIET, remembered
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
-from modelcraft.ui.server import MAX_SESSIONS, App
+from modelcraft.ui.server import MAX_CONNECTIONS, MAX_SESSIONS, App
 from modelcraft.ui.surprise import SurpriseView
 from modelcraft.ui.train import TrainView
 
@@ -104,8 +109,11 @@ def launch(demo: gr.Blocks, desk: Desk, **options: Any) -> None:
         max_file_size=MAX_BODY,
         state_session_capacity=MAX_SESSIONS,
         _app=App(middleware=[gate]),
+        _frontend=False,  # its second look at itself gives up after three seconds, however busy the machine is
+        prevent_thread_lock=True,
         **options,
     )
+    demo.server.config.limit_concurrency = MAX_CONNECTIONS
 
 
 def warm_up(models: Catalogue) -> None:
@@ -117,20 +125,52 @@ def warm_up(models: Catalogue) -> None:
         models.get().model.warm_up()
 
 
+def serve() -> None:
+    """Serve the page until Ctrl-C, SIGTERM or SIGHUP. Raises StartError or CorpusError."""
+    with contextlib.ExitStack() as at_the_end:
+        with contextlib.suppress(KeyboardInterrupt):
+            catch_signals(signal.default_int_handler)
+            models = Catalogue()
+            repos = os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",")
+            models.pull([repo.strip() for repo in repos if repo.strip()])
+            try:
+                models.get()  # the default one, before the first visitor asks
+            except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
+                print(error, file=sys.stderr)
+            threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True).start()
+            desk = Desk(models)
+            at_the_end.callback(desk.workshop.close)
+            demo = build(desk)
+            at_the_end.callback(demo.close)
+            try:
+                launch(demo, desk, server_port=address()[1])
+            except Exception as error:  # Gradio raises anything
+                reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+                raise StartError(
+                    f"The page cannot be served ({reason}); start it again, or look at the settings whose names begin "
+                    "with GRADIO_."
+                ) from error
+            while True:
+                time.sleep(1)
+        catch_signals(signal.SIG_IGN)  # it ends, within seconds
+
+
+def catch_signals(handler: Any) -> None:
+    """Set what happens at Ctrl-C, SIGTERM and SIGHUP, unless whoever started this (nohup, say) wants nothing to."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows lacks the last one
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 if __name__ == "__main__":
     share_one_heap()
     torch.set_num_threads(threads_for_serving())
-    models = Catalogue()
-    models.pull([repo.strip() for repo in os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",") if repo.strip()])
     try:
-        models.get()  # the default one, before the first visitor asks
-    except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
+        with contextlib.closing(scratch):
+            serve()
+    except ModelCraftError as error:
         print(error, file=sys.stderr)
-    warming = threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True)
-    warming.start()
-    desk = Desk(models)
-    launch(build(desk), desk)  # until Ctrl-C
-    desk.workshop.close()
-    if warming.is_alive():  # a compiler in its midst: Python's own way out would end in C++'s complaint
-        sys.stdout.flush()
-        os._exit(0)
+        sys.exit(error.exit_code)
+    sys.stdout.flush()
+    os._exit(0)  # Python's own way out would wait for whoever is at work, and end in C++'s complaint over a compiler

@@ -15,6 +15,7 @@ import httpx
 import typer
 
 from benchmarks.serve import crowd, serving
+from modelcraft.ui.train import OURS
 
 
 class Page:
@@ -54,7 +55,7 @@ def main(
     with serving(["app.py"], 7874) as (url, _):
         time.sleep(60)  # the default model is compiled in the background
         page, visitor = Page(url), secrets.token_urlsafe(24)
-        page.press("train-go", visitor, rung, 5_000, 256, 6, 256, "tiny Shakespeare", "")
+        page.press("train-go", visitor, rung, 5_000, 256, 6, 256, OURS, "")
         time.sleep(15)  # it imports and measures first
         for number in range(2 * rounds):
             beside = "a training" if number % 2 == 0 else "nothing"

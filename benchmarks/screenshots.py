@@ -110,7 +110,7 @@ def main(
 
     desk = Desk(Catalogue())
     demo = app.build(desk)
-    app.launch(demo, desk, prevent_thread_lock=True, quiet=True)
+    app.launch(demo, desk, quiet=True)
     url = str(demo.local_url)
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:

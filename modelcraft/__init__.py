@@ -8,6 +8,7 @@ for token in modelcraft.stream(model, ids, modelcraft.SamplingParams(max_new_tok
     print(tokenizer.decode([token]), end="", flush=True)
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from modelcraft.generate import stream
     from modelcraft.sampling import SamplingParams, sample
     from modelcraft.tokenizer import CharTokenizer
+
+if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is told so, instead of what it cannot import)
+    sys.exit(f"ModelCraft needs Python 3.11 or newer; this is {sys.version_info[0]}.{sys.version_info[1]}.")
 
 __all__ = ["CharTokenizer", "ModelCraftError", "SamplingParams", "load", "sample", "stream"]
 

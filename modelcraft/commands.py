@@ -142,13 +142,19 @@ def train(
     ] = True,
     push_to_hub: Annotated[str | None, typer.Option(metavar="USER/REPO", help="Upload the result.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the Hub repository a private one.")] = False,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help='Stop when the input says "stop", end when it ends: for other programs.')
+    ] = False,
 ) -> None:
     """Train a rung, and leave a model folder that every other command takes.
 
     Ctrl-C saves everything; --resume goes on and ends with the same weights as an uninterrupted run.
     """
+    from modelcraft.control import follow_stdin
     from modelcraft.parallel import joined
 
+    if stdin:
+        follow_stdin()
     folder = (out or Path("runs") / (model or QUICK_RUNG)).expanduser()
     resume = resume or finish
     if resume and model is None:  # the run knows

@@ -57,6 +57,19 @@ class Corpus:
         return train_data, val_data
 
 
+def corpus_source() -> str:
+    """Return what MODELCRAFT_CORPUS names, a path so that it holds in any working folder; without it, its default."""
+    source = os.environ.get("MODELCRAFT_CORPUS") or TINY_SHAKESPEARE
+    return source if source == TINY_SHAKESPEARE else str(_path(source).absolute())
+
+
+def corpus_title() -> str:
+    """Return what the text that MODELCRAFT_CORPUS names is called on a page; raises CorpusError if it is none."""
+    source = corpus_source()
+    name = source if source == TINY_SHAKESPEARE else load_corpus(source).name  # nothing is downloaded for its title
+    return "tiny Shakespeare" if name == TINY_SHAKESPEARE else name
+
+
 def load_corpus(name_or_path: str | Path | None = None) -> Corpus:
     r"""Load tiny Shakespeare by its name, or any UTF-8 text by its path.
 
@@ -69,15 +82,19 @@ def load_corpus(name_or_path: str | Path | None = None) -> Corpus:
         if not path.exists():
             download(TINY_SHAKESPEARE_URL, path, TINY_SHAKESPEARE_SHA256)
     else:
-        try:
-            path = Path(source).expanduser()
-        except RuntimeError as error:  # the home of a user who does not exist
-            raise CorpusError(
-                f"There is no corpus {source!r}; give {TINY_SHAKESPEARE!r} or the path of a UTF-8 text file."
-            ) from error
+        path = _path(source)
     text = read_text(path)
     known = hashlib.sha256(text.encode("utf-8")).hexdigest() == TINY_SHAKESPEARE_SHA256
     return Corpus(name=TINY_SHAKESPEARE if known else path.name, text=text)
+
+
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:  # the home of a user who does not exist
+        raise CorpusError(
+            f"There is no corpus {source!r}; give {TINY_SHAKESPEARE!r} or the path of a UTF-8 text file."
+        ) from error
 
 
 def read_text(path: Path) -> str:

@@ -42,6 +42,10 @@ class TrainingError(ModelCraftError):
     """A training that cannot go on."""
 
 
+class StartError(ModelCraftError):
+    """The app cannot start on this machine as it is set up."""
+
+
 def shown(value: object) -> str:
     """Return `value` as a sentence can hold it, whatever it is and however large."""
     try:

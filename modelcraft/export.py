@@ -33,7 +33,7 @@ def export(
 ) -> ModelInfo:
     """Write the best model of `trainer` to `folder` and return what its config.json says.
 
-    Raises TrainingError if that is the untrained one.
+    Raises TrainingError if training has only made it worse.
     """
     if trainer.diverged:
         first, last = (trainer.records[which]["val_loss"] for which in (0, -1))
@@ -41,6 +41,13 @@ def export(
             f"The untrained model was better than any after it (its validation loss is {first:,.4f}, at the end it is "
             f"{last:,.4f}), so none is kept; train with a lower --learning-rate, and see {METRICS_FILE} in "
             f"{str(trainer.folder)!r}."
+        )
+    if trainer.best_untrained:
+        warnings.warn(
+            "The untrained model is the best on the validation text, and is kept: what was learned does not carry over "
+            "to it; train on more text, or fewer steps.",
+            ModelCraftWarning,
+            stacklevel=2,
         )
     model = rung.build(trainer.model.config, trainer.device)
     model.load_state_dict(trainer.best, strict=True)

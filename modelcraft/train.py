@@ -97,9 +97,14 @@ class Trainer:
         return not self._evaluation_is_due() and (self.step >= self.config.steps or self.out_of_patience)
 
     @property
-    def diverged(self) -> bool:
-        """Whether it was trained and measured, and is at its best untrained."""
+    def best_untrained(self) -> bool:
+        """Whether no evaluation of the trained model brought a better validation loss than the untrained one has."""
         return len(self.records) > 1 and self.best_record is self.records[0] and self.records[0]["step"] == 0
+
+    @property
+    def diverged(self) -> bool:
+        """Whether training made it worse, on the very text that it was trained on, too."""
+        return self.best_untrained and self.records[-1]["train_loss"] >= self.records[0]["train_loss"]
 
     def train(self, progress: bool = False) -> None:
         """Train to the end, or until Ctrl-C or SIGTERM end the run after the step at hand (TrainingStoppedError).
@@ -288,7 +293,8 @@ class Trainer:
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a training state: what is described in JSON, and the tensors. Raises CheckpointError."""
     with _opened_state(folder) as (described, file):
-        return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        # Copies: what stays mapped cannot be replaced on Windows, and the run goes on to replace it.
+        return described, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (it is no dict)
 
 
 def describe_state(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Trainings that visitors start: each a process of its own, in a queue, within bounds, known only to its owner.
 
-A process is `python -m modelcraft.train`, the same that one types: it outlives the page that started it, SIGTERM pauses
-it, it resumes exactly, and whatever becomes of it, the page goes on. What is kept of a visitor lies in a folder that
-ends with the app; an owner is whoever knows the secret that the visitor's browser keeps.
+A process is `python -m modelcraft.train`, the same that one types: it outlives the page that started it, "stop" on its
+input pauses it, it resumes exactly, and whatever becomes of it, the page goes on. It ends with the app, and so does the
+folder where all of it lies; an owner is whoever knows the secret that the visitor's browser keeps.
 """
 
 import contextlib
@@ -25,12 +25,14 @@ from pathlib import Path
 
 from modelcraft.catalogue import Entry
 from modelcraft.checkpoint import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FILE, WEIGHTS_FILE, load_folder
-from modelcraft.data import TRAIN_SHARE
+from modelcraft.control import STOP, STOPPED
+from modelcraft.data import TRAIN_SHARE, corpus_source
 from modelcraft.device import threads_for, threads_for_serving
 from modelcraft.errors import BusyError, ConfigError, CorpusError, shown
 from modelcraft.files import replacing, write_text
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.sampling import check_number
+from modelcraft.scratch import Scratch
 from modelcraft.train import METRICS_FILE, SAMPLE_FILE
 
 PREFIX = "yours-"  # how the name of a visitor's model begins
@@ -69,7 +71,7 @@ def sizes_of(rung: Rung) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, tiny Shakespeare.
+    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, the app's corpus.
 
     `title` is the name of the text. Raises ConfigError or CorpusError for what is out of bounds.
     """
@@ -172,7 +174,7 @@ class Workshop:
         self.running, self.waiting, self.max_seconds = running, waiting, seconds
         self._jobs: dict[str, Job] = {}  # owner → the training, in the order in which they queue
         self._lock = threading.RLock()
-        self._root: Path | None = None
+        self._scratch: Scratch | None = None
         self._keeper: threading.Thread | None = None
         self._closed = False
 
@@ -182,6 +184,8 @@ class Workshop:
         Raises ConfigError while that one goes on, BusyError if too many wait.
         """
         with self._lock:
+            if self._closed:
+                raise BusyError(60)
             last = self._jobs.get(owner)
             if last is not None and last.state not in (DONE, FAILED):
                 raise ConfigError("Your last training is not over yet; stop it first.")
@@ -281,8 +285,8 @@ class Workshop:
                     job.process.kill()
             for job in jobs:
                 self._forget(job)
-            if self._root is not None:
-                shutil.rmtree(self._root, ignore_errors=True)
+            if self._scratch is not None:
+                self._scratch.close()
 
     def _of(self, owner: str) -> Job:
         job = self.look(owner)
@@ -307,10 +311,9 @@ class Workshop:
         self._forget(min(idle, key=lambda job: job.looked_at))
 
     def _new_folder(self) -> Path:
-        if self._root is None:
-            _sweep_orphans()
-            self._root = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}-"))
-        return Path(tempfile.mkdtemp(dir=self._root))
+        if self._scratch is None:
+            self._scratch = Scratch()
+        return Path(tempfile.mkdtemp(dir=self._scratch.path))
 
     def _keep(self) -> None:
         if self._keeper is None or not self._keeper.is_alive():
@@ -355,7 +358,8 @@ class Workshop:
         with (job.folder / "log.txt").open("ab") as log:
             job.process = subprocess.Popen(
                 [sys.executable, "-m", "modelcraft.train", *arguments(job)],
-                stdin=subprocess.DEVNULL,
+                bufsize=0,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=job.folder,
@@ -364,22 +368,19 @@ class Workshop:
         job.since = time.monotonic()
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, job.process.pid, NICENESS)
-        with contextlib.suppress(ImportError, OSError, ValueError, AttributeError):  # should this process be killed
-            import resource
-
-            most = int(2 * self.max_seconds * max(1, int(threads))) + 600
-            resource.prlimit(job.process.pid, resource.RLIMIT_CPU, (most, most))
 
     def _ask(self, job: Job, wanted: str) -> None:
-        assert job.process is not None
+        assert job.process is not None and job.process.stdin is not None
         job.wanted = wanted
-        job.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(OSError):  # it has just ended
+            job.process.stdin.write(STOP)
 
     def _ended(self, job: Job) -> None:
         assert job.process is not None
         code = job.process.returncode
+        job.process.communicate()  # which closes its input
         job.worked, job.process = job.seconds, None
-        stopped = code in (128 + signal.SIGTERM, -signal.SIGTERM)  # saved; or before there was anything to save
+        stopped = code in (STOPPED, -signal.SIGTERM)  # saved, or before there was anything to save
         if code == 0:
             job.state, job.wanted = DONE, ""
         elif stopped and job.wanted == PAUSED:
@@ -397,7 +398,7 @@ class Workshop:
     def _forget(self, job: Job) -> None:
         if job.process is not None:
             job.process.kill()
-            job.process.wait()
+            job.process.communicate()
         self._jobs.pop(job.owner, None)
         shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -405,9 +406,8 @@ class Workshop:
 def arguments(job: Job) -> list[str]:
     """Return the arguments of `python -m modelcraft.train` that do what was ordered, from where it stands now."""
     order, rung = job.order, RUNGS[job.order.rung]
-    given = ["--model", rung.name, "--out", str(job.run)]
-    if order.text is not None:
-        given += ["--corpus", str(job.folder / file_name(order.title))]
+    given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
+    given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
     if rung.fit is not None:
         return given
     if job.state == FINISHING:
@@ -415,7 +415,7 @@ def arguments(job: Job) -> list[str]:
     if (job.run / STATE_FILE).exists():
         return [*given, "--resume", "--samples"]
     given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
-    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # SIGTERM saves, whenever it comes
+    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop saves, whenever it comes
     for name, size in order.sizes.items():
         given += ["--set", f"{name}={size}"]
     return given
@@ -425,27 +425,6 @@ def file_name(title: str) -> str:
     """Return what the file of a text is called: its title, of which only what is safe in a name is left."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removesuffix(".txt")).strip("-")[:40]
     return f"{safe or 'text'}.txt"
-
-
-_FOLDERS = "modelcraft-workshop-"
-
-
-def _sweep_orphans() -> None:
-    """Remove what an app that was killed has left."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*-*"):
-        pid = left.name.removeprefix(_FOLDERS).partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def _last_words(job: Job) -> str:

@@ -1,6 +1,7 @@
 """The real app on a real port, in this process, so that a test can also look at what the server is doing."""
 
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -33,7 +34,10 @@ class AppServer:
 
         entry.model.step = slow_step
         self.demo = app.build(self.desk)
-        app.launch(self.demo, self.desk, prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
+        with socket.socket() as free:  # other tests may run at the same time
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        app.launch(self.demo, self.desk, server_name="127.0.0.1", server_port=port, quiet=True)
         self.url = self.demo.local_url.rstrip("/")
 
     def close(self) -> None:

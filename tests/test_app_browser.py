@@ -216,7 +216,7 @@ def test_the_page_says_what_became_of_the_repositories(browser, server, monkeypa
     monkeypatch.setattr(server.desk.catalogue, "_states", states)
     monkeypatch.setattr("modelcraft.catalogue.Catalogue.pulling", property(lambda _: "on its way" in states.values()))
     demo = app.build(server.desk)
-    app.launch(demo, server.desk, prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
+    app.launch(demo, server.desk, server_name="127.0.0.1", quiet=True)
     try:
         page = Visitor(browser, demo.local_url)
         assert "some/one: on its way" in page.page.inner_text("#status")

@@ -1,5 +1,6 @@
 """The whole way, in processes of their own: `python app.py` answers; train, push, and the app runs what was pushed."""
 
+import http.server
 import json
 import os
 import random
@@ -8,13 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
 
+import gradio
 import pytest
+from app_server import AppServer
 from gradio_client import Client
 from hub_server import GOOD_TOKEN, running_hub
+from pressing import POEM, VISITOR, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,8 +58,8 @@ class App:
             except OSError:
                 time.sleep(0.05)
 
-    def end(self) -> str:
-        self.process.send_signal(signal.SIGINT)
+    def end(self, number: int = signal.SIGINT) -> str:
+        self.process.send_signal(number)
         output, _ = self.process.communicate(timeout=30)
         return output
 
@@ -157,3 +162,72 @@ def test_without_a_hub_the_bundled_weights_run(start):
     assert "cannot be reached" in listed["hub"]["tester/bigram@main"]
     assert listed["models"][0]["weights"] == "bundled"
     assert len(client.predict("ROMEO:", length=10, api_name="/generate")) == 10
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_outlives_the_app_however_it_ends(start, tmp_path, number):
+    """Neither a training nor a file; and uploads do not meet those of others in /tmp/gradio."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    (temporary / "gradio").touch()  # as good as another user's folder: nothing can be written there
+    app = start(TMPDIR=str(temporary))
+    page = Page(app.url)
+    files = {"files": ("poem.txt", POEM.encode())}
+    uploaded = page.http.post("/gradio_api/upload", files=files)
+    assert uploaded.status_code == 200, uploaded.text
+    assert page.press("train-go", [VISITOR, "gpt", 5_000, 64, 2, 64, "a text you paste", POEM])["success"]
+    while not list(temporary.glob("modelcraft-*/*/run/training_state.safetensors")):
+        time.sleep(0.05)
+    assert len(list(temporary.glob("modelcraft-*"))) == 2
+    output = app.end(number)
+    assert "Traceback" not in output
+    assert app.process.returncode == (-number if number == signal.SIGKILL else 0)
+    deadline = time.monotonic() + 20
+    while left := list(temporary.glob("modelcraft-*")):  # after a kill -9 it is the training that ends, and sweeps
+        assert number == signal.SIGKILL and time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("proxy", ["http_proxy=http://127.0.0.1:9", "http_proxy=", "ALL_PROXY=socks5://127.0.0.1:9"])
+def test_no_proxy_keeps_the_app_from_starting(start, proxy):
+    """Neither one that is dead, nor one that answers 503, nor one that speaks SOCKS."""
+
+    class Unwilling(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(503)
+
+        do_HEAD = do_GET  # noqa: N815 (the library's name)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unwilling) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name, _, url = proxy.partition("=")
+        app = start(**{name: url or f"http://127.0.0.1:{server.server_port}"})
+        assert "Traceback" not in app.end()
+        server.shutdown()
+    assert app.process.returncode == 0
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("port", ["taken", "any"])
+def test_what_keeps_the_app_from_starting_is_one_sentence(environment, port):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1]) if port == "taken" else port
+        done = subprocess.run(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env={**environment, "GRADIO_SERVER_PORT": port},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(rf"[^\n]*\b{port}\b[^\n]*\.\n", done.stderr), done.stderr
+
+
+@pytest.mark.cases
+def test_a_machine_that_is_too_busy_to_answer_soon_serves_the_page(monkeypatch):
+    monkeypatch.setattr(gradio.networking, "url_ok", lambda url: False)  # it gives up after three seconds
+    AppServer().close()

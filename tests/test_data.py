@@ -2,6 +2,7 @@ import contextlib
 import errno
 import hashlib
 import http.server
+import os
 import socket
 import threading
 from pathlib import Path
@@ -17,6 +18,8 @@ from modelcraft.data import (
     TINY_SHAKESPEARE,
     UNSCORED,
     Corpus,
+    corpus_source,
+    corpus_title,
     disjoint_windows,
     download,
     get_batch,
@@ -94,6 +97,25 @@ def test_the_environment_names_the_corpus_and_an_argument_wins(tmp_path, monkeyp
     other.write_text("from the argument")
     assert load_corpus(other).text == "from the argument"
     assert load_corpus(str(other)).text == "from the argument"
+
+
+@pytest.mark.cases
+def test_what_the_environment_names_holds_in_any_folder_and_has_a_title(tmp_path, monkeypatch):
+    monkeypatch.chdir(write(tmp_path, b"from the environment").parent)
+    monkeypatch.setenv("MODELCRAFT_CORPUS", os.path.relpath(next(tmp_path.iterdir())))
+    assert Path(corpus_source()) == next(tmp_path.iterdir())
+    assert corpus_title() == next(tmp_path.iterdir()).name
+    monkeypatch.setenv("MODELCRAFT_CORPUS", "nowhere.txt")
+    with pytest.raises(CorpusError, match="There is no corpus"):
+        corpus_title()
+
+
+@pytest.mark.cases
+def test_nothing_is_fetched_for_a_title(monkeypatch):
+    monkeypatch.setattr(data, "load_corpus", None)
+    for name in ("", TINY_SHAKESPEARE):
+        monkeypatch.setenv("MODELCRAFT_CORPUS", name)
+        assert (corpus_source(), corpus_title()) == (TINY_SHAKESPEARE, "tiny Shakespeare")
 
 
 def test_tiny_shakespeare_is_fetched_once(tmp_path, monkeypatch):

@@ -163,3 +163,13 @@ def test_only_sessions_in_which_nothing_happens_make_room(server, monkeypatch):
     assert list(messages) == ["oldest", "idle", "new"]
     assert "unfetched" not in queue.pending_event_ids_session
     assert json.dumps(messages["oldest"])
+
+
+def test_a_fault_of_the_server_is_not_told_as_the_clients(server, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gradio.routes.upload_fn", full)
+    answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("poem.txt", b"Tyger")})
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "Something broke here; try again."}

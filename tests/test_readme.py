@@ -9,9 +9,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from app_server import AppServer
+from gradio_client import Client
 
 from modelcraft.catalogue import Catalogue
 from modelcraft.checkpoint import WEIGHTS_DIR, read_info
@@ -37,6 +39,7 @@ ELSEWHERE = {
     "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt --resume": ("tests/test_parallel.py", '"--resume"'),
     "pip install -r requirements.txt && python app.py": ("tests/test_app_start.py", '"app.py"'),
     "pip install -r requirements-dev.txt && pytest": (".ci/run", "-r requirements-dev.txt"),
+    "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu": ("", "it needs PyTorch's own index"),
     "hf auth login": BY_HAND,
     "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": ("tests/test_app_start.py", "--push-to-hub"),
     "python -m modelcraft.hub push runs/bigram USER/REPO": ("tests/test_hub.py", '"modelcraft.hub", "push"'),
@@ -163,6 +166,27 @@ def test_a_space_starts_from_this_folder():
     assert len(settings["short_description"]) <= 60
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11"
+
+
+@pytest.mark.cases
+def test_the_build_for_cpus_is_of_the_version_that_is_required():
+    named = re.search(r"pip install (torch==\S+) --index-url https://download.pytorch.org/whl/cpu", README)[1]
+    assert named in (ROOT / "requirements.txt").read_text().splitlines()
+
+
+@pytest.mark.cases
+def test_behind_a_proxy_the_page_lives_under_the_path_that_the_readme_names(monkeypatch):
+    assert "`GRADIO_ROOT_PATH`" in README
+    monkeypatch.setenv("GRADIO_ROOT_PATH", "/modelcraft")
+    server = AppServer()
+    try:
+        page = httpx.get(f"{server.url}/config", headers={"X-Forwarded-Host": "example.org"}).json()
+        assert page["root"] == "http://example.org/modelcraft"
+        for whole in ("", "/modelcraft"):  # whether the proxy takes the path off or not
+            client = Client(f"{server.url}{whole}", verbose=False)
+            assert len(client.predict("ROMEO:", length=10, api_name="/generate")) == 10
+    finally:
+        server.close()
 
 
 def test_what_the_readme_links_to_is_there():

@@ -9,11 +9,10 @@ import httpx
 import itsdangerous
 import pytest
 from hub_server import GOOD_TOKEN, File, Repo, running_hub
+from pressing import POEM, VISITOR, Page
 from test_app_start import environment, start  # noqa: F401  (fixtures)
 
 SECRET = "the-spaces-own-secret"
-VISITOR = "a" * 32
-POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
 
 
 def signed_in(token: str) -> dict[str, str]:
@@ -24,25 +23,6 @@ def signed_in(token: str) -> dict[str, str]:
     key = hashlib.sha256(f"{SECRET}-v4".encode()).hexdigest()
     signer = itsdangerous.TimestampSigner(key)
     return {"Cookie": "session=" + signer.sign(base64.b64encode(json.dumps(session).encode())).decode()}
-
-
-class Page:
-    """The page of the app as its JavaScript sees it: buttons, and what pressing them brings."""
-
-    def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=60)
-        self.config = self.http.get("/config").json()
-        self.ids = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
-        self.said = ""
-
-    def press(self, button: str, data: list, headers: dict[str, str] | None = None) -> dict:
-        number = next(one["id"] for one in self.config["dependencies"] if [self.ids[button], "click"] in one["targets"])
-        body = {"fn_index": number, "data": data, "session_hash": f"s{time.monotonic_ns()}"}
-        self.http.post("/gradio_api/queue/join", json=body, headers=headers).raise_for_status()
-        events = self.http.get(f"/gradio_api/queue/data?session_hash={body['session_hash']}").text
-        self.said += events
-        messages = [json.loads(line.removeprefix("data: ")) for line in events.splitlines() if line]
-        return next(message for message in messages if message["msg"] == "process_completed")
 
 
 def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811

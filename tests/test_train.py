@@ -21,7 +21,7 @@ import modelcraft
 from modelcraft import export
 from modelcraft.checkpoint import read_info
 from modelcraft.commands import STOPPED_AT_ONCE, run, train
-from modelcraft.errors import CheckpointError, TrainingError
+from modelcraft.errors import CheckpointError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import RUNGS
 from modelcraft.recipe import TrainConfig
 from modelcraft.train import METRICS_FILE, STATE_FILE, Trainer, TrainingStoppedError, read_state
@@ -357,6 +357,36 @@ def wait_for_state(folder: Path, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.cases
+def test_the_program_that_leads_a_training_stops_it_by_its_input(tmp_path, corpus, uninterrupted):
+    """On every system, for no signal is needed; what was stopped resumes to the same bits."""
+    folder = tmp_path / "led"
+    process = start(folder, corpus, "--stdin", stdin=subprocess.PIPE)
+    wait_for_state(folder, process)
+    process.stdin.write("stop\n")
+    process.stdin.flush()
+    assert process.wait(timeout=60) == 143
+    _, err = process.communicate()
+    assert err.splitlines()[-1] == "Stopped; everything is saved, and --resume goes on."
+    code, out, _ = finish(start(folder, corpus, "--resume", "--stdin", stdin=subprocess.PIPE))  # an input that ends
+    assert (code, out) == (143, "")
+    code, _, err = finish(start(folder, corpus, "--resume"))
+    assert code == 0, err
+    assert_same_state(uninterrupted, folder)
+
+
+@pytest.mark.cases
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks where Linux shows it")
+def test_a_resumed_run_keeps_nothing_of_the_state_file_open(tmp_path):
+    """Windows does not replace a file that is mapped into memory, and the run replaces it."""
+    trainer = make_trainer(tmp_path / "run")
+    trainer.train()
+    resumed = make_trainer(tmp_path / "run")
+    resumed.restore()
+    assert STATE_FILE not in Path("/proc/self/maps").read_text()
+    assert resumed.step == trainer.step
+
+
 def test_killed_at_several_moments_ends_with_the_same_bits(tmp_path, corpus, uninterrupted):
     """Kill -9, with a save at every step, so that most kills fall into one; whatever is there can be loaded."""
     folder = tmp_path / "killed"
@@ -660,6 +690,19 @@ def test_a_run_that_diverged_is_no_success(tmp_path, command, more):
     assert "--learning-rate" in said
     assert len(read_state(folder)[0]["records"]) == 2
     assert not (folder / "config.json").exists()
+
+
+@pytest.mark.cases
+def test_what_does_not_carry_over_is_said(tmp_path, command):
+    """A text of mere chance: it can be learned by heart, and nothing of it helps with the rest."""
+    text = tmp_path / "chance.txt"
+    text.write_text("".join(random.Random(3).choices("ROMEabc :\n", k=3000)))
+    folder = tmp_path / "run"
+    options = ("--model", "bigram", "--corpus", str(text), "--steps", "50", "--eval-interval", "50", "--no-exact-loss")
+    with pytest.warns(ModelCraftWarning, match="The untrained model is the best on the validation text, and is kept"):
+        code, said = command(*options, "--out", str(folder))
+    assert code == 0, said
+    assert read_info(folder).training["best_step"] == 0
 
 
 @pytest.mark.cases

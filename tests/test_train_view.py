@@ -100,6 +100,18 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(view, given, says):
     assert view.desk.workshop.look(ANN) is None
 
 
+@pytest.mark.cases
+def test_the_text_of_the_app_is_called_by_its_name(view, tmp_path, monkeypatch):
+    (tmp_path / "mine.txt").write_text(POEM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELCRAFT_CORPUS", "mine.txt")
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
+        mine = TrainView(view.desk, tab, gr.BrowserState(""))
+    assert mine.source.choices[0] == ("mine.txt", OURS)
+    page, *_ = start(mine, source=OURS, pasted="")
+    assert "bigram on mine.txt" in page["said"]
+
+
 def test_a_file_is_read_at_once_and_removed(view):
     upload = uploaded("my <b>poem</b>.txt", "\ufeff".encode() + POEM.replace("\n", "\r\n").encode())
     visitor, line = asyncio.run(view.take("", upload))

@@ -1,6 +1,11 @@
 """Trainings of visitors: real processes, bounded, queued, paused and resumed, nobody's business but their owner's."""
 
+import contextlib
 import os
+import signal
+import subprocess
+import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -73,7 +78,7 @@ def test_a_training_ends_with_a_model_that_its_owner_can_play_and_take_home(work
     model, _, info = load_folder(tmp_path / "bigram-tyger")
     assert model.num_parameters == entry.model.num_parameters
     assert info == entry.info
-    assert str(workshop._root) not in (tmp_path / "bigram-tyger" / "README.md").read_text()
+    assert str(workshop._scratch.path) not in (tmp_path / "bigram-tyger" / "README.md").read_text()
 
     assert workshop.look(BOB) is None  # nobody else's
     with pytest.raises(ConfigError, match="no finished model of yours"):
@@ -138,7 +143,7 @@ def test_what_fails_says_why_and_not_where(workshop):
     )
     assert job.state == FAILED
     assert job.problem.endswith(".")
-    assert str(workshop._root) not in job.problem
+    assert str(workshop._scratch.path) not in job.problem
     assert "Traceback" not in job.problem
     assert workshop.start(ANN, poem(1)).state == TRAINING
 
@@ -205,12 +210,88 @@ def test_a_result_that_nobody_looks_at_is_forgotten(monkeypatch):
 def test_closing_leaves_no_process_and_no_file(workshop):
     job = workshop.start(ANN, poem(5_000, "head"))
     process = job.process
-    root = workshop._root
+    root = workshop._scratch.path
     workshop.close()
     assert process.poll() is not None
     assert not root.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+APP = """
+import sys, time
+from modelcraft.workshop import Order, Workshop
+job = Workshop().start("a" * 32, Order("head", 5_000, {"block_size": 256}, sys.argv[1] * 5))
+while not job.records:
+    time.sleep(0.02)
+print(job.process.pid, flush=True)
+time.sleep(120)
+"""
+
+
+def lives(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # nobody buries orphans here
+    return False
+
+
+@pytest.mark.cases
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks where Linux shows it")
+def test_a_training_whose_app_was_killed_ends_and_leaves_no_file(tmp_path, monkeypatch):
+    """Another app lives meanwhile, and keeps what it has."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    other = Workshop(running=0)
+    kept = other.start(ANN, poem()).folder
+    app = subprocess.Popen(
+        [sys.executable, "-c", APP, POEM],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    training = int(app.stdout.readline())
+    app.kill()
+    app.communicate()
+    end = time.monotonic() + 20
+    while lives(training) or list(tmp_path.iterdir()) != [kept.parent]:
+        assert time.monotonic() < end, (lives(training), list(tmp_path.iterdir()))
+        time.sleep(0.05)
+    assert (kept / "tyger.txt").exists()
+    other.close()
+
+
+@pytest.mark.cases
+def test_pause_and_stop_need_no_signal(workshop, monkeypatch):
+    """Windows has none: there the only one that a process can be sent ends it at once."""
+    monkeypatch.setattr(subprocess.Popen, "send_signal", lambda self, number: os.kill(self.pid, signal.SIGKILL))
+    job = workshop.start(ANN, poem(3_000, "head"))
+    measured(job)
+    workshop.pause(ANN)
+    until(job, PAUSED, FAILED)
+    assert job.state == PAUSED
+    before = len(job.records)
+    workshop.resume(ANN)
+    measured(job, before + 1)
+    workshop.stop(ANN)
+    until(job, DONE, FAILED)
+    assert job.state == DONE
+
+
+@pytest.mark.cases
+def test_the_text_of_the_app_is_the_one_that_the_environment_names(workshop, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.txt").write_text(POEM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELCRAFT_CORPUS", "data/mine.txt")
+    job = until(workshop.start(ANN, Order("bigram", 5)), DONE, FAILED)
+    assert job.problem == ""
+    assert job.entry.info.corpus["name"] == "mine.txt"
+
+
+@pytest.mark.cases
+def test_who_comes_when_the_app_is_ending_is_told_so(workshop):
+    workshop.close()
+    with pytest.raises(BusyError):
+        workshop.start(ANN, poem())
 
 
 def environment_of(job: Job) -> bytes:

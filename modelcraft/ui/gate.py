@@ -97,14 +97,14 @@ class Gate:
         except BusyError as error:
             headers = {"Retry-After": str(error.seconds)}
             await JSONResponse({"error": str(error)}, 429, headers)(scope, receive, send)
-        except Exception:  # Gradio raised where it should have answered; nothing of it may reach the client
+        except Exception as error:  # Gradio raised where it should have answered; nothing of it may reach the client
             log.warning("%s %r", scope["method"], scope["path"][:200], exc_info=True)
             if started:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
-            asked = scope["method"] == "POST"
-            sentence = "This request could not be understood." if asked else "Something broke here; try again."
-            await JSONResponse({"error": sentence}, 400 if asked else 503)(scope, receive, send)
+            theirs = scope["method"] == "POST" and not isinstance(error, OSError)  # a full disk is no client's fault
+            sentence = "This request could not be understood." if theirs else "Something broke here; try again."
+            await JSONResponse({"error": sentence}, 400 if theirs else 503)(scope, receive, send)
 
     async def _checked(self, path: str, receive: Receive, address: str, foreign: bool) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out.

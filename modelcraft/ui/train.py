@@ -15,7 +15,7 @@ from gradio.events import Dependency
 from gradio.utils import get_space, get_upload_folder
 
 from modelcraft.checkpoint import without_folder
-from modelcraft.data import decode_text
+from modelcraft.data import corpus_title, decode_text
 from modelcraft.errors import ConfigError, CorpusError, HubError, ModelCraftError
 from modelcraft.ladder import QUICK_RUNG, RUNGS
 from modelcraft.ui.api import refusal
@@ -40,7 +40,7 @@ from modelcraft.workshop import (
     trainable,
 )
 
-OURS, UPLOADED, PASTED = "tiny Shakespeare", "a file of yours", "a text you paste"
+OURS, UPLOADED, PASTED = "the text of the app", "a file of yours", "a text you paste"
 MAX_PASTED = 200_000
 MAX_UPLOADS = 16  # texts that wait for their training to be started
 DEFAULT_STEPS = 300
@@ -64,6 +64,7 @@ class TrainView:
 
     def __init__(self, desk: Desk, tab: gr.Tab, visitor: gr.Textbox) -> None:
         self.desk, self.visitor = desk, visitor
+        self.title = corpus_title()
         self._texts: OrderedDict[str, tuple[str, str]] = OrderedDict()  # visitor → title and text, until it is used
         self.shown = gr.Textbox(visible=False)  # which state the page shows
         self.timer = gr.Timer(LOOK_S, active=False)
@@ -106,7 +107,11 @@ class TrainView:
                 for name in SIZES
             ]
         self.source = gr.Radio(
-            [OURS, UPLOADED, PASTED], value=OURS, label="Text", elem_classes="mc-pills", elem_id="train-source"
+            [(self.title, OURS), UPLOADED, PASTED],
+            value=OURS,
+            label="Text",
+            elem_classes="mc-pills",
+            elem_id="train-source",
         )
         with gr.Row(visible=False) as self.upload_row:
             self.upload = gr.UploadButton("Choose a text file …", size="sm", min_width=0, elem_id="train-upload")
@@ -242,7 +247,7 @@ class TrainView:
 
     def _text(self, visitor: str, source: Any, pasted: Any) -> tuple[str, str | None]:
         if source == OURS:
-            return OURS, None
+            return self.title, None
         if source == PASTED:
             text = check_text("Your text", pasted, MAX_PASTED).replace("\r\n", "\n")
             if not text:
