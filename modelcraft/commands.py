@@ -183,6 +183,8 @@ def _train(
         sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
     recipe = replace(recipe, **given)
     text = load_corpus(corpus)
+    if ranks.first:
+        _say_encoding(text)
     tokenizer = CharTokenizer.of(text.text)
     if "newline" in sizes and "\n" in tokenizer.vocabulary:
         settings = {**settings, "newline": tokenizer.vocabulary.index("\n")}
@@ -309,6 +311,13 @@ def _settings(given: list[str]) -> dict[str, Any]:
     return settings
 
 
+def _say_encoding(text: "Corpus") -> None:
+    from modelcraft.data import UTF_8
+
+    if text.encoding != UTF_8:
+        typer.echo(f"{text.name} is not UTF-8; it was read as {text.encoding}.", err=True)
+
+
 def _look_ahead_to_push(repo_id: str | None) -> None:
     """Say before the training, not after it, what a push will lack."""
     if repo_id is None:
@@ -371,6 +380,7 @@ def evaluate(
 
     network, tokenizer = load(model, device)
     text = load_corpus(corpus)
+    _say_encoding(text)
     _, val_data = text.splits(tokenizer, network.block_size)
     described: dict[str, Any] = {"model": model, "corpus": text.name, "losses": {}}
     for protocol in network.protocols:
