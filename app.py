@@ -82,7 +82,7 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     gate = Middleware(
         Gate,
         endpoints=lambda: demo.get_api_info()["named_endpoints"],
-        functions=lambda: {number: len(fn.inputs) for number, fn in demo.fns.items()},
+        functions=functools.cache(lambda: fields(demo)),
     )
     demo.launch(
         theme=look.theme(),
@@ -98,6 +98,17 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
         app_kwargs={"middleware": [gate]},
         **options,
     )
+
+
+def fields(demo: gr.Blocks) -> dict[int, range]:
+    """Return how many fields each function takes, by its number; those at the end of an endpoint may have defaults."""
+    named = demo.get_api_info()["named_endpoints"]
+    takes = {}
+    for number, fn in demo.fns.items():
+        parameters = named.get(f"/{fn.api_name}", {"parameters": []})["parameters"]
+        most = len(fn.inputs)
+        takes[number] = range(most - sum(one["parameter_has_default"] for one in parameters), most + 1)
+    return takes
 
 
 def warm_up(models: Catalogue) -> None:

@@ -5,6 +5,7 @@ sentence, unless it names a path or advises the owner of the machine.
 """
 
 MAX_SENTENCE = 500  # characters
+FOR_VISITOR = "MODELCRAFT_FOR_VISITOR"  # names the file for their sentence, where a command works for one
 
 
 class ModelCraftError(Exception):

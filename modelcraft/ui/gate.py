@@ -32,11 +32,11 @@ class Gate:
     """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
-    `functions` maps a function's number to how many inputs it takes.
+    `functions` maps a function's number to how many fields it takes.
     """
 
     def __init__(
-        self, app: ASGIApp, endpoints: Callable[[], dict[str, Any]], functions: Callable[[], dict[int, int]]
+        self, app: ASGIApp, endpoints: Callable[[], dict[str, Any]], functions: Callable[[], dict[int, range]]
     ) -> None:
         self.app, self.endpoints, self.functions = app, endpoints, functions
         self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
@@ -81,7 +81,7 @@ class Gate:
         elif path.startswith("/call/"):
             body = self._positional(path.removeprefix("/call/"), _parsed(body))
         elif path == "/queue/join":
-            self._join(_parsed(body))
+            body = self._join(_parsed(body))
         return _replay(body, receive)
 
     def _counted(self, upload: bytes) -> bytes:
@@ -128,7 +128,7 @@ class Gate:
             raise RefusedError(400, "session_hash must be a short text.")
         return json.dumps({"data": data, **({"session_hash": session} if session else {})}).encode()
 
-    def _join(self, fields: dict[str, Any]) -> None:
+    def _join(self, fields: dict[str, Any]) -> bytes:
         try:
             json.dumps(fields, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
@@ -137,10 +137,13 @@ class Gate:
         takes = self.functions().get(number) if isinstance(number, int) and not isinstance(number, bool) else None
         if takes is None:
             raise RefusedError(404, "There is no such function; see /gradio_api/info.")
-        if not isinstance(data, list) or len(data) != takes:
-            raise RefusedError(400, f"This function takes a list of {takes} fields.")
+        if not isinstance(data, list) or len(data) not in takes:
+            many = f"{takes[0]} to {takes[-1]}" if len(takes) > 1 else takes[-1]
+            raise RefusedError(400, f"This function takes a list of {many} fields.")
         if not isinstance(session, str) or not 0 < len(session) <= 100 or not session.isascii():
             raise RefusedError(400, "session_hash must be a short text.")
+        # Gradio's client for JavaScript leaves out fields at the end; null is their default.
+        return json.dumps(fields | {"data": data + [None] * (takes[-1] - len(data))}).encode()
 
 
 async def _read(receive: Receive, most: int = MAX_BODY) -> bytes:

@@ -101,7 +101,10 @@ class Desk:
 
 
 def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:
-    """Turn what a client set into SamplingParams; raises ConfigError with one sentence."""
+    """Turn what a client set into SamplingParams, null into the default; raises ConfigError with one sentence."""
+    defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0, 0)
+    given = (length, temperature, top_k, top_p, pace)
+    length, temperature, top_k, top_p, pace = (d if g is None else g for g, d in zip(given, defaults, strict=True))
     length = check_whole("length", length, 1, MAX_LENGTH)
     check_number("temperature", temperature, 0, MAX_TEMPERATURE)
     top_k = check_whole("top_k", top_k, 0, MAX_TOP_K)

@@ -13,7 +13,6 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_space, get_upload_folder
 
-from modelcraft.checkpoint import without_folder
 from modelcraft.data import UTF_8, cleaned, decode_text
 from modelcraft.errors import ConfigError, CorpusError, HubError, ModelCraftError
 from modelcraft.ladder import QUICK_RUNG, RUNGS
@@ -311,10 +310,7 @@ class TrainView:
             from modelcraft import hub
 
             later = " Your model is still here: try again, or download it."
-            try:
-                address = await asyncio.to_thread(hub.push, job.run, repo_id, private is True, None, token.token, later)
-            except ModelCraftError as error:
-                raise HubError(without_folder(str(error), job.run)) from None
+            address = await asyncio.to_thread(hub.push, job.run, repo_id, private is True, None, token.token, later)
         except ModelCraftError as error:
             raise refusal(error) from None
         gr.Info(f"On the Hub: {address}", duration=20)
