@@ -217,7 +217,9 @@ class CharTokenizer:
 
 
 def _opens(text: str, position: int) -> bool:
-    """Say whether a quote at `position` opens something: nothing is before it, or a space, a bracket, a dash."""
-    return (
-        position == 0 or text[position - 1].isspace() or unicodedata.category(text[position - 1]) in ("Ps", "Pi", "Pd")
-    )
+    """Say whether a quote at `position` opens something: nothing is before it, a space, or a bracket; or a dash."""
+    before, after = text[max(0, position - 1) : position], text[position + 1 : position + 2]
+    if not before or before.isspace():
+        return True
+    kind = unicodedata.category(before)
+    return kind in ("Ps", "Pi") or (kind == "Pd" and after.isalnum())  # else it ends what was broken off

@@ -348,12 +348,12 @@ class Workshop:
         house = Path(__file__).resolve().parent.parent
         path = os.pathsep.join(filter(None, (str(house), environment.get("PYTHONPATH", ""))))
         environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, FOR_VISITOR: str(job.folder / SENTENCE_FILE)}
-        with (job.folder / LOG_FILE).open("ab") as log:
+        with (job.folder / LOG_FILE).open("ab") as written:
             job.process = subprocess.Popen(
                 [sys.executable, "-m", "modelcraft.train", *arguments(job)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=written,
+                stderr=written,
                 cwd=job.folder,
                 env=environment,
             )

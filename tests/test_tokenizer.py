@@ -232,6 +232,7 @@ def test_marks_without_end_take_no_time(text):
     [
         ("“”‘’", "\"Hello, it's me\" ('a')", "“Hello, it’s me” (‘a’)"),
         ("“”'", "\"Hello, it's me\" ('a')", "“Hello, it's me” ('a')"),
+        ("“”-", '"Hello-" -"me"', "“Hello-” -“me”"),
         ("«»’", "“Hello, it's me” ('a')", "«Hello, it’s me» (’a’)"),
         ("’", "\"Hello, it's me\" ('a')", "’Hello, it’s me’ (’a’)"),
         ("", "\"Hello, it's me\" ('a')", "Hello, its me (a)"),

@@ -62,9 +62,12 @@ class Desk:
     ) -> Wish:
         """Turn what a client sent into a Wish; raises ConfigError or VocabularyError with one sentence.
 
-        A prompt longer than the model's context is read from its last characters on. `line` is the part of the prompt
-        that is new, if there is one: the model must be able to read something of it.
+        Null is the default. A prompt longer than the model's context is read from its last characters on. `line` is
+        the part of the prompt that is new, if there is one: the model must be able to read something of it.
         """
+        defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0)
+        given = (length, temperature, top_k, top_p)
+        length, temperature, top_k, top_p = (d if g is None else g for g, d in zip(given, defaults, strict=True))
         params = check_dials(length, temperature, top_k, top_p, seed, pace)
         check_prompt(prompt)
         return await self.wish(model, prompt, params, pace, line)
@@ -101,10 +104,7 @@ class Desk:
 
 
 def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:
-    """Turn what a client set into SamplingParams, null into the default; raises ConfigError with one sentence."""
-    defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0, 0)
-    given = (length, temperature, top_k, top_p, pace)
-    length, temperature, top_k, top_p, pace = (d if g is None else g for g, d in zip(given, defaults, strict=True))
+    """Turn what a client set into SamplingParams; raises ConfigError with one sentence."""
     length = check_whole("length", length, 1, MAX_LENGTH)
     check_number("temperature", temperature, 0, MAX_TEMPERATURE)
     top_k = check_whole("top_k", top_k, 0, MAX_TOP_K)
