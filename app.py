@@ -89,10 +89,7 @@ def launch(demo: gr.Blocks, desk: Desk, **options: Any) -> None:
     gate = Middleware(
         Gate,
         endpoints=lambda: demo.get_api_info()["named_endpoints"],
-        functions=lambda: {
-            number: Function(len(fn.inputs), fn.api_visibility == "public", fn.types_generator)
-            for number, fn in demo.fns.items()
-        },
+        functions=functools.cache(lambda: functions(demo)),
         uploaded=lambda: demo.upload_file_set,
         known=lambda session: session in demo.state_holder,
         streams=desk.streams,
@@ -114,6 +111,18 @@ def launch(demo: gr.Blocks, desk: Desk, **options: Any) -> None:
         **options,
     )
     demo.server.config.limit_concurrency = MAX_CONNECTIONS
+
+
+def functions(demo: gr.Blocks) -> dict[int, Function]:
+    """Return what each function behind the page is, by its number."""
+    named = demo.get_api_info()["named_endpoints"]
+    found = {}
+    for number, fn in demo.fns.items():
+        parameters = named.get(f"/{fn.api_name}", {"parameters": []})["parameters"]
+        most = len(fn.inputs)
+        fields = range(most - sum(one["parameter_has_default"] for one in parameters), most + 1)
+        found[number] = Function(fields, fn.api_visibility == "public", fn.types_generator)
+    return found
 
 
 def warm_up(models: Catalogue) -> None:

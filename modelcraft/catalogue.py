@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder, read_info, without_folder
+from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder, read_info
 from modelcraft.device import pick_device
 from modelcraft.engine import Engine
 from modelcraft.errors import CheckpointError, ConfigError, ModelCraftError
@@ -95,9 +95,10 @@ class Catalogue:
     def check(self, name: Any) -> None:
         """Raise ConfigError unless there is a model of that name."""
         if name not in self.names:
-            there_are = f"there are {', '.join(self.names)}" if self.names else "none is installed, so train one first"
+            if not self.names:
+                raise ConfigError("No model is installed, so train one first.", "There is no model here yet.")
             asked = f" {name!r}" if re.fullmatch(r"[\w.-]{1,40}", str(name)) else " of that name"  # it may be markup
-            raise ConfigError(f"There is no model{asked}; {there_are}.")
+            raise ConfigError(f"There is no model{asked}; there are {', '.join(self.names)}.")
 
     def figures(self, name: str) -> Figures:
         """Return the figures of one of `names`: from the model that runs, else from its `config.json` alone."""
@@ -117,8 +118,9 @@ class Catalogue:
     def _load(self, folder: Path, source: str) -> Entry:
         try:
             return Entry(*load_folder(folder, self.device), source)
-        except CheckpointError as error:  # visitors read this
-            raise CheckpointError(without_folder(str(error), folder)) from error
+        except CheckpointError as error:  # visitors read another sentence, so the owner finds this one here
+            log.warning("%s", error)
+            raise
 
     def pull(self, repos: Sequence[str], wait: bool = False) -> None:
         """Fetch `user/repo[@revision]`s in parallel and in the background; of two for one rung the later counts.
@@ -146,7 +148,7 @@ class Catalogue:
             folder = hub.pull(repo_id, revision or None)
             entry = self._load(folder, f"{repo_id}@{folder.name[:7]}")
         except ModelCraftError as error:
-            self._refuse(repo, str(error))
+            self._refuse(repo, str(error), error.for_visitors)
             return
         except Exception:  # whatever it is, the page goes on with the bundled weights and says so
             log.exception("%s", repo)
@@ -163,8 +165,8 @@ class Catalogue:
                 winner = self._repos[self._pulled[entry.name]]
                 self._refuse(repo, f"{winner} is named later for the same rung")
 
-    def _refuse(self, repo: str, why: str) -> None:
-        self._states[repo] = f"not used: {why}"
+    def _refuse(self, repo: str, why: str, for_visitors: str | None = None) -> None:
+        self._states[repo] = f"not used: {for_visitors or why}"
         log.warning("%s is not used: %s", repo, why)
 
     @property
@@ -184,7 +186,7 @@ class Catalogue:
             try:
                 entry = self.get(name)
             except ModelCraftError as error:
-                models.append({"name": name, "adds": RUNGS[name].adds, "problem": str(error)})
+                models.append({"name": name, "adds": RUNGS[name].adds, "problem": error.for_visitors})
                 continue
             models.append(
                 {

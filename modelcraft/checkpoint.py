@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from modelcraft.device import pick_device
-from modelcraft.errors import CheckpointError, ConfigError, VocabularyError, shown
+from modelcraft.errors import CheckpointError, ConfigError, HubError, VocabularyError, shown
 from modelcraft.files import replacing, write_text
 from modelcraft.ladder import RUNGS, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
@@ -31,6 +31,7 @@ CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "READ
 PICTURE_FILE = "loss_curve.png"  # beside them, where there is one
 STATE_FILE = "training_state.safetensors"  # beside them, while and after they are trained
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
+LFS_POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
 MAX_CONFIG_BYTES = 4 << 20
 WHOLE_NUMBERS = {torch.int64: ("I64",), torch.int32: ("I32", "I16"), torch.int16: ("I16",)}
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -109,13 +110,20 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
         return WEIGHTS_DIR / str(source)
     with contextlib.suppress(RuntimeError, OSError):  # a home of nobody, a name that is too long
         path = Path(source).expanduser()
-        if path.is_dir() or isinstance(source, Path):
+        try:
+            if path.is_dir() or isinstance(source, Path):
+                return path
+        except PermissionError:  # whoever reads it is told
             return path
     if isinstance(source, str) and HUB_NAME.fullmatch(source):
         from modelcraft import hub
 
         repo_id, _, at = source.partition("@")
-        return hub.pull(repo_id, revision or at or None)
+        try:
+            return hub.pull(repo_id, revision or at or None)
+        except HubError as error:
+            sentence = f"There is no folder {shown(source)} here, so the Hub was asked: {error}"
+            raise HubError(sentence, error.for_visitors) from error
     raise CheckpointError(
         f"There is no model {shown(str(source))}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo "
         "on the Hub."
@@ -161,7 +169,7 @@ def read_info(folder: Path) -> ModelInfo:
     except FileNotFoundError as error:
         raise CheckpointError(_no_config(folder)) from error
     except OSError as error:
-        raise CheckpointError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+        raise CheckpointError(_unreadable(path, error)) from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{str(path)!r} is not valid JSON; get the model again.") from error
     try:
@@ -170,9 +178,26 @@ def read_info(folder: Path) -> ModelInfo:
         raise CheckpointError(f"{str(path)!r} is not a model's config: {error}") from error
 
 
-def without_folder(sentence: str, folder: Path) -> str:
-    """Return a sentence about a model folder as strangers may read it: without the place of the folder on this disk."""
-    return sentence.replace(f"{folder}/", "").replace(str(folder), folder.name)
+def why_unread(path: Path, missing: str, again: str) -> str:
+    """Say why a file of tensors cannot be read: `missing` if it is not there; `again` helps if it is damaged.
+
+    safetensors calls a file missing that may not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+    except FileNotFoundError:
+        return missing
+    except (OSError, ValueError) as error:
+        return _unreadable(path, error)
+    if pointer:
+        return f"{str(path)!r} is a pointer of git-lfs, not the file itself; run `git lfs pull` where it is."
+    return f"{str(path)!r} is damaged or cut short; {again}."
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return f"{str(path)!r} cannot be read ({reason}); check the file and its permissions."
 
 
 def _no_config(folder: Path) -> str:
@@ -192,6 +217,21 @@ def _finite(written: str) -> float:
     return number if math.isfinite(number) else _refuse(written)
 
 
+def _of_a_newer_version(described: dict[str, Any]) -> str | None:
+    """Name what is not known here and a newer version may have brought: a format, a key, a rung, a setting of it."""
+    if described.get("format", FORMAT) != FORMAT:
+        return f"its format is {shown(described['format'])}, and this version reads {FORMAT!r}"
+    if unknown := sorted(set(described) - {"format", *ModelInfo.__dataclass_fields__}):
+        return f"it has an unknown key {shown(unknown[0])}"
+    name, settings = described.get("rung"), described.get("config")
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        return None
+    if name not in RUNGS:
+        return f"there is no rung {shown(name)} here"
+    unknown = sorted(set(settings) - set(RUNGS[name].config.__dataclass_fields__))
+    return f"the rung {name!r} has no setting {shown(unknown[0])}" if unknown else None
+
+
 def _checked_info(described: Any) -> ModelInfo:
     if not isinstance(described, dict):
         raise ConfigError("it is not an object.")
@@ -201,13 +241,10 @@ def _checked_info(described: Any) -> ModelInfo:
         raise ConfigError("it holds half a surrogate pair, which is no character.") from None
     except RecursionError:
         raise ConfigError("it is nested too deeply.") from None
-    known = {"format", *ModelInfo.__dataclass_fields__}
-    if unknown := sorted(set(described) - known):
-        raise ConfigError(f"it has an unknown key {shown(unknown[0])}.")
-    if missing := sorted(known - set(described)):
+    if newer := _of_a_newer_version(described):
+        raise ConfigError(f"{newer}; if a newer version made it, update ModelCraft.")
+    if missing := sorted({"format", *ModelInfo.__dataclass_fields__} - set(described)):
         raise ConfigError(f"the key {missing[0]!r} is missing.")
-    if described["format"] != FORMAT:
-        raise ConfigError(f"its format is {str(described['format'])[:40]!r}, and this version reads {FORMAT!r}.")
     for key in ("config", "corpus", "training", "losses"):
         if not isinstance(described[key], dict):
             raise ConfigError(f"{key!r} is not an object.")
@@ -252,10 +289,9 @@ def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
                         f"{str(path)!r}: the tensor {name!r} is stored as {dtype}, not as whole numbers."
                     )
             weights = {name: file.get_tensor(name).to(tensor.dtype) for name, tensor in expected.items()}
-    except FileNotFoundError as error:
-        raise CheckpointError(f"The weights {str(path)!r} are missing; get the model again.") from error
     except (SafetensorError, OSError, ValueError, struct.error) as error:
-        raise CheckpointError(f"{str(path)!r} is damaged or cut short; get the model again.") from error
+        gone = f"The weights {str(path)!r} are missing; get the model again."
+        raise CheckpointError(why_unread(path, gone, "get the model again")) from error
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{str(path)!r}: the tensor {name!r} holds NaN or infinity; get the model again.")

@@ -16,12 +16,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from safetensors import SafetensorError
 
-from modelcraft.errors import ConfigError, ModelCraftError, ModelCraftWarning, TrainingError
+from modelcraft.errors import FOR_VISITOR, ConfigError, ModelCraftError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import DEFAULT_RUNG, QUICK_RUNG, RUNGS, Rung, rung_named
 from modelcraft.model import ModelConfig
 from modelcraft.recipe import TrainConfig
@@ -58,22 +58,23 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     try:
         code = app(standalone_mode=False)
     except ModelCraftError as error:
-        _fail(str(error), error.exit_code)
+        _fail(error)
     except typer.TyperException as error:
-        _fail(error.format_message() if hasattr(error, "format_message") else str(error), 1)
+        _fail(ModelCraftError(error.format_message() if hasattr(error, "format_message") else str(error)))
     except BrokenPipeError:  # `… | head`: nobody reads on, which is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except SafetensorError as error:  # its way to say that a file could not be written
-        _fail(f"The weights cannot be written ({str(error)[:200]}); check the disk.", 1)
+        _fail(TrainingError(f"The weights cannot be written ({str(error)[:200]}); check the disk."))
     except (MemoryError, RuntimeError) as error:
         out_of_it = ("out of memory", "not enough memory", "allocate memory")  # a GPU's words, and the CPU's
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in out_of_it):
             raise
-        _fail("There is not enough memory for this; take a smaller batch, context or model.", 1)
+        _fail(ModelCraftError("There is not enough memory for this; take a smaller batch, context or model."))
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
-        _fail(f"A file{where} cannot be read or written: {error.strerror or error}; check the disk and the path.", 1)
+        why = error.strerror or error
+        _fail(TrainingError(f"A file{where} cannot be read or written: {why}; check the disk and the path."))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -86,12 +87,15 @@ def _as_a_sentence(
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
-def _fail(sentence: str, code: int) -> None:
+def _fail(error: ModelCraftError) -> NoReturn:
     from modelcraft.parallel import launched
 
     if launched().first:  # of several processes one says it
-        print(sentence, file=sys.stderr)
-    sys.exit(code)
+        print(error, file=sys.stderr)
+        if sentence_file := os.environ.get(FOR_VISITOR):
+            with contextlib.suppress(OSError):
+                Path(sentence_file).write_text(error.for_visitors, encoding="utf-8")
+    sys.exit(error.exit_code)
 
 
 def train(
@@ -219,6 +223,8 @@ def _train(
         sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
     recipe = replace(recipe, **given)
     text = load_corpus(corpus)
+    if ranks.first:
+        _say_encoding(text)
     tokenizer = CharTokenizer.of(text.text)
     if "newline" in sizes and "\n" in tokenizer.vocabulary:
         settings = {**settings, "newline": tokenizer.vocabulary.index("\n")}
@@ -349,6 +355,13 @@ def _settings(given: list[str]) -> dict[str, Any]:
     return settings
 
 
+def _say_encoding(text: "Corpus") -> None:
+    from modelcraft.data import UTF_8
+
+    if text.encoding != UTF_8:
+        typer.echo(f"{text.name} is not UTF-8; it was read as {text.encoding}.", err=True)
+
+
 def _look_ahead_to_push(repo_id: str | None) -> None:
     """Say before the training, not after it, what a push will lack."""
     if repo_id is None:
@@ -376,6 +389,7 @@ def evaluate(
 
     network, tokenizer = load(model, device)
     text = load_corpus(corpus)
+    _say_encoding(text)
     _, val_data = text.splits(tokenizer, network.block_size)
     described: dict[str, Any] = {"model": model, "corpus": text.name, "losses": {}}
     for protocol in network.protocols:

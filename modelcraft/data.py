@@ -1,5 +1,6 @@
 """From a corpus to batches: load the text, split it, cut random windows out of it."""
 
+import codecs
 import hashlib
 import http.client
 import os
@@ -14,14 +15,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from modelcraft.errors import CorpusError
+from modelcraft.errors import CorpusError, VocabularyError
 from modelcraft.files import replacing
-from modelcraft.tokenizer import CharTokenizer
+from modelcraft.tokenizer import CharTokenizer, describe, listing
 
 TINY_SHAKESPEARE = "tiny_shakespeare"
 TINY_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
+UTF_8, UTF_16, WINDOWS_1252 = "UTF-8", "UTF-16", "Windows-1252"
+NO_CORPUS = "The text is not to be had here at the moment; train on one of your own."  # what visitors read
+NO_TEXT = {  # how files begin that hold a text, but in a format of their own
+    b"PK\x03\x04": "a Word document or another archive",
+    b"\xd0\xcf\x11\xe0": "an old Word document",
+    b"%PDF": "a PDF",
+    b"{\\rtf": "a document in RTF",
+}
 Batch = dict[str, Tensor]  # what a model is called with: "idx", "targets", for some rungs more
 UNSCORED = -100  # a target that no loss counts, as cross_entropy has it
 TRAIN_SHARE = 0.9  # the lesson's split: the first 90 % to learn from, the last 10 % to be measured on
@@ -29,10 +38,11 @@ TRAIN_SHARE = 0.9  # the lesson's split: the first 90 % to learn from, the last 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text and where it came from."""
+    """A text, where it came from, and how its file was encoded."""
 
     name: str
     text: str
+    encoding: str = UTF_8
 
     @property
     def sha256(self) -> str:
@@ -42,8 +52,14 @@ class Corpus:
     def splits(self, tokenizer: CharTokenizer, block_size: int) -> tuple[Tensor, Tensor]:
         """Return the training and the validation ids, two 1-D LongTensors on the CPU.
 
-        Raises CorpusError if either is shorter than one window and the character after it.
+        Raises CorpusError if either is shorter than one window and the character after it, VocabularyError if
+        `tokenizer` does not know all of the text.
         """
+        if unknown := tokenizer.unknown(self.text):
+            raise VocabularyError(
+                f"The text {self.name!r} has characters that the model does not know "
+                f"({listing([*map(describe, unknown)])}); name the text that it was trained on with --corpus."
+            )
         data = torch.tensor(tokenizer.encode(self.text), dtype=torch.long)  # (N,)
         n = int(TRAIN_SHARE * len(data))
         train_data, val_data = data[:n], data[n:]
@@ -83,9 +99,9 @@ def load_corpus(name_or_path: str | Path | None = None) -> Corpus:
             download(TINY_SHAKESPEARE_URL, path, TINY_SHAKESPEARE_SHA256)
     else:
         path = _path(source)
-    text = read_text(path)
+    text, encoding = read_text(path)
     known = hashlib.sha256(text.encode("utf-8")).hexdigest() == TINY_SHAKESPEARE_SHA256
-    return Corpus(name=TINY_SHAKESPEARE if known else path.name, text=text)
+    return Corpus(TINY_SHAKESPEARE if known else path.name, text, encoding)
 
 
 def _path(source: str) -> Path:
@@ -93,38 +109,70 @@ def _path(source: str) -> Path:
         return Path(source).expanduser()
     except RuntimeError as error:  # the home of a user who does not exist
         raise CorpusError(
-            f"There is no corpus {source!r}; give {TINY_SHAKESPEARE!r} or the path of a UTF-8 text file."
+            f"There is no corpus {source!r}; give {TINY_SHAKESPEARE!r} or the path of a UTF-8 text file.", NO_CORPUS
         ) from error
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text; every way in which that can fail is a CorpusError with one sentence."""
+def read_text(path: Path) -> tuple[str, str]:
+    """Read a text and how it was encoded; every way in which that can fail is a CorpusError with one sentence."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
         raise CorpusError(
-            f"There is no corpus {str(path)!r}; give {TINY_SHAKESPEARE!r} or the path of a UTF-8 text file."
+            f"There is no corpus {str(path)!r}; give {TINY_SHAKESPEARE!r} or the path of a UTF-8 text file.", NO_CORPUS
         ) from error
     except IsADirectoryError as error:
-        raise CorpusError(f"{str(path)!r} is a folder; give the path of one UTF-8 text file in it.") from error
+        raise CorpusError(
+            f"{str(path)!r} is a folder; give the path of one UTF-8 text file in it.", NO_CORPUS
+        ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
-        raise CorpusError(f"The corpus {str(path)!r} cannot be read ({reason}); check the path.") from error
-    return decode_text(raw, str(path))
-
-
-def decode_text(raw: bytes, name: str) -> str:
-    """Decode a UTF-8 text as it is trained on; raises CorpusError, which speaks of it as `name`."""
+        raise CorpusError(f"The corpus {str(path)!r} cannot be read ({reason}); check the path.", NO_CORPUS) from error
     try:
-        text = raw.decode("utf-8")
+        return decode_text(raw, str(path))
+    except CorpusError as error:
+        raise CorpusError(str(error), NO_CORPUS) from error
+
+
+def decode_text(raw: bytes, name: str) -> tuple[str, str]:
+    """Decode a text as it is trained on, `cleaned`; return it and its encoding.
+
+    That is UTF-8, UTF-16 if a byte-order mark says so, else Windows-1252, in which old texts are. Raises CorpusError,
+    which speaks of the text as `name`.
+    """
+    if kind := next((kind for start, kind in NO_TEXT.items() if raw.startswith(start)), None):
+        raise CorpusError(f"{name!r} is {kind}; open it, save it as plain text (UTF-8), and take that.")
+    encoding = UTF_16 if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else UTF_8
+    try:
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{name!r} is not UTF-8 text (byte {error.start} cannot be decoded); save it as UTF-8."
-        ) from error
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        refusal = CorpusError(
+            f"{name!r} is not {encoding} text (byte {error.start} cannot be decoded); save it as UTF-8."
+        )
+        if encoding == UTF_16 or _mostly_utf8(raw):
+            raise refusal from error
+        try:
+            text, encoding = raw.decode("windows-1252"), WINDOWS_1252
+        except UnicodeDecodeError:
+            raise refusal from error
+    return cleaned(text, name), encoding
+
+
+def cleaned(text: str, name: str) -> str:
+    r"""Return `text` without byte-order marks, its lines ended by `\n` alone; raises CorpusError if it is no text."""
+    if "\0" in text:
+        raise CorpusError(f"{name!r} holds NUL bytes, so it is no text, or UTF-16 without a mark; save it as UTF-8.")
+    # A mark may stand within, too, where files were joined.
+    text = text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
     if not text:
         raise CorpusError(f"{name!r} is empty; give a text to learn from.")
     return text
+
+
+def _mostly_utf8(raw: bytes) -> bool:
+    """Say whether most that is not ASCII is UTF-8: then the text was cut or damaged, and not encoded otherwise."""
+    beyond = [c for c in raw.decode("utf-8", "surrogateescape") if c > "\x7f"]
+    return 2 * sum("\udc80" <= c <= "\udcff" for c in beyond) < len(beyond)
 
 
 def download(url: str, path: Path, sha256: str, attempts: int = 3, patience_s: float = 1.0) -> None:
@@ -141,11 +189,14 @@ def download(url: str, path: Path, sha256: str, attempts: int = 3, patience_s: f
             return
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, PermissionError):
-                raise CorpusError(f"{str(path.parent)!r} cannot be written to; change its permissions.") from error
+                raise CorpusError(
+                    f"{str(path.parent)!r} cannot be written to; change its permissions.", NO_CORPUS
+                ) from error
             if attempt + 1 == attempts:
                 raise CorpusError(
                     f"{path.stem} could not be downloaded from {url} ({_why(error)}); put the file at {str(path)!r} "
-                    "yourself, or name any UTF-8 text with --corpus PATH."
+                    "yourself, or name any UTF-8 text with --corpus PATH.",
+                    NO_CORPUS,
                 ) from error
             time.sleep(patience_s * 2**attempt)
 

@@ -1,13 +1,25 @@
 """Every error a user can cause: one sentence that says what was wrong and what to do.
 
-The command lines print the sentence and exit with 1, the page shows it, the API answers with it.
+The command lines print the sentence and exit with 1. The page and the API answer with `for_visitors`: the same
+sentence, unless it names a path or advises the owner of the machine.
 """
+
+MAX_SENTENCE = 500  # characters
+FOR_VISITOR = "MODELCRAFT_FOR_VISITOR"  # names the file for their sentence, where a command works for one
 
 
 class ModelCraftError(Exception):
-    """The family: `str(error)` is the sentence, `exit_code` what a command line ends with."""
+    """The family: `str(error)` is the sentence, `exit_code` what a command line ends with.
+
+    `for_visitors` is what a stranger reads in its place: as given, else the class's `visitors`, else the same sentence.
+    """
 
     exit_code = 1
+    visitors: str | None = None
+
+    def __init__(self, sentence: str, for_visitors: str | None = None) -> None:
+        super().__init__(bounded(sentence))
+        self.for_visitors = bounded(for_visitors or self.visitors or sentence)
 
 
 class ModelCraftWarning(UserWarning):
@@ -29,6 +41,8 @@ class ConfigError(ModelCraftError, ValueError):
 class CheckpointError(ModelCraftError):
     """A model folder or a training state that cannot be loaded."""
 
+    visitors = "This model cannot be loaded here at the moment; choose another."
+
 
 class HubError(ModelCraftError):
     """The Hugging Face Hub did not do what was asked."""
@@ -40,6 +54,16 @@ class ModelError(ModelCraftError):
 
 class TrainingError(ModelCraftError):
     """A training that cannot go on."""
+
+    visitors = "The training broke off; start it again."
+
+
+def bounded(sentence: str) -> str:
+    """Return `sentence` with its middle left out if it is too long: what is wrong stands first, what to do last."""
+    if len(sentence) <= MAX_SENTENCE:
+        return sentence
+    head = MAX_SENTENCE // 2
+    return f"{sentence[:head]} … {sentence[head + 3 - MAX_SENTENCE :]}"
 
 
 class StartError(ModelCraftError):

@@ -49,13 +49,13 @@ from modelcraft.checkpoint import (
     ModelInfo,
     load_folder,
     read_info,
-    without_folder,
 )
 from modelcraft.errors import CheckpointError, HubError, ModelCraftError
 from modelcraft.ladder import rung_named
 
 Over = Literal["nothing", "model", "anything"]
 REPLACE = "say that it is to be replaced (--replace; on the page the box beside the name)"
+SIGN_IN = "Your login at the Hugging Face Hub is not valid; sign in again."
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 HEADER_BYTES = 1 << 20  # what the header of a weights file may take beside the numbers
 
@@ -66,7 +66,7 @@ def push(
     private: bool = False,
     revision: str | None = None,
     token: str | None = None,
-    later: str | None = None,
+    later: str = "",
     over: Over = "model",
 ) -> str:
     """Upload a model folder in one commit, and return the address where it is now.
@@ -74,7 +74,7 @@ def push(
     The repository and the branch `revision` are made if they are missing. `over` says what may be there already:
     "nothing", a "model" of ModelCraft, or "anything". The card is written anew, for it says how to load the model from
     there; nothing in `folder` is changed. Raises CheckpointError if `folder` holds no sound model, and HubError, which
-    names the command that pushes later, or says `later` in its place.
+    names the command that pushes later; visitors read `later` in its place.
     """
     folder = Path(folder)
     check_repo_id(repo_id)
@@ -84,24 +84,26 @@ def push(
     command = ["python", "-m", "modelcraft.hub", "push", str(folder), repo_id]
     command += ["--private"] if private else []
     command += ["--revision", revision] if revision else []
-    if later is None:
-        later = f" The weights are safe in {folder}; push them later with `{shlex.join(command)}`."
+    safe = f" The weights are safe in {folder}; push them later with `{shlex.join(command)}`."
     if lacking := check_login(token):
-        raise HubError(lacking + later)
-    with _in_one_sentence(repo_id, revision, later):
+        raise HubError(lacking + safe, SIGN_IN + later)
+    with _in_one_sentence(repo_id, revision, safe, later):
         api = HfApi(token=token or get_token())
         try:
             api.create_repo(repo_id, private=private or None, exist_ok=over != "nothing")
         except HfHubHTTPError as error:
             if over == "nothing" and error.response.status_code == HTTPStatus.CONFLICT:
-                raise HubError(f"{repo_id} exists already; {REPLACE}, or take another name.{later}") from error
+                there_already = f"{repo_id} exists already; {REPLACE}, or take another name."
+                raise HubError(there_already + safe, there_already + later) from error
             raise
         there = api.model_info(repo_id)
         # A repository that exists stays as visible as it is: what is to be private must not become public.
         if private and not there.private:
-            raise HubError(f"{repo_id} is public already; make it private in its settings, or take another.{later}")
+            public = f"{repo_id} is public already; make it private in its settings, or take another."
+            raise HubError(public + safe, public + later)
         if over == "model" and not _is_ours(api, repo_id, {file.rfilename for file in there.siblings or ()}):
-            raise HubError(f"{repo_id} holds something that is no model of ModelCraft; {REPLACE}.{later}")
+            theirs = f"{repo_id} holds something that is no model of ModelCraft; {REPLACE}."
+            raise HubError(theirs + safe, theirs + later)
         if revision:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         files: list[tuple[str, Path | bytes]] = [
@@ -135,7 +137,7 @@ def _is_ours(api: HfApi, repo_id: str, files: Set[str]) -> bool:
 
 
 def pull(repo_id: str, revision: str | None = None, token: str | None = None) -> Path:
-    """Download the three files of a model at `revision` (a branch, a tag, a commit); return their folder.
+    """Download the files of a model at `revision` (a branch, a tag, a commit); return their folder.
 
     What is in the Hub's cache is not fetched again, and is found there without a network. The config is
     checked before the weights are fetched, and the model has been loaded strictly when this returns. Raises
@@ -144,8 +146,8 @@ def pull(repo_id: str, revision: str | None = None, token: str | None = None) ->
     check_repo_id(repo_id)
     with _in_one_sentence(repo_id, revision):
         if malformed := _malformed(token or get_token()):
-            raise HubError(malformed)
-        # One commit for all three files, whatever is pushed in the meantime.
+            raise HubError(malformed, SIGN_IN)
+        # One commit for all of them, whatever is pushed in the meantime.
         commit = HfApi(token=token).resolve_revision(repo_id, revision=revision)
 
         def fetch(name: str, most: int) -> Path:
@@ -158,12 +160,15 @@ def pull(repo_id: str, revision: str | None = None, token: str | None = None) ->
         folder = fetch(CONFIG_FILE, MAX_CONFIG_BYTES).parent
         try:
             fetch(WEIGHTS_FILE, _weight_bytes(read_info(folder)) + HEADER_BYTES)
-            fetch(CARD_FILE, MAX_CONFIG_BYTES)
+            with contextlib.suppress(EntryNotFoundError):  # a model without a card is one all the same
+                fetch(CARD_FILE, MAX_CONFIG_BYTES)
             load_folder(folder, "cpu")
         except CheckpointError as error:
-            # Without the place in the cache: the sentence is shown to visitors of the app, too.
-            reason = without_folder(str(error), folder).removesuffix(".").removesuffix("; get the model again")
-            raise HubError(f"{repo_id} cannot be loaded as a model ({reason}); pull another revision of it.") from error
+            reason = str(error).removesuffix(".").removesuffix("; get the model again")
+            raise HubError(
+                f"{repo_id} cannot be loaded as a model ({reason}); pull another revision of it.",
+                f"{repo_id} cannot be loaded as a model.",
+            ) from error
     return folder
 
 
@@ -235,15 +240,19 @@ _QUIET = _Quiet()
 
 
 @contextlib.contextmanager
-def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "") -> Iterator[None]:
-    """Turn whatever the client raises into a HubError."""
+def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "", for_visitors: str = "") -> Iterator[None]:
+    """Turn whatever the client raises into a HubError: what went wrong, what to do, and an ending.
+
+    Visitors read what went wrong, and an ending of their own: what there is to do is the owner's to do.
+    """
     try:
         with _QUIET:
             yield
     except ModelCraftError:
         raise
-    except tuple(error for error, _ in _SENTENCES) as error:
-        raise HubError(_sentence(_cause(error), repo_id, revision) + ending) from error
+    except tuple(error for error, *_ in _SENTENCES) as error:
+        wrong, fix = _sentence(_cause(error), repo_id, revision)
+        raise HubError(f"{wrong}; {fix}.{ending}", f"{wrong}.{for_visitors}") from error
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -254,53 +263,53 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _sentence(error: BaseException, repo_id: str, revision: str | None) -> str:
-    """Say what went wrong and what to do. Never quotes the error: that may be long, or hold a secret."""
-    sentence = next((sentence for kind, sentence in _SENTENCES if isinstance(error, kind)), BROKE_OFF)
+def _sentence(error: BaseException, repo_id: str, revision: str | None) -> tuple[str, str]:
+    """Say what went wrong, and what to do. Never quotes the error: that may be long, or hold a secret."""
+    sentence = next(((wrong, fix) for kind, wrong, fix in _SENTENCES if isinstance(error, kind)), BROKE_OFF)
     status, file, reason = 0, "", getattr(error, "strerror", None)
     if isinstance(error, HfHubHTTPError):
         status, file = error.response.status_code, PurePosixPath(error.response.request.url.path).name
         if type(error) is HfHubHTTPError:
             sentence = _STATUSES.get(status, HUB_DOWN if status >= 500 else sentence)
     elif isinstance(error, OSError) and reason and not isinstance(error, EntryNotFoundError):
-        sentence = "A file cannot be read or written here ({reason}); check the disk and the cache in HF_HOME."
-    return sentence.format(repo=repo_id, revision=revision or "main", file=file, status=status, reason=reason)
+        sentence = NO_FILE
+    filled = {"repo": repo_id, "revision": revision or "main", "file": file, "status": status, "reason": reason}
+    return sentence[0].format(**filled), sentence[1].format(**filled)
 
 
-BROKE_OFF = "The connection to the Hugging Face Hub broke off; check the network and try again."
-TOO_SLOW = "The Hugging Face Hub did not answer in time; try again later."
-HUB_DOWN = "The Hugging Face Hub has a problem of its own ({status}); try again later."
+BROKE_OFF = ("The connection to the Hugging Face Hub broke off", "check the network and try again")
+TOO_SLOW = ("The Hugging Face Hub did not answer in time", "try again later")
+HUB_DOWN = ("The Hugging Face Hub has a problem of its own ({status})", "try again later")
+NO_FILE = ("A file cannot be read or written here ({reason})", "check the disk and the cache in HF_HOME")
 _STATUSES = {
-    401: "The Hugging Face Hub rejects the token; log in again with `hf auth login`, or correct HF_TOKEN.",
-    403: "The token gives no access to {repo}; take one that does, with `hf auth login` or HF_TOKEN.",
+    401: ("The Hugging Face Hub rejects the token", "log in again with `hf auth login`, or correct HF_TOKEN"),
+    403: ("The token gives no access to {repo}", "take one that does, with `hf auth login` or HF_TOKEN"),
     408: TOO_SLOW,
-    429: "The Hugging Face Hub has had too many requests from here; try again in some minutes.",
+    429: ("The Hugging Face Hub has had too many requests from here", "try again in some minutes"),
 }
-_SENTENCES: tuple[tuple[type[BaseException], str], ...] = (  # the first that fits
-    (OfflineModeIsEnabled, "HF_HUB_OFFLINE is set, and {repo} is not in the cache; unset it and try again."),
-    (GatedRepoError, "{repo} is gated; ask for access on its page, with the account you are logged in to."),
-    (DisabledRepoError, "{repo} has been disabled on the Hub; use another repository."),
+_SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (  # the first that fits
+    (OfflineModeIsEnabled, "HF_HUB_OFFLINE is set, and {repo} is not in the cache", "unset it and try again"),
+    (GatedRepoError, "{repo} is gated", "ask for access on its page, with the account you are logged in to"),
+    (DisabledRepoError, "{repo} has been disabled on the Hub", "use another repository"),
     (
         RepositoryNotFoundError,
-        f"There is no {{repo}} on the Hub, or it is private and not yours; check the name, or {LOG_IN}.",
+        "There is no {repo} on the Hub, or it is private and not yours",
+        f"check the name, or {LOG_IN}",
     ),
-    (RevisionNotFoundError, "{repo} has no revision {revision!r}; name a branch, a tag or a commit of it."),
-    (RemoteEntryNotFoundError, "{repo} has no {file}, so it is no model of ModelCraft; check the name."),
-    (
-        HfHubHTTPError,
-        "The Hugging Face Hub refused the request ({status}); look at the page of {repo} there.",
-    ),
-    (httpx.TimeoutException, TOO_SLOW),
-    (httpx.ConnectError, "The Hugging Face Hub cannot be reached; check the network and HF_ENDPOINT."),
-    (httpx.ProxyError, "The Hugging Face Hub cannot be reached through the proxy; check HTTPS_PROXY."),
-    (httpx.HTTPError, BROKE_OFF),
-    (EntryNotFoundError, "{repo} is not in the cache; check the network and try again."),
-    (RevisionResolutionError, "{repo} is not in the cache; check the network and try again."),
-    (OIDCError, f"The keyless login of this machine failed; {LOG_IN}."),
-    (ValueError, "The Hugging Face Hub gave an answer that makes no sense; try again later."),
-    (OSError, BROKE_OFF),
-    (RuntimeError, BROKE_OFF),
-    (XetDownloadError, BROKE_OFF),
+    (RevisionNotFoundError, "{repo} has no revision {revision!r}", "name a branch, a tag or a commit of it"),
+    (RemoteEntryNotFoundError, "{repo} has no {file}, so it is no model of ModelCraft", "check the name"),
+    (HfHubHTTPError, "The Hugging Face Hub refused the request ({status})", "look at the page of {repo} there"),
+    (httpx.TimeoutException, *TOO_SLOW),
+    (httpx.ConnectError, "The Hugging Face Hub cannot be reached", "check the network and HF_ENDPOINT"),
+    (httpx.ProxyError, "The Hugging Face Hub cannot be reached through the proxy", "check HTTPS_PROXY"),
+    (httpx.HTTPError, *BROKE_OFF),
+    (EntryNotFoundError, "{repo} is not in the cache", "check the network and try again"),
+    (RevisionResolutionError, "{repo} is not in the cache", "check the network and try again"),
+    (OIDCError, "The keyless login of this machine failed", LOG_IN),
+    (ValueError, "The Hugging Face Hub gave an answer that makes no sense", "try again later"),
+    (OSError, *BROKE_OFF),
+    (RuntimeError, *BROKE_OFF),
+    (XetDownloadError, *BROKE_OFF),
 )
 
 

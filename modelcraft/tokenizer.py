@@ -1,7 +1,7 @@
 """Characters to ids and back: the vocabulary is the sorted distinct characters of a text."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from modelcraft.errors import VocabularyError, shown
@@ -33,6 +33,9 @@ _EQUIVALENTS = {
     "]": ")",
 }
 
+# What stands for a straight quote where a text has only typographic ones: opening and closing.
+_QUOTES = {"'": ("‘’",), '"': ("“”", "«»", "„“")}
+_MOST_MARKS = 32  # of a character; Unicode's own bound for text in a stream, UAX #15
 
 _BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a pattern of dots that show nothing
 
@@ -56,10 +59,12 @@ class Normalized:
     def report(self) -> str:
         """Say in a sentence or two what was changed; empty where nothing was."""
         sentences = []
-        if self.replaced:
-            pairs = [
-                f"{' '.join(map(describe, old))} became {describe_text(new)}" for old, new in self.replaced.items()
-            ]
+        same = {old: new for old, new in self.replaced.items() if _composed(old) == _composed(new)}
+        if same:
+            looks = dict.fromkeys(describe_text(_composed(new)) for new in same.values())
+            sentences.append(f"Composed or decomposed, which looks the same: {listing([*looks])}.")
+        if others := {old: new for old, new in self.replaced.items() if old not in same}:
+            pairs = [f"{' '.join(map(describe, old))} became {describe_text(new)}" for old, new in others.items()]
             sentences.append(f"Replaced what the model does not know: {listing(pairs)}.")
         if self.dropped:
             sentences.append(f"Left out what has no equivalent: {listing([describe(c) for c in self.dropped])}.")
@@ -81,6 +86,24 @@ def describe(character: str) -> str:
     """Name a character so that it reads the same in a terminal, a page and a log: `'€' (U+20AC)`."""
     code = f"U+{ord(character):04X}"
     return f"'{character}' ({code})" if _visible(character) else code
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _characters(text: str) -> Iterator[tuple[int, str]]:
+    """Cut a text into what a reader takes for one character, a letter with its accents, say; with where each begins."""
+    start = 0
+    for end in range(1, len(text)):
+        whole, mark = text[start:end], text[end]
+        joins = mark >= "\u0300" and (  # below are no marks
+            unicodedata.combining(mark) or _composed(whole + mark) != _composed(whole) + _composed(mark)
+        )
+        if not joins or len(whole) == _MOST_MARKS:
+            yield start, whole
+            start = end
+    yield start, text[start:]
 
 
 def _visible(character: str) -> bool:
@@ -117,17 +140,21 @@ class CharTokenizer:
     def encode(self, text: str) -> list[int]:
         """Return the ids of the characters of `text`.
 
-        Raises VocabularyError, which lists each unknown character and where it first stands.
+        Raises VocabularyError, which lists the unknown characters, ten at most, and where each first stands.
         """
         try:
             return [self._id[character] for character in text]
         except KeyError:
-            unknown = {c: text.index(c) for c in dict.fromkeys(text) if c not in self._id}
-            listed = ", ".join(f"{describe(c)} at position {i:,}" for c, i in unknown.items())
+            unknown = self.unknown(text)
+            listed = listing([f"{describe(c)} at position {text.index(c):,}" for c in unknown])
             raise VocabularyError(
                 f"The model does not know {listed}; leave {'it' if len(unknown) == 1 else 'them'} out, or let "
                 "normalize() find an equivalent."
             ) from None
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the distinct characters of `text` that are not in the vocabulary, in the order in which they come."""
+        return [character for character in dict.fromkeys(text) if character not in self._id]
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of `ids`; raises VocabularyError for an id outside the vocabulary."""
@@ -137,29 +164,62 @@ class CharTokenizer:
         return "".join(self.vocabulary[i] for i in ids)
 
     def normalize(self, text: str) -> Normalized:
-        """Bring `text` into the vocabulary: map what has an obvious equivalent, drop what has none."""
+        """Bring `text` into the vocabulary: map what has an obvious equivalent, drop what has none.
+
+        What only needs to be composed or decomposed (NFC, NFD) looks the same; that comes first.
+        """
+        if not self.unknown(text):
+            return Normalized(text)
         written: list[str] = []
         replaced: dict[str, str] = {}
         dropped: dict[str, list[int]] = {}
-        for position, character in enumerate(text):
-            if character in self._id:
-                written.append(character)
-            elif text.startswith("\r\n", position):
-                replaced["\r\n"] = "\n"  # which comes next
-            elif (equivalent := self._equivalent(character)) is not None:
-                replaced[character] = equivalent
-                written.append(equivalent)
+
+        def replace(old: str, new: str) -> None:
+            if new not in replaced.setdefault(old, new):  # a straight quote may open here and close there
+                replaced[old] += new
+            written.append(new)
+
+        for start, character in _characters(text):
+            forms = (character, _composed(character), unicodedata.normalize("NFD", character))
+            known = next((form for form in forms if not self.unknown(form)), None)
+            if known is not None and known != character:
+                replace(character, known)
             else:
-                dropped.setdefault(character, []).append(position)
+                for position, part in enumerate(character, start):
+                    if part in self._id:
+                        written.append(part)
+                    elif text.startswith("\r\n", position):
+                        replaced["\r\n"] = "\n"  # which comes next
+                    elif (equivalent := self._equivalent(part, _opens(text, position))) is not None:
+                        replace(part, equivalent)
+                    else:
+                        dropped.setdefault(part, []).append(position)
         return Normalized("".join(written), replaced, dropped)
 
-    def _equivalent(self, character: str) -> str | None:
-        """Return the first of: a listed equivalent, the letter without its accent, the other case; else None."""
+    def _equivalent(self, character: str, opens: bool) -> str | None:
+        """Return the first of: a listed equivalent, the letter without its accent, the other case; else None.
+
+        `opens` says whether a quote would open something where the character stands.
+        """
         decomposed = unicodedata.normalize("NFKD", character)
         plain = "".join(c for c in decomposed if not unicodedata.combining(c))
         listed = "".join(_EQUIVALENTS.get(c, c) for c in plain)
         again = "".join(_EQUIVALENTS.get(c, c) for c in listed)  # a curly double quote, where only ' is known
-        for candidate in (_EQUIVALENTS.get(character), plain, listed, again, plain.swapcase()):
+        candidates: list[str] = []
+        for candidate in (character, _EQUIVALENTS.get(character, ""), plain, listed, again):
+            candidates.append(candidate)
+            for pair in _QUOTES.get(candidate, ()):
+                candidates += pair if opens else reversed(pair)
+        for candidate in (*candidates, plain.swapcase()):
             if candidate and all(c in self._id for c in candidate):
                 return candidate
         return None
+
+
+def _opens(text: str, position: int) -> bool:
+    """Say whether a quote at `position` opens something: nothing is before it, a space, or a bracket; or a dash."""
+    before, after = text[max(0, position - 1) : position], text[position + 1 : position + 2]
+    if not before or before.isspace():
+        return True
+    kind = unicodedata.category(before)
+    return kind in ("Ps", "Pi") or (kind == "Pd" and after.isalnum())  # else it ends what was broken off

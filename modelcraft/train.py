@@ -23,10 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from modelcraft.checkpoint import STATE_FILE
+from modelcraft.checkpoint import STATE_FILE, why_unread
 from modelcraft.data import UNSCORED
 from modelcraft.device import gains_from_bf16, threads_by_size
-from modelcraft.errors import CheckpointError, TrainingError
+from modelcraft.errors import CheckpointError, TrainingError, shown
 from modelcraft.evaluate import estimate_loss
 from modelcraft.files import replacing, sweep, write_text
 from modelcraft.model import LanguageModel
@@ -38,6 +38,17 @@ from modelcraft.signals import graceful_stop
 METRICS_FILE = "metrics.jsonl"
 SAMPLE_FILE = "sample.txt"
 STATE_FORMAT = "modelcraft-training-3"
+STATE_KEYS: Mapping[str, type | tuple[type, ...]] = {  # what a state says of itself, besides
+    "about": dict,
+    "config": dict,
+    "step": int,
+    "seconds": (int, float),
+    "characters": int,
+    "bf16": bool,
+    "records": list,
+    "optimizers": list,
+}
+AFRESH = "start again without --resume"
 BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs more than faster products save
 
 
@@ -203,7 +214,8 @@ class Trainer:
         if not all(map(math.isfinite, losses.values())):
             raise TrainingError(
                 f"The loss is no number any more at step {self.step}; train with a lower --learning-rate. "
-                f"The last saved state is in {str(self.folder)!r}."
+                f"The last saved state is in {str(self.folder)!r}.",
+                f"The loss is no number any more at step {self.step}; train with other sizes, or on another text.",
             )
         self.records.append(
             {
@@ -263,6 +275,11 @@ class Trainer:
     def restore(self) -> None:
         """Go on where the state in `folder` stands; raises CheckpointError if there is none, or of another run."""
         described, tensors = read_state(self.folder)
+        if self.about.get("corpus") != described["about"].get("corpus"):  # on which sizes depend, too
+            raise CheckpointError(
+                f"The run in {str(self.folder)!r} was started with another text; name that one with --corpus, or train "
+                "into another folder with --out."
+            )
         for what, now, then in (
             # Compiling changes nothing but the speed, so that whoever resumes is free to.
             ("training settings", {**asdict(self.config), "compile": None}, {**described["config"], "compile": None}),
@@ -271,9 +288,17 @@ class Trainer:
             if now != then:
                 changed = next(key for key in {**now, **then} if now.get(key) != then.get(key))
                 raise CheckpointError(
-                    f"The run in {str(self.folder)!r} was started with other {what} ({changed}: {then.get(changed)!r}, "
-                    f"now {now.get(changed)!r}); resume it with the same ones, or train into another folder with --out."
+                    f"The run in {str(self.folder)!r} was started with other {what} "
+                    f"({changed}: {shown(then.get(changed))}, now {shown(now.get(changed))}); "
+                    "resume it with the same ones, or train into another folder with --out."
                 )
+        try:
+            self._take_over(described, tensors)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise CheckpointError(f"{str(self.folder / STATE_FILE)!r} is damaged; {AFRESH}.") from error
+        self._write_metrics()
+
+    def _take_over(self, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.step, self.seconds, self.characters = (described[key] for key in ("step", "seconds", "characters"))
         self.bf16, self.records = described["bf16"], described["records"]
         self.model.load_state_dict(_under("model/", tensors), strict=True)
@@ -287,7 +312,6 @@ class Trainer:
                 state.setdefault(int(index), {})[key] = tensor
             optimizer.load_state_dict({"state": state, "param_groups": then["param_groups"]})
         self.generator.set_state(tensors["rng/batches"])
-        self._write_metrics()
 
 
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -309,15 +333,25 @@ def _opened_state(folder: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             described = json.loads((file.metadata() or {})["training"])
-            if described.get("format") != STATE_FORMAT:
-                raise CheckpointError(f"{str(path)!r} was written by another version; start again without --resume.")
+            _check_state(described, path)
             yield described, file
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"There is no training to resume in {str(folder)!r}; leave --resume out to start one."
-        ) from error
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{str(path)!r} is damaged; start again without --resume.") from error
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
+        missing = f"There is no training to resume in {str(folder)!r}; leave --resume out to start one."
+        raise CheckpointError(why_unread(path, missing, AFRESH)) from error
+
+
+def _check_state(described: Any, path: Path) -> None:
+    """Raise CheckpointError if another version wrote this, ValueError if it is not what a state says of itself."""
+    if not isinstance(described, dict):
+        raise ValueError("it is no object")
+    another = CheckpointError(f"{str(path)!r} was written by another version; {AFRESH}.")
+    if described.get("format") != STATE_FORMAT:
+        raise another
+    for key, kind in STATE_KEYS.items():
+        if not isinstance(described[key], kind):
+            raise ValueError(f"{key} is of another kind")
+    if set(described["config"]) - set(TrainConfig.__dataclass_fields__):
+        raise another
 
 
 class TrainingStoppedError(TrainingError):

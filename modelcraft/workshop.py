@@ -7,6 +7,7 @@ folder where all of it lies; an owner is whoever knows the secret that the visit
 
 import contextlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -28,13 +29,14 @@ from modelcraft.checkpoint import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FI
 from modelcraft.control import STOP, STOPPED
 from modelcraft.data import TRAIN_SHARE, corpus_source
 from modelcraft.device import threads_for, threads_for_serving
-from modelcraft.errors import BusyError, ConfigError, CorpusError, shown
+from modelcraft.errors import FOR_VISITOR, MAX_SENTENCE, BusyError, ConfigError, CorpusError, shown
 from modelcraft.files import replacing, write_text
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.sampling import check_number
 from modelcraft.scratch import Scratch
 from modelcraft.train import METRICS_FILE, SAMPLE_FILE
 
+log = logging.getLogger(__name__)
 PREFIX = "yours-"  # how the name of a visitor's model begins
 MAX_STEPS = 5_000
 MAX_TEXT = 2_000_000  # characters
@@ -354,14 +356,14 @@ class Workshop:
         environment = {name: value for name, value in os.environ.items() if not secret.search(name.upper())}
         house = Path(__file__).resolve().parent.parent
         path = os.pathsep.join(filter(None, (str(house), environment.get("PYTHONPATH", ""))))
-        environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads}
-        with (job.folder / "log.txt").open("ab") as log:
+        environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, FOR_VISITOR: str(job.folder / SENTENCE_FILE)}
+        with (job.folder / LOG_FILE).open("ab") as written:
             job.process = subprocess.Popen(
                 [sys.executable, "-m", "modelcraft.train", *arguments(job)],
                 bufsize=0,
                 stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
+                stdout=written,
+                stderr=written,
                 cwd=job.folder,
                 env=environment,
             )
@@ -390,7 +392,7 @@ class Workshop:
         elif stopped and job.wanted == DONE and job.state == TRAINING:
             self._fail(job, "Stopped before anything was measured, so there is nothing to keep.")
         else:
-            self._fail(job, _last_words(job) if code == 1 else "The training broke off; start it again.")
+            self._fail(job, _last_words(job))
 
     def _fail(self, job: Job, problem: str) -> None:
         job.state, job.wanted, job.problem = FAILED, "", problem
@@ -427,9 +429,14 @@ def file_name(title: str) -> str:
     return f"{safe or 'text'}.txt"
 
 
+BROKE_OFF = "The training broke off; start it again."
+LOG_FILE, SENTENCE_FILE = "log.txt", "sentence.txt"
+
+
 def _last_words(job: Job) -> str:
-    """Return the sentence with which a training ended, without the place of its folder on this disk."""
+    """Return the sentence for its visitor with which a training ended; what the owner should know is logged."""
     with contextlib.suppress(OSError):
-        lines = re.split(r"[\r\n]+", (job.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip())
-        return lines[-1][:400].replace(f"{job.folder}/", "").replace(str(job.folder), "").strip()
-    return "The training broke off; start it again."
+        lines = re.split(r"[\r\n]+", (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip())
+        log.warning("A visitor's training of %s failed: %s", job.order.rung, lines[-1][:MAX_SENTENCE])
+        return (job.folder / SENTENCE_FILE).read_text(encoding="utf-8")
+    return BROKE_OFF

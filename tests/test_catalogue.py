@@ -107,7 +107,8 @@ def test_no_model_at_all(tmp_path):
     with pytest.raises(ConfigError) as caught:
         models.get()
     assert_one_sentence(caught.value)
-    assert "there are ." not in str(caught.value)
+    assert "train one first" in str(caught.value)
+    assert caught.value.for_visitors == "There is no model here yet."
 
 
 def test_describe_says_what_each_model_is(weights):
@@ -130,7 +131,7 @@ def test_describe_says_what_each_model_is(weights):
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_model_is_a_problem_of_its_own(weights, file, damage):
+def test_a_damaged_model_is_a_problem_of_its_own(weights, file, damage, caplog):
     path = weights / "bigram" / file
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:100])
@@ -145,11 +146,13 @@ def test_a_damaged_model_is_a_problem_of_its_own(weights, file, damage):
         assert models.default == "second"
         return
     assert set(by_name["bigram"]) == {"name", "adds", "problem"}
-    assert "get the model again" in by_name["bigram"]["problem"]
-    assert str(weights) not in str(by_name)  # what visitors read names no place on this disk
+    # What visitors read names no place on this disk, and advises them; what the owner reads does both.
+    assert by_name["bigram"]["problem"] == "This model cannot be loaded here at the moment; choose another."
+    assert str(weights) not in str(by_name)
     with pytest.raises(CheckpointError) as caught:
         models.get("bigram")
-    assert_one_sentence(caught.value)
+    assert_one_sentence(caught.value, str(weights), "get the model again")
+    assert str(caught.value) in caplog.text
 
 
 def test_a_model_that_was_mended_is_there_again(weights, model_folder):
@@ -210,6 +213,18 @@ def test_a_repository_that_cannot_be_had_leaves_what_runs(weights, pulled, repo)
     assert models.states[repo].startswith("not used: ")
     assert models.states[repo].endswith(".")
     assert models.describe()["hub"] == models.states
+
+
+@pytest.mark.cases
+def test_why_a_repository_is_not_used_is_told_apart_for_visitors_and_the_owner(weights, monkeypatch, caplog):
+    def pull(repo_id, revision=None):
+        raise HubError("The Hub rejects the token; set HF_TOKEN.", "The Hub rejects the token.")
+
+    monkeypatch.setattr(hub, "pull", pull)
+    models = Catalogue("cpu", weights)
+    models.pull(["me/mine"], wait=True)
+    assert models.describe()["hub"] == {"me/mine": "not used: The Hub rejects the token."}
+    assert "set HF_TOKEN" in caplog.text
 
 
 def test_of_two_for_one_rung_the_later_counts(weights, pulled):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import VOCABULARY, assert_one_sentence
+from helpers import VOCABULARY, assert_one_sentence, without_rights
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -159,7 +159,25 @@ def test_a_missing_file_and_a_folder_in_its_place(model_folder, name):
     assert_refused(model_folder, name)
 
 
+@pytest.mark.cases
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "."])
+def test_what_may_not_be_read_is_said_as_such(model_folder, name):
+    (model_folder / name).chmod(0)
+    with without_rights(model_folder.parent):
+        assert_refused(model_folder, "cannot be read (Permission denied)")
+        with pytest.raises(CheckpointError, match="Permission denied"):
+            modelcraft.load(str(model_folder))
+    (model_folder / name).chmod(0o755)
+
+
 # ---------------------------------------------------------------- the weights
+
+
+@pytest.mark.cases
+def test_a_pointer_in_place_of_the_weights(model_folder):
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    (model_folder / "model.safetensors").write_text(pointer)
+    assert_refused(model_folder, "is a pointer of git-lfs", "run `git lfs pull`")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +268,7 @@ def test_a_header_that_says_something_else(model_folder, change):
         *[(lambda c, k=k: c.pop(k), f"the key {k!r} is missing") for k in ("format", "rung", "vocabulary", "losses")],
         (lambda c: c["config"].pop("n_embd"), "the setting 'n_embd' is missing"),
         (lambda c: c.update(format="modelcraft-9"), "its format is 'modelcraft-9'"),
-        (lambda c: c.update(rung="gpt-9"), "There is no rung 'gpt-9'"),
+        (lambda c: c.update(rung="gpt-9"), "there is no rung 'gpt-9'"),
         (lambda c: c.update(rung=["bigram"]), "There is no rung"),
         (lambda c: c.update(config=[]), "'config' is not an object"),
         (lambda c: c.update(losses=None), "'losses' is not an object"),
@@ -273,6 +291,24 @@ def test_a_config_must_be_the_models(model_folder, described, change, part):
     change(config)
     described.write(config)
     assert_refused(model_folder, part)
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.update(surprise=1),
+        lambda c: c.update(format="modelcraft-9", surprise=1),
+        lambda c: c.update(rung="gpt-9"),
+        lambda c: c["config"].update(n_wings=1),
+    ],
+    ids=["key", "format", "rung", "setting"],
+)
+def test_what_a_newer_version_may_have_made_says_to_update(model_folder, described, change):
+    config = described.read()
+    change(config)
+    described.write(config)
+    assert_refused(model_folder, "if a newer version made it, update ModelCraft")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import codecs
 import contextlib
 import errno
 import hashlib
@@ -40,11 +41,31 @@ def write(folder: Path, raw: bytes) -> Path:
     return path
 
 
-def test_line_endings_become_one_and_the_mark_of_order_goes(tmp_path):
-    corpus = load_corpus(write(tmp_path, b"\xef\xbb\xbfone\r\ntwo\rthree\n\n \xe2\x82\xac"))
-    assert corpus.text == "one\ntwo\rthree\n\n €"
+@pytest.mark.cases
+def test_line_endings_become_one_and_the_marks_of_order_go(tmp_path):
+    corpus = load_corpus(write(tmp_path, b"\xef\xbb\xbf\xef\xbb\xbfone\r\ntwo\rthree\n\n\xef\xbb\xbf \xe2\x82\xac"))
+    assert corpus.text == "one\ntwo\nthree\n\n €"
     assert corpus.name == "corpus.txt"
-    assert corpus.sha256 == hashlib.sha256("one\ntwo\rthree\n\n €".encode()).hexdigest()
+    assert corpus.encoding == "UTF-8"
+    assert corpus.sha256 == hashlib.sha256("one\ntwo\nthree\n\n €".encode()).hexdigest()
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    ("codec", "encoding"),
+    [
+        ("utf-8", "UTF-8"),
+        ("utf-8-sig", "UTF-8"),
+        ("utf-16", "UTF-16"),
+        ("windows-1252", "Windows-1252"),
+        pytest.param(lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"), "UTF-16", id="utf-16-be"),
+    ],
+)
+def test_the_encoding_is_recognised_and_told(tmp_path, codec, encoding):
+    text = "“naïve” – Café, 5 €\n"
+    raw = text.encode(codec) if isinstance(codec, str) else codec(text)
+    corpus = load_corpus(write(tmp_path, raw))
+    assert (corpus.text, corpus.encoding) == (text, encoding)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +73,20 @@ def test_line_endings_become_one_and_the_mark_of_order_goes(tmp_path):
     [
         (b"", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
-        (b"abc\xff\xfe", "is not UTF-8 text (byte 3"),
-        ("naïve".encode("latin-1"), "is not UTF-8 text (byte 2"),
+        (b"abc\x81\xfe", "is not UTF-8 text (byte 3"),
+        (("Việt " * 5).encode()[:-3], "is not UTF-8 text (byte 30"),  # cut within a character
+        (b"\xff\xfea\x00b", "is not UTF-16 text (byte 4"),
+        (b"abc\0abc", "NUL bytes"),
+        ("abc".encode("utf-16-le"), "UTF-16 without a mark"),
+        ("naïve".encode("utf-16-be"), "UTF-16 without a mark"),
+        ("abc".encode("utf-32"), "NUL bytes"),
+        (b"PK\x03\x04\x14\x00", "a Word document or another archive; open it, save it as plain text"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an old Word document"),
+        (b"%PDF-1.7\nabc", "a PDF; open it, save it as plain text"),
+        (rb"{\rtf1\ansi abc}", "a document in RTF"),
     ],
 )
+@pytest.mark.cases
 def test_no_text(tmp_path, raw, part):
     with pytest.raises(CorpusError) as caught:
         load_corpus(write(tmp_path, raw))

@@ -13,13 +13,15 @@ import pytest
 import yaml
 from hub_server import BREAK_OFF, GOOD_TOKEN, Failure, File, HubServer, Repo, running_hub
 from huggingface_hub import ModelCard
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx
 from safetensors.torch import load as load_tensors
 
 from modelcraft.bigram import create_model
 from modelcraft.card import model_card, write_sample
 from modelcraft.checkpoint import ModelInfo, load_folder, save_folder
 from modelcraft.errors import HubError
-from modelcraft.hub import check_repo_id
+from modelcraft.hub import _in_one_sentence, check_repo_id
 from modelcraft.tokenizer import CharTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -337,12 +339,57 @@ def test_without_a_network(server: HubServer, client: Client, tmp_path: Path) ->
     assert server.log == []
 
 
+@pytest.mark.cases
+def test_a_model_without_a_card_is_a_model(server: HubServer, client: Client, tmp_path: Path) -> None:
+    good = {name: File(data) for name, data in contents(make_folder(tmp_path / "model")).items()}
+    server.repos["ana/no-card"] = repo = Repo()
+    repo.commit({name: file for name, file in good.items() if name != "README.md"})
+    pull, load = ["pull", "ana/no-card"], ["load", "ana/no-card"]
+    pulled, loaded = client.hub(pull, load)
+    assert pulled["code"] == 0 and set(contents(Path(pulled["out"]))) == MODEL_FILES - {"README.md"}, pulled
+    assert loaded["code"] == 0, loaded
+    assert client.hub(pull, load, HF_HUB_OFFLINE="1") == [pulled, loaded]
+    assert client.hub(pull, load, HF_ENDPOINT="http://127.0.0.1:9") == [pulled, loaded]
+
+
+@pytest.mark.cases
+def test_a_folder_that_is_not_there_is_said_before_the_hub(server: HubServer, client: Client) -> None:
+    """A mistyped folder looks like the name of a repository."""
+    nope = client.process("-m", "modelcraft.generate", "--model", "runs/nope")
+    outcome = {"code": nope.returncode, "out": nope.stdout, "err": nope.stderr}
+    check_failure(
+        outcome, "There is no folder 'runs/nope' here, so the Hub was asked: There is no runs/nope on the Hub"
+    )
+
+
+@pytest.mark.cases
+def test_visitors_read_what_went_wrong_and_no_advice_for_the_owner(tmp_path: Path) -> None:
+    request = httpx.Request("GET", "https://hub.example/ana/model/resolve/main/config.json")
+    causes: list[Exception] = [kind("x") for kind in (OSError, ValueError, httpx.ConnectError, httpx.ReadTimeout)]
+    causes += [HfHubHTTPError("x", response=httpx.Response(s, request=request)) for s in (401, 403, 408, 429, 404, 503)]
+    causes += [PermissionError(13, "Permission denied", "/srv/cache")]
+    for cause in causes:
+        with (
+            pytest.raises(HubError) as caught,
+            _in_one_sentence("ana/model", None, f" Safe in {tmp_path}.", " Try on."),
+        ):
+            raise cause
+        owner, visitor = str(caught.value), caught.value.for_visitors
+        assert owner.endswith(f" Safe in {tmp_path}.") and "; " in owner
+        assert visitor == owner.split("; ", maxsplit=1)[0] + ". Try on."
+        assert not {word for word in ("HF_", "hf auth", "network", "disk", "/srv", str(tmp_path)) if word in visitor}
+
+
 def test_pull_failures(server: HubServer, client: Client, tmp_path: Path) -> None:
     good = {name: File(data) for name, data in contents(make_folder(tmp_path / "model")).items()}
     weights = good["model.safetensors"].data
     repos: dict[str, tuple[dict[str, File], tuple[str, ...]]] = {
         "fine": (good, ()),
-        "no-card": ({k: v for k, v in good.items() if k != "README.md"}, ("has no README.md",)),
+        "no-card": ({k: v for k, v in good.items() if k != "README.md"}, ()),
+        "pointer": (
+            good | {"model.safetensors": File(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")},
+            ("git-lfs",),
+        ),
         "no-config": ({k: v for k, v in good.items() if k != "config.json"}, ("has no config.json",)),
         "no-weights": ({k: v for k, v in good.items() if k != "model.safetensors"}, ("no model.safetensors",)),
         "not-json": (good | {"config.json": File(b"{")}, ("not valid JSON",)),

@@ -191,7 +191,7 @@ def test_a_lane_that_cannot_write_says_why_and_the_others_go_on(race, catalogue,
     assert lanes[WELL[0]]["note"] == ""
     assert lanes[WELL[1]]["note"] == "Something broke in this model; the others go on."
     assert lanes[NARROW]["note"].startswith("Nothing is left of the prompt.")
-    assert lanes[BROKEN]["note"] == "'model.safetensors' is damaged or cut short; get the model again."
+    assert lanes[BROKEN]["note"] == "This model cannot be loaded here at the moment; choose another."
     assert not any(lane["writing"] for lane in lanes.values())
     assert race.desk.running == 0
 

@@ -103,7 +103,7 @@ def test_the_chooser_lists_every_rung_and_switching_is_instant(visitor, server, 
     assert page.wait_written()[1] == text_of(catalogue, "r-two", "ROMEO:", 40, 3)
     page.page.click("#model input")
     page.page.click("role=option[name=/r-broken/]")
-    page.page.wait_for_function("document.querySelector('#status').textContent.includes('get the model again')")
+    page.page.wait_for_function("document.querySelector('#status').textContent.includes('cannot be loaded here')")
 
 
 def test_the_chooser_knows_what_came_from_the_hub_when_the_page_is_loaded_again(visitor, catalogue, monkeypatch):
@@ -263,7 +263,7 @@ def test_a_lane_that_cannot_write_says_why_in_its_column(racer, catalogue):
     notes = lanes(page, "note")
     assert notes[0] == ""
     assert notes[1].startswith("Nothing is left of the prompt.")
-    assert "get the model again" in notes[2]
+    assert "cannot be loaded here" in notes[2]
 
 
 def test_a_mistake_is_said_and_one_race_runs_at_a_time(racer, server):

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import assert_one_sentence, without_rights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import modelcraft
 from modelcraft import export
 from modelcraft.checkpoint import read_info
-from modelcraft.commands import STOPPED_AT_ONCE, run, train
+from modelcraft.commands import STOPPED_AT_ONCE, evaluate, run, train
 from modelcraft.errors import CheckpointError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import RUNGS
 from modelcraft.recipe import TrainConfig
@@ -246,6 +247,52 @@ def test_a_damaged_state_is_one_sentence(tmp_path):
         path.write_bytes(whole[:cut])
         with pytest.raises(CheckpointError, match="damaged"):
             make_trainer(tmp_path).restore()
+
+
+def write_state(folder: Path, described: object) -> None:
+    """Write a state that says `described` of itself, and is sound otherwise."""
+    described = described if isinstance(described, str) else json.dumps(described)
+    save_file(read_state(folder)[1], folder / "new", metadata={"training": described})
+    (folder / "new").replace(folder / STATE_FILE)
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: [], "damaged"),
+        (lambda d: None, "damaged"),
+        (lambda d: "[" * 100_000, "damaged"),
+        *[(lambda d, k=k: {n: v for n, v in d.items() if n != k}, "damaged") for k in ("about", "config", "records")],
+        *[(lambda d, k=k: d | {k: "x"}, "damaged") for k in ("about", "config", "step", "records", "optimizers")],
+        (lambda d: d | {"optimizers": [1]}, "damaged"),
+        (lambda d: d | {"optimizers": [{"scalars": {}, "param_groups": []}]}, "damaged"),
+        (lambda d: d | {"optimizers": []}, "damaged"),
+        (lambda d: d | {"config": d["config"] | {"wings": 2}}, "another version"),
+        (lambda d: d | {"format": "modelcraft-training-9"}, "another version"),
+        (lambda d: {}, "another version"),
+        (lambda d: d | {"about": {}}, "rung: None, now 'bigram'"),
+        (lambda d: d | {"about": d["about"] | {"corpus": "abc"}}, "another text; name that one with --corpus"),
+    ],
+)
+def test_a_state_that_is_odd_json_is_one_sentence(tmp_path, change, says):
+    trainer = make_trainer(tmp_path, replace(RECIPE, steps=1))
+    trainer.train()
+    write_state(tmp_path, change(read_state(tmp_path)[0]))
+    with pytest.raises(CheckpointError, match=says) as caught:
+        make_trainer(tmp_path, replace(RECIPE, steps=1)).restore()
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.cases
+def test_a_state_that_may_not_be_read_or_was_not_fetched(tmp_path):
+    path = tmp_path / STATE_FILE
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(CheckpointError, match="git lfs pull"):
+        read_state(tmp_path)
+    path.chmod(0)
+    with without_rights(tmp_path), pytest.raises(CheckpointError, match="Permission denied"):
+        read_state(tmp_path)
 
 
 def test_a_save_that_breaks_off_leaves_the_state_before_it(tmp_path, monkeypatch):
@@ -590,6 +637,32 @@ def test_a_users_error_is_one_sentence(tmp_path, corpus, options, says, monkeypa
     assert says in err
     assert len(err.strip().splitlines()) == 1, err
     assert not out
+
+
+@pytest.mark.cases
+def test_resume_and_evaluate_on_another_corpus_speak_of_it(tmp_path, corpus, uninterrupted, monkeypatch, capsys):
+    other = tmp_path / "other.txt"
+    other.write_text("xyz " * 500, encoding="utf-8")
+    for command, options in ((train, ["--resume", "--out", str(uninterrupted)]), (evaluate, [str(uninterrupted)])):
+        monkeypatch.setattr(sys, "argv", ["command", *options, "--corpus", str(other)])
+        with pytest.raises(SystemExit):
+            run(command)
+        err = capsys.readouterr().err
+        assert "--corpus" in err
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.cases
+def test_a_corpus_that_is_not_utf_8_is_said(tmp_path, monkeypatch, capsys):
+    text = tmp_path / "old.txt"
+    text.write_bytes(("Café. " * 100).encode("windows-1252"))
+    options = ["--model", "bigram", "--steps", "1", "--out", str(tmp_path / "run"), "--corpus", str(text)]
+    for command, given in ((train, options), (evaluate, [str(tmp_path / "run"), "--corpus", str(text)])):
+        monkeypatch.setattr(sys, "argv", ["command", *given])
+        with pytest.raises(SystemExit) as left:
+            run(command)
+        assert left.value.code == 0
+        assert "old.txt is not UTF-8; it was read as Windows-1252." in capsys.readouterr().err.splitlines()
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path, corpus):

@@ -127,10 +127,34 @@ def test_a_file_is_read_at_once_and_removed(view):
     view.desk.workshop.close()
 
 
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    ("codec", "said"),
+    [("utf-8", ""), ("utf-16", " It was read as UTF-16."), ("windows-1252", " It was read as Windows-1252.")],
+)
+def test_the_line_under_an_upload_says_how_it_was_read(view, codec, said):
+    text = POEM + "Café"
+    _, line = asyncio.run(view.take(ANN, uploaded("poem.txt", text.encode(codec))))
+    assert line == f"poem.txt: {len(text):,} characters, {len(set(text))} different ones.{said}"
+    assert view._texts[ANN] == ("poem.txt", text)
+
+
+@pytest.mark.cases
+def test_a_pasted_text_is_cleaned_like_a_file(view):
+    view.desk.workshop = Workshop(running=0)
+    start(view, pasted="\ufeff" + POEM.replace("\n", "\r"))
+    assert view.desk.workshop.look(ANN).order.text == POEM
+    with pytest.raises(gr.Error, match="NUL bytes"):
+        start(view, BOB, pasted=POEM + "\0")
+    view.desk.workshop.close()
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"PK\x03\x04" + b"\xff" * 5_000, "is not UTF-8 text"),
+        (b"PK\x03\x04" + b"\xff" * 5_000, "is a Word document or another archive"),
+        (b"\x81" * 5_000, "is not UTF-8 text"),
+        (POEM.encode("utf-16-le"), "UTF-16 without a mark"),
         (b"", "is empty"),
         (b"short", "needs 91 or more"),
         (b"a" * 2_000_001, "2,000,000 are the most"),

@@ -148,6 +148,25 @@ def test_what_fails_says_why_and_not_where(workshop):
     assert workshop.start(ANN, poem(1)).state == TRAINING
 
 
+@pytest.mark.cases
+def test_what_fails_for_the_owners_sake_tells_the_visitor_no_path_and_the_owner_all(
+    workshop, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("MODELCRAFT_CORPUS", str(tmp_path / "nowhere.txt"))
+    job = until(workshop.start(ANN, Order("bigram", 5)), FAILED, DONE)
+    assert job.problem == "The text is not to be had here at the moment; train on one of your own."
+    assert str(tmp_path / "nowhere.txt") in caplog.text
+
+
+@pytest.mark.cases
+def test_what_breaks_in_a_training_stays_with_the_owner(workshop, tmp_path, monkeypatch, caplog):
+    (tmp_path / "typer.py").write_text("raise RuntimeError('/srv/secret is broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    job = until(workshop.start(ANN, poem(5)), FAILED, DONE)
+    assert job.problem == "The training broke off; start it again."
+    assert "RuntimeError: /srv/secret is broken" in caplog.text
+
+
 def test_stopped_before_it_began(workshop):
     job = workshop.start(ANN, poem())
     workshop.stop(ANN)

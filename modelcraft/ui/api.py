@@ -41,7 +41,7 @@ class Sessions:
 
 def refusal(error: ModelCraftError) -> gr.Error:
     """Turn an error into what Gradio hands to the client word for word, without a traceback in the log."""
-    return gr.Error(str(error), print_exception=False)
+    return gr.Error(error.for_visitors, print_exception=False)
 
 
 def add_api(desk: Desk) -> None:

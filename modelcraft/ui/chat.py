@@ -211,7 +211,7 @@ class Chat:
         try:
             lines = [status_line(await self.desk.get(model))]
         except ModelCraftError as error:
-            lines = [str(error)]
+            lines = [error.for_visitors]
         lines += [f"{repo}: {state}" for repo, state in self.desk.catalogue.states.items()]
         return "\n".join(lines)
 

@@ -42,9 +42,9 @@ class RefusedError(Exception):
 
 
 class Function(NamedTuple):
-    """A function behind the page: its inputs, whether it is one of the API's, and whether it streams a text."""
+    """A function behind the page: how many fields it takes, whether it is one of the API's, and whether it streams."""
 
-    inputs: int
+    fields: range
     public: bool
     streams: bool
 
@@ -123,7 +123,8 @@ class Gate:
         elif path.startswith("/call/"):
             body, streams = self._positional(path.removeprefix("/call/"), fields), True
         elif path == "/queue/join":
-            streams = self._join(fields, foreign).streams
+            asked, body = self._join(fields, foreign)
+            streams = asked.streams
         else:
             return _replay(body, receive)
         if not session or not self.known(session):
@@ -217,7 +218,7 @@ class Gate:
             raise RefusedError(400, "session_hash must be a short text.")
         return json.dumps({"data": data, **({"session_hash": session} if session else {})}).encode()
 
-    def _join(self, fields: dict[str, Any], foreign: bool) -> Function:
+    def _join(self, fields: dict[str, Any], foreign: bool) -> tuple[Function, bytes]:
         try:
             json.dumps(fields, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
@@ -228,11 +229,14 @@ class Gate:
             raise RefusedError(404, "There is no such function; see /gradio_api/info.")
         if foreign and not asked.public:
             raise RefusedError(403, NOT_FOR_OTHER_SITES)
-        if not isinstance(data, list) or len(data) != asked.inputs:
-            raise RefusedError(400, f"This function takes a list of {asked.inputs} fields.")
+        takes = asked.fields
+        if not isinstance(data, list) or len(data) not in takes:
+            many = f"{takes[0]} to {takes[-1]}" if len(takes) > 1 else takes[-1]
+            raise RefusedError(400, f"This function takes a list of {many} fields.")
         if not isinstance(session, str) or not 0 < len(session) <= 100 or not session.isascii():
             raise RefusedError(400, "session_hash must be a short text.")
-        return asked
+        # Gradio's client for JavaScript leaves out fields at the end; null is their default.
+        return asked, json.dumps(fields | {"data": data + [None] * (takes[-1] - len(data))}).encode()
 
 
 def _check_address(path: str) -> None:

@@ -215,7 +215,7 @@ async def guarded(lane: Lane, work: Awaitable[None]) -> None:
     try:
         await work
     except ModelCraftError as error:
-        lane["note"], lane["writing"] = str(error), False
+        lane["note"], lane["writing"] = error.for_visitors, False
     except Exception:  # whatever it is, it is this lane's alone
         log.exception("%s", lane["name"])
         lane["note"], lane["writing"] = "Something broke in this model; the others go on.", False

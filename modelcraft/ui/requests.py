@@ -81,9 +81,12 @@ class Desk:
     ) -> Wish:
         """Turn what a client sent into a Wish; raises ConfigError or VocabularyError with one sentence.
 
-        A prompt longer than the model's context is read from its last characters on. `line` is the part of the prompt
-        that is new, if there is one: the model must be able to read something of it.
+        Null is the default. A prompt longer than the model's context is read from its last characters on. `line` is
+        the part of the prompt that is new, if there is one: the model must be able to read something of it.
         """
+        defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0)
+        given = (length, temperature, top_k, top_p)
+        length, temperature, top_k, top_p = (d if g is None else g for g, d in zip(given, defaults, strict=True))
         params = check_dials(length, temperature, top_k, top_p, seed, pace)
         check_prompt(prompt)
         return await self.wish(model, prompt, params, pace, line)

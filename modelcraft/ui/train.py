@@ -14,8 +14,7 @@ import gradio as gr
 from gradio.events import Dependency
 from gradio.utils import get_space, get_upload_folder
 
-from modelcraft.checkpoint import without_folder
-from modelcraft.data import corpus_title, decode_text
+from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.errors import ConfigError, CorpusError, HubError, ModelCraftError
 from modelcraft.ladder import QUICK_RUNG, RUNGS
 from modelcraft.ui.api import refusal
@@ -249,10 +248,9 @@ class TrainView:
         if source == OURS:
             return self.title, None
         if source == PASTED:
-            text = check_text("Your text", pasted, MAX_PASTED).replace("\r\n", "\n")
-            if not text:
+            if not check_text("Your text", pasted, MAX_PASTED):
                 raise CorpusError("There is no text yet; paste one.")
-            return "pasted text", text
+            return "pasted text", cleaned(pasted, "Your text")
         if visitor not in self._texts:
             raise CorpusError("There is no file yet; choose one.")
         return self._texts[visitor]
@@ -289,7 +287,7 @@ class TrainView:
         """Read an uploaded file at once, and remove it; raises gr.Error with one sentence."""
         try:
             title, raw = await asyncio.to_thread(read_upload, upload)
-            text = decode_text(raw, title)
+            text, encoding = decode_text(raw, title)
             check_corpus(text)
         except ModelCraftError as error:
             raise refusal(error) from error
@@ -298,7 +296,8 @@ class TrainView:
         self._texts.move_to_end(fresh)
         while len(self._texts) > MAX_UPLOADS:
             self._texts.popitem(last=False)
-        return fresh, f"{title}: {len(text):,} characters, {len(set(text)):,} different ones."
+        read = "" if encoding == UTF_8 else f" It was read as {encoding}."
+        return fresh, f"{title}: {len(text):,} characters, {len(set(text)):,} different ones.{read}"
 
     async def pack(self, visitor: Any) -> Any:
         """Give the model folder out as a zip."""
@@ -332,13 +331,10 @@ class TrainView:
             from modelcraft import hub
 
             later = " Your model is still here: try again, or download it."
-            try:
-                over: hub.Over = "anything" if replace is True else "nothing"
-                address = await asyncio.to_thread(
-                    hub.push, job.run, repo_id, private is True, None, token.token, later, over
-                )
-            except ModelCraftError as error:
-                raise HubError(without_folder(str(error), job.run)) from None
+            over: hub.Over = "anything" if replace is True else "nothing"
+            address = await asyncio.to_thread(
+                hub.push, job.run, repo_id, private is True, None, token.token, later, over
+            )
         except ModelCraftError as error:
             raise refusal(error) from None
         gr.Info(f"On the Hub: {address}", duration=20)
