@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from modelcraft.errors import ModelCraftError
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.exact import MAX_SCRIPT, YOU, Turn, whole_text
+from modelcraft.ui.parts import told
 from modelcraft.ui.requests import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Desk, Wish, check_text
 from modelcraft.ui.streaming import as_read
 
@@ -39,11 +39,6 @@ class Sessions:
             self._turns.popitem(last=False)
 
 
-def refusal(error: ModelCraftError) -> gr.Error:
-    """Turn an error into what Gradio hands to the client word for word, without a traceback in the log."""
-    return gr.Error(error.for_visitors, print_exception=False)
-
-
 def add_api(desk: Desk) -> None:
     """Register the endpoints with the gr.Blocks at hand."""
     sessions = Sessions()
@@ -53,6 +48,7 @@ def add_api(desk: Desk) -> None:
             gr.Warning(wish.notice)
         return as_read(desk.write(wish), unread_events())
 
+    @told
     async def generate(
         prompt: str,
         length: int = DEFAULT_LENGTH,
@@ -62,15 +58,13 @@ def add_api(desk: Desk) -> None:
         top_p: float = 1.0,
         seed: int | None = None,
     ) -> AsyncIterator[str]:
-        try:
-            desk.streams.check(current_client())
-            wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed)
-            async with aclosing(written(wish)) as texts:
-                async for text in texts:
-                    yield text
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        desk.streams.check(current_client())
+        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed)
+        async with aclosing(written(wish)) as texts:
+            async for text in texts:
+                yield text
 
+    @told
     async def chat(
         message: str,
         length: int = DEFAULT_LENGTH,
@@ -82,23 +76,21 @@ def add_api(desk: Desk) -> None:
     ) -> AsyncIterator[str]:
         session = current_client().session
         text = ""
+        desk.streams.check(current_client())
+        check_text("message", message, MAX_PROMPT)
+        line: list[Turn] = [{"who": YOU, "text": message}] if message else []
+        # Only the end of a long script is read, and no model's context is longer than that.
+        prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
+        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message)
         try:
-            desk.streams.check(current_client())
-            check_text("message", message, MAX_PROMPT)
-            line: list[Turn] = [{"who": YOU, "text": message}] if message else []
-            # Only the end of a long script is read, and no model's context is longer than that.
-            prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
-            wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message)
-            try:
-                async with aclosing(written(wish)) as texts:
-                    async for text in texts:
-                        yield text
-            finally:  # a reply that was cut short is a part of the script, too; a line without one is not
-                if text:
-                    sessions.write(session, [*sessions.read(session), *line, {"who": wish.entry.name, "text": text}])
-        except ModelCraftError as error:
-            raise refusal(error) from error
+            async with aclosing(written(wish)) as texts:
+                async for text in texts:
+                    yield text
+        finally:  # a reply that was cut short is a part of the script, too; a line without one is not
+            if text:
+                sessions.write(session, [*sessions.read(session), *line, {"who": wish.entry.name, "text": text}])
 
+    @told
     async def models() -> dict[str, Any]:
         return await asyncio.to_thread(desk.catalogue.describe)
 

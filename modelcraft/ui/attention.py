@@ -6,12 +6,11 @@ import gradio as gr
 from torch import Tensor
 
 from modelcraft.catalogue import Entry
-from modelcraft.errors import ConfigError, ModelCraftError
+from modelcraft.errors import ConfigError
 from modelcraft.inside import HeadView, Inside, look_inside
 from modelcraft.ngram import CountingLanguageModel
 from modelcraft.seq2seq import EncoderDecoder
-from modelcraft.ui.api import refusal
-from modelcraft.ui.parts import QUIET, question, rung_chooser
+from modelcraft.ui.parts import QUIET, question, rung_chooser, told
 from modelcraft.ui.plates import heat, name_ticks, plate, plates_view, sign
 from modelcraft.ui.requests import Desk, check_text
 
@@ -76,24 +75,23 @@ class AttentionView:
         for button, example in zip(examples, EXAMPLES, strict=True):
             button.click(lambda example=example: example, None, self.text, **QUIET)
 
+    @told
     async def open(self, shown: Any, *inputs: Any) -> Any:
         """Look at the example when the tab is opened for the first time."""
         return (gr.skip(),) * 3 if shown else await self.show(*inputs)
 
+    @told
     async def show(
         self, text: Any, rung: Any, head: Any, stage: Any, scaled: Any, masked: Any
     ) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Return the coloured text, the map, and the heads there are; raises gr.Error with one sentence."""
-        try:
-            check_text("The text", text, MAX_SEEN)
-            if stage not in STAGES:
-                raise ConfigError(f"There is no such step; there are {', '.join(STAGES)}.")
-            if not isinstance(scaled, bool) or not isinstance(masked, bool):
-                raise ConfigError("Scaling and mask are either on or off.")
-            entry = await self.desk.get(rung)
-            return await self.desk.look(page, entry, text, head, stage, scaled, masked)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        check_text("The text", text, MAX_SEEN)
+        if stage not in STAGES:
+            raise ConfigError(f"There is no such step; there are {', '.join(STAGES)}.")
+        if not isinstance(scaled, bool) or not isinstance(masked, bool):
+            raise ConfigError("Scaling and mask are either on or off.")
+        entry = await self.desk.get(rung)
+        return await self.desk.look(page, entry, text, head, stage, scaled, masked)
 
 
 def page(

@@ -8,10 +8,10 @@ import gradio as gr
 
 from modelcraft.catalogue import Entry
 from modelcraft.errors import ConfigError, ModelCraftError
-from modelcraft.ui.api import refusal
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.exact import COPY_JS, YOU, Turn, plain_view, read_script, script, script_view, whole_text
 from modelcraft.ui.figures import choices
+from modelcraft.ui.parts import told
 from modelcraft.ui.requests import (
     DEFAULT_LENGTH,
     DEFAULT_PACE,
@@ -116,32 +116,29 @@ class Chat:
         self.model.change(self.describe, self.model, self.status, **options)
         self.timer.tick(self.look_again, self.model, [self.status, self.timer], **options)
 
+    @told
     async def send(self, request: gr.Request, line: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
         """Put the visitor's line into the script and let the model go on."""
-        try:
-            check_text("Your line", line, MAX_PROMPT)
-            turns = read_script(value)
-            if not (line or turns):
-                raise ConfigError("Write a line first, such as ROMEO:")
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        check_text("Your line", line, MAX_PROMPT)
+        turns = read_script(value)
+        if not (line or turns):
+            raise ConfigError("Write a line first, such as ROMEO:")
         said: list[Turn] = [{"who": YOU, "text": line}] if line else []
         async for updates in self._write(request, [*turns, *said], line, dials, message=""):
             yield updates
 
+    @told
     async def again(self, request: gr.Request, value: Any, *dials: Any) -> AsyncIterator[Updates]:
         """Take back the model's last turn and let it write another."""
-        try:
-            turns = read_script(value)
-            while turns and turns[-1]["who"] != YOU:
-                turns.pop()
-            if not turns:
-                raise ConfigError("There is nothing to retry yet.")
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        turns = read_script(value)
+        while turns and turns[-1]["who"] != YOU:
+            turns.pop()
+        if not turns:
+            raise ConfigError("There is nothing to retry yet.")
         async for updates in self._write(request, turns, turns[-1]["text"], dials, message=gr.skip()):
             yield updates
 
+    @told
     async def _write(
         self, request: gr.Request, turns: list[Turn], line: str, dials: tuple[Any, ...], message: Any
     ) -> AsyncIterator[Updates]:
@@ -152,60 +149,55 @@ class Chat:
         length, temperature, model, top_k, top_p, seed, pace = dials
         session = request.session_hash or ""
         skip = gr.skip()
+        seed = read_seed(seed)
+        if session in self._writing:
+            raise ConfigError("The model is still writing; press Stop first.")
+        self.desk.streams.check(current_client())
+        self._writing.add(session)
         try:
-            seed = read_seed(seed)
-            if session in self._writing:
-                raise ConfigError("The model is still writing; press Stop first.")
-            self.desk.streams.check(current_client())
-            self._writing.add(session)
-            try:
-                # Only the end of a long script is read, and no model's context is longer than that.
-                prompt = whole_text(turns)[-MAX_PROMPT:]
-                wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
-                if wish.notice:
-                    gr.Warning(wish.notice)
-                reply: Turn = {"who": wish.entry.name, "text": ""}
-                meter = Meter()
-                going = (gr.update(visible=False), gr.update(visible=True))
-                yield script([*turns, reply], writing=True), message, *going, skip
-                texts = as_read(self.desk.write(wish, meter), unread_events())
-                async with aclosing(texts):
-                    async for text in texts:
-                        reply = {"who": wish.entry.name, "text": text}
-                        yield script([*turns, reply], writing=True), skip, skip, skip, skip
-                yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
-            finally:
-                self._writing.discard(session)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+            # Only the end of a long script is read, and no model's context is longer than that.
+            prompt = whole_text(turns)[-MAX_PROMPT:]
+            wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
+            if wish.notice:
+                gr.Warning(wish.notice)
+            reply: Turn = {"who": wish.entry.name, "text": ""}
+            meter = Meter()
+            going = (gr.update(visible=False), gr.update(visible=True))
+            yield script([*turns, reply], writing=True), message, *going, skip
+            texts = as_read(self.desk.write(wish, meter), unread_events())
+            async with aclosing(texts):
+                async for text in texts:
+                    reply = {"who": wish.entry.name, "text": text}
+                    yield script([*turns, reply], writing=True), skip, skip, skip, skip
+            yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
+        finally:
+            self._writing.discard(session)
 
     def idle(self) -> Updates:
         """Show Write in place of Stop."""
         return gr.update(visible=True), gr.update(visible=False)
 
+    @told
     def stopped(self, value: Any) -> Updates:
         """Keep what was written, and say that nobody writes any more."""
-        try:
-            return script(read_script(value)), *self.idle()
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        return script(read_script(value)), *self.idle()
 
+    @told
     def undone(self, value: Any) -> Updates:
         """Take back the last line and the model's answer to it; the line goes back to where it was typed."""
-        try:
-            turns = read_script(value)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        turns = read_script(value)
         while turns and turns[-1]["who"] != YOU:
             turns.pop()
         line = turns.pop()["text"] if turns else ""
         return script(turns), line or gr.skip(), *self.idle()
 
+    @told
     async def look_again(self, model: Any) -> Updates:
         """Return the status anew, and whether to look again after that."""
         pulling = self.desk.catalogue.pulling
         return await self.describe(model), gr.Timer(active=pulling)
 
+    @told
     async def describe(self, model: Any = None) -> str:
         """Return the status of a model that has not written yet, and of the Hub repositories that were named."""
         try:

@@ -8,11 +8,10 @@ from torch import Tensor
 
 from modelcraft.bigram import BigramLanguageModel
 from modelcraft.catalogue import Entry
-from modelcraft.errors import ConfigError, ModelCraftError
+from modelcraft.errors import ConfigError
 from modelcraft.ngram import CountingLanguageModel
 from modelcraft.tables import counted_pairs, learned_pairs
-from modelcraft.ui.api import refusal
-from modelcraft.ui.parts import QUIET, question
+from modelcraft.ui.parts import QUIET, question, told
 from modelcraft.ui.plates import INK, heat, name_ticks, plate, plates_view, sign
 from modelcraft.ui.requests import Desk, check_text
 
@@ -44,18 +43,17 @@ class CountingView:
         tab.select(self.open, [self.view, self.first], self.view, preprocess=False, **QUIET)
         self.first.change(self.show, self.first, self.view, preprocess=False, trigger_mode="always_last", **QUIET)
 
+    @told
     async def open(self, shown: Any, first: Any) -> Any:
         """Draw the tables when the tab is opened for the first time."""
         return gr.skip() if shown else await self.show(first)
 
+    @told
     async def show(self, first: Any) -> dict[str, Any]:
         """Return the page with the row of one character marked; raises gr.Error with one sentence."""
-        try:
-            first = check_text("The character", first, 1) or "\n"
-            counting, bigram = await self.desk.get(COUNTED), await self.desk.get(LEARNED)
-            return await self.desk.look(page, counting, bigram, first)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        first = check_text("The character", first, 1) or "\n"
+        counting, bigram = await self.desk.get(COUNTED), await self.desk.get(LEARNED)
+        return await self.desk.look(page, counting, bigram, first)
 
 
 def page(counting: Entry, bigram: Entry, first: str) -> dict[str, Any]:

@@ -6,10 +6,8 @@ import gradio as gr
 from torch import Tensor
 
 from modelcraft.catalogue import Entry
-from modelcraft.errors import ModelCraftError
 from modelcraft.tables import Plane, embeddings, plane, position_similarity, similarity
-from modelcraft.ui.api import refusal
-from modelcraft.ui.parts import QUIET, question, rung_chooser
+from modelcraft.ui.parts import QUIET, question, rung_chooser, told
 from modelcraft.ui.plates import INK, MUTED, RUBRIC, heat, plate, plates_view, sign
 from modelcraft.ui.requests import Desk
 
@@ -33,17 +31,16 @@ class EmbeddingsView:
         tab.select(self.open, [self.view, self.rung], self.view, preprocess=False, **QUIET)
         self.rung.input(self.show, self.rung, self.view, preprocess=False, **QUIET)
 
+    @told
     async def open(self, shown: Any, rung: Any) -> Any:
         """Draw when the tab is opened for the first time."""
         return gr.skip() if shown else await self.show(rung)
 
+    @told
     async def show(self, rung: Any) -> dict[str, Any]:
         """Return the page of a rung; raises gr.Error with one sentence."""
-        try:
-            entry = await self.desk.get(rung)
-            return await self.desk.look(page, entry)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        entry = await self.desk.get(rung)
+        return await self.desk.look(page, entry)
 
 
 def page(entry: Entry) -> dict[str, Any]:

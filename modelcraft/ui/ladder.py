@@ -7,10 +7,8 @@ import gradio as gr
 
 from modelcraft import lessons
 from modelcraft.checkpoint import WEIGHTS_DIR
-from modelcraft.errors import ModelCraftError
 from modelcraft.ui import figures
-from modelcraft.ui.api import refusal
-from modelcraft.ui.parts import QUIET, question
+from modelcraft.ui.parts import QUIET, question, told
 from modelcraft.ui.requests import Desk
 
 FIRST = "block"
@@ -39,13 +37,11 @@ class Ladder:
         tab.select(self.read, self.rung, self.view, preprocess=False, **QUIET)
         self.rung.change(self.read, self.rung, self.view, preprocess=False, **QUIET)
 
+    @told
     async def read(self, name: Any) -> dict[str, Any]:
         """Return the page of a rung."""
-        try:
-            self.desk.catalogue.check(name)
-            return await self.desk.look(self.page, name)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        self.desk.catalogue.check(name)
+        return await self.desk.look(self.page, name)
 
     def page(self, name: str) -> dict[str, Any]:
         """Gather what the page shows; all of it is plain text and numbers."""

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from modelcraft.catalogue import Entry
-from modelcraft.errors import ConfigError, ModelCraftError
+from modelcraft.errors import ConfigError
 from modelcraft.model import evaluating
 from modelcraft.sampling import SamplingParams, check_number, distribution, hit
-from modelcraft.ui.api import refusal
 from modelcraft.ui.clients import current_client, unread_events
-from modelcraft.ui.parts import QUIET, question, rung_chooser
+from modelcraft.ui.parts import QUIET, question, rung_chooser, told
 from modelcraft.ui.requests import MAX_TEMPERATURE, Desk, check_text, check_whole
 from modelcraft.ui.streaming import as_read
 
@@ -79,22 +78,22 @@ class NextCharacter:
         for button, example in zip(examples, EXAMPLES, strict=True):
             button.click(lambda example=example: example, None, self.text, **QUIET)
 
+    @told
     async def open(self, shown: Any, *inputs: Any) -> Any:
         """Look at the text when the tab is opened for the first time."""
         return gr.skip() if shown else await self.look(*inputs)
 
+    @told
     async def type(self, shown: Any, text: Any, *others: Any) -> Any:
         """Look at what was typed; what Step appended has been looked at."""
         if not text or (isinstance(shown, dict) and shown.get("text") == text):
             return gr.skip()
         return await self.look(text, *others)
 
+    @told
     async def look(self, text: Any, rung: Any, *dials: Any) -> dict[str, Any]:
         """Return the page of a text: one forward pass, and a new dart."""
-        try:
-            return await self.page(check_text("The text", text, MAX_TEXT), rung, check_dials(*dials))
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        return await self.page(check_text("The text", text, MAX_TEXT), rung, check_dials(*dials))
 
     async def page(self, text: str, rung: Any, params: SamplingParams) -> dict[str, Any]:
         """Return the page of a text that was checked; raises ConfigError if it is empty or nothing of it is known."""
@@ -106,42 +105,38 @@ class NextCharacter:
         stored = [round(one, 5) for one in logits.tolist()]
         return page(entry, text, stored, random.random(), params, read.report())
 
+    @told
     async def redraw(self, shown: Any, *dials: Any) -> Any:
         """Sample the stored logits anew, by the same dart: no forward pass."""
         return await self._again(shown, dials, None)
 
+    @told
     async def throw(self, shown: Any, *dials: Any) -> Any:
         """Throw another dart at what is shown."""
         return await self._again(shown, dials, random.random())
 
+    @told
     async def _again(self, shown: Any, dials: tuple[Any, ...], dart: float | None) -> Any:
         if not shown:
             return gr.skip()
-        try:
-            entry, text, logits, thrown = await self._read(shown)
-            notice = check_text("notice", shown.get("notice"), 10_000)
-            return page(entry, text, logits, thrown if dart is None else dart, check_dials(*dials), notice)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        entry, text, logits, thrown = await self._read(shown)
+        notice = check_text("notice", shown.get("notice"), 10_000)
+        return page(entry, text, logits, thrown if dart is None else dart, check_dials(*dials), notice)
 
+    @told
     async def step(self, shown: Any, *dials: Any) -> tuple[dict[str, Any], str]:
         """Append the character that the dart landed on, and look again."""
-        try:
-            after = await self._append(shown, check_dials(*dials))
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        after = await self._append(shown, check_dials(*dials))
         return after, after["text"]
 
+    @told
     async def run(self, shown: Any, *dials: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
         """Append one character after the other, slowly enough to watch."""
-        try:
-            params = check_dials(*dials)
-            with self.desk.streams.hold(current_client()):
-                async with aclosing(as_read(self._run(shown, params), unread_events())) as pages:
-                    async for one in pages:
-                        yield one, one["text"]
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        params = check_dials(*dials)
+        with self.desk.streams.hold(current_client()):
+            async with aclosing(as_read(self._run(shown, params), unread_events())) as pages:
+                async for one in pages:
+                    yield one, one["text"]
 
     async def _run(self, shown: Any, params: SamplingParams) -> AsyncGenerator[dict[str, Any], None]:
         for _ in range(RUN):

@@ -1,19 +1,77 @@
 """What the views have in common: the question they end with, the chooser of a rung, and how they are wired."""
 
+import contextlib
+import functools
+import inspect
 import json
-from typing import Any
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
 
 import gradio as gr
 from gradio.events import Dependency
 
 from modelcraft.catalogue import Catalogue
+from modelcraft.errors import ModelCraftError
 from modelcraft.ui.figures import choices
 
 MAX_SEEN = 256  # characters of a text that a view looks into: what a screen holds, and one context of the gpt
+BROKEN = "Something broke here; try again."
+log = logging.getLogger(__name__)
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # A browser may forbid a page to keep anything (a Space in another site's frame, say): then even to ask raises.
 _RECALL_JS = "() => { try { return localStorage.getItem(KEY) ?? ''; } catch { return ''; } }"
 _KEEP_JS = "value => { try { localStorage.setItem(KEY, value); } catch {} }"
+
+
+def told(handler: Handler) -> Handler:
+    """Let whoever asked be told in one sentence what a handler raises, whatever it is; never a traceback, nor nothing.
+
+    An error of ours says it itself; anything else is logged for the owner.
+    """
+    told: Callable[..., Any]
+    if inspect.isasyncgenfunction(handler):
+
+        @functools.wraps(handler)
+        async def streaming(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+            with _sentences():
+                async with aclosing(handler(*args, **kwargs)) as updates:
+                    async for update in updates:
+                        yield update
+
+        told = streaming
+    elif inspect.iscoroutinefunction(handler):
+
+        @functools.wraps(handler)
+        async def waiting(*args: Any, **kwargs: Any) -> Any:
+            with _sentences():
+                return await handler(*args, **kwargs)
+
+        told = waiting
+    else:
+
+        @functools.wraps(handler)
+        def calling(*args: Any, **kwargs: Any) -> Any:
+            with _sentences():
+                return handler(*args, **kwargs)
+
+        told = calling
+    return cast(Handler, told)
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except gr.Error:
+        raise
+    except ModelCraftError as error:
+        raise gr.Error(error.for_visitors, print_exception=False) from error
+    except Exception as error:  # Gradio would hand on an error without a word
+        log.exception("a handler failed")
+        raise gr.Error(BROKEN, print_exception=False) from error
 
 
 def remembered(page: gr.Blocks, key: str) -> tuple[gr.Textbox, Dependency]:

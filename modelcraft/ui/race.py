@@ -12,10 +12,10 @@ from modelcraft.catalogue import Figures
 from modelcraft.errors import ConfigError, ModelCraftError
 from modelcraft.sampling import SamplingParams
 from modelcraft.ui import figures
-from modelcraft.ui.api import refusal
 from modelcraft.ui.chat import read_seed, slider
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.exact import STOPPED_JS, Lane, line_up_js, race_view
+from modelcraft.ui.parts import told
 from modelcraft.ui.requests import (
     DEFAULT_LENGTH,
     DEFAULT_TEMPERATURE,
@@ -125,33 +125,29 @@ class Race:
         ticked = [self.rungs, self.view]
         self.rungs.input(None, ticked, ticked, js=line_up_js(ladder), **options)
 
+    @told
     async def start(
         self, request: gr.Request, prompt: Any, names: Any, seed: Any, temperature: Any, length: Any, pace: Any
     ) -> AsyncIterator[Updates]:
         """Let the rungs of these names go on with the prompt, all at the same time, in one stream of events."""
         session = request.session_hash or ""
-        try:
-            luck = read_seed(seed)
-            if luck is None:
-                raise ConfigError("Give a seed, so that all draw with the same luck.")
-            params = check_dials(length, temperature, 0, 1, luck, pace)
-            check_prompt(prompt)
-            chosen = self.read_names(names)
-            self.desk.check_room(len(chosen))
-            self.desk.streams.check(current_client(), len(chosen))
-            ladder = await asyncio.to_thread(self.ladder)
-            if session in self._racing:
-                raise ConfigError("A race is on; press Stop first.")
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        luck = read_seed(seed)
+        if luck is None:
+            raise ConfigError("Give a seed, so that all draw with the same luck.")
+        params = check_dials(length, temperature, 0, 1, luck, pace)
+        check_prompt(prompt)
+        chosen = self.read_names(names)
+        self.desk.check_room(len(chosen))
+        self.desk.streams.check(current_client(), len(chosen))
+        ladder = await asyncio.to_thread(self.ladder)
+        if session in self._racing:
+            raise ConfigError("A race is on; press Stop first.")
         lanes: list[Lane] = [{**lane, "said": prompt, "writing": True} for lane in ladder if lane["name"] in chosen]
         self._racing.add(session)
         try:
             async with aclosing(as_read(self._race(lanes, prompt, params, pace), unread_events())) as news:
                 async for updates in news:
                     yield updates
-        except ModelCraftError as error:
-            raise refusal(error) from error
         finally:
             self._racing.discard(session)
 
@@ -187,6 +183,7 @@ class Race:
                     gr.Warning(notice)
         yield snapshot(lanes), *self.idle()
 
+    @told
     def idle(self) -> Updates:
         """Show Start in place of Stop."""
         return gr.update(visible=True), gr.update(visible=False)

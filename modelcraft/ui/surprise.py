@@ -5,12 +5,11 @@ from typing import Any
 import gradio as gr
 
 from modelcraft.catalogue import Entry
-from modelcraft.errors import ConfigError, ModelCraftError, VocabularyError
+from modelcraft.errors import ConfigError, VocabularyError
 from modelcraft.seq2seq import EncoderDecoder
 from modelcraft.surprise import surprise
 from modelcraft.tokenizer import describe, listing
-from modelcraft.ui.api import refusal
-from modelcraft.ui.parts import QUIET, question, rung_chooser
+from modelcraft.ui.parts import QUIET, question, rung_chooser, told
 from modelcraft.ui.requests import Desk, check_text
 
 MAX_TEXT = 2_000
@@ -62,21 +61,20 @@ class SurpriseView:
             chosen = button.click(lambda example=example: example, None, self.text, **QUIET)
             chosen.then(self.read, inputs, self.view, preprocess=False, **QUIET)
 
+    @told
     async def open(self, shown: Any, text: Any, one: Any, other: Any) -> Any:
         """Read the text when the tab is opened for the first time."""
         return gr.skip() if shown else await self.read(text, one, other)
 
+    @told
     async def read(self, text: Any, one: Any, other: Any) -> dict[str, Any]:
         """Return the page: a panel for each rung that read the text."""
-        try:
-            if not check_text("The text", text, MAX_TEXT):
-                raise ConfigError("Write a text first, or choose one of the examples.")
-            entries = [await self.desk.get(one)]
-            if other not in (NOBODY, one):
-                entries.append(await self.desk.get(other))
-            panels = [await self.desk.look(panel, entry, text) for entry in entries]
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        if not check_text("The text", text, MAX_TEXT):
+            raise ConfigError("Write a text first, or choose one of the examples.")
+        entries = [await self.desk.get(one)]
+        if other not in (NOBODY, one):
+            entries.append(await self.desk.get(other))
+        panels = [await self.desk.look(panel, entry, text) for entry in entries]
         return {"panels": panels, "verdict": verdict(panels)}
 
 

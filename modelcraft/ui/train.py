@@ -17,10 +17,9 @@ from gradio.utils import get_space, get_upload_folder
 from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.errors import ConfigError, CorpusError, HubError, ModelCraftError
 from modelcraft.ladder import QUICK_RUNG, RUNGS
-from modelcraft.ui.api import refusal
 from modelcraft.ui.chat import slider
 from modelcraft.ui.figures import choices
-from modelcraft.ui.parts import QUIET, question
+from modelcraft.ui.parts import QUIET, question, told
 from modelcraft.ui.plates import plates_view
 from modelcraft.ui.progress import may, sheet
 from modelcraft.ui.requests import Desk, check_text, check_whole
@@ -168,14 +167,13 @@ class TrainView:
         """
         choosers = [chat_model, *others]
 
+        @told
         async def listed(visitor: Any) -> list[Any]:
             return [_update(update) for update in await asyncio.to_thread(self.choices, visitor, choosers)]
 
+        @told
         def played(visitor: Any) -> list[Any]:
-            try:
-                job = self.desk.workshop.finished(visitor if known(visitor) else "")
-            except ModelCraftError as error:
-                raise refusal(error) from error
+            job = self.desk.workshop.finished(visitor if known(visitor) else "")
             updates = self.choices(visitor, choosers)
             return [gr.update(selected="chat"), gr.update(value=job.name, **updates[0]), *map(_update, updates[1:])]
 
@@ -196,15 +194,18 @@ class TrainView:
         nobody = [[choice for choice in chooser.choices if not choice[1]] for chooser in choosers]
         return [{"choices": [*first, *there_are]} for first in nobody]
 
+    @told
     async def open(self, visitor: Any, shown: Any) -> Any:
         """Show how it goes when the tab is opened; a visitor who comes for the first time is given a secret."""
         fresh = gr.skip() if known(visitor) else secrets.token_urlsafe(24)
         return fresh, *await self.look(visitor, shown)
 
+    @told
     async def look(self, visitor: Any, shown: Any = None) -> Any:
         """Return the page of the visitor's training, or nothing if it is what the page shows already."""
         return await asyncio.to_thread(self._look, visitor, shown)
 
+    @told
     def _look(self, visitor: Any, shown: Any) -> Any:
         job = self.desk.workshop.look(visitor) if known(visitor) else None
         place = self.desk.workshop.position(job) if job else 0
@@ -212,12 +213,10 @@ class TrainView:
         state = f"{job.name}{job.state}{job.wanted}{place}/{len(records)}" if job else "none"
         if state == shown:
             return gr.skip()
-        try:
-            page = sheet(job, records, place) if job else {"said": IDLE}
-        except ModelCraftError as error:  # it was forgotten at this very moment
-            raise refusal(error) from error
+        page = sheet(job, records, place) if job else {"said": IDLE}
         return page, state, gr.Timer(active=job is not None and job.state in (WAITING, TRAINING, FINISHING)), *may(job)
 
+    @told
     async def start(
         self,
         visitor: Any,
@@ -230,18 +229,15 @@ class TrainView:
         pasted: Any,
     ) -> Any:
         """Begin a training; raises gr.Error with one sentence for what is out of bounds, or when there is no room."""
-        try:
-            if not known(visitor):
-                raise ConfigError("This page has lost who you are; load it again.")
-            if not isinstance(rung, str) or rung not in trainable():
-                raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
-            dials = dict(zip(SIZES, (width, layers, context), strict=True))
-            sizes = {name: check_whole(DIALS[name], dials[name], *SIZES[name][:2]) for name in sizes_of(RUNGS[rung])}
-            title, text = self._text(visitor, source, pasted)
-            order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title)
-            await asyncio.to_thread(self.desk.workshop.start, visitor, order)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        if not known(visitor):
+            raise ConfigError("This page has lost who you are; load it again.")
+        if not isinstance(rung, str) or rung not in trainable():
+            raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+        dials = dict(zip(SIZES, (width, layers, context), strict=True))
+        sizes = {name: check_whole(DIALS[name], dials[name], *SIZES[name][:2]) for name in sizes_of(RUNGS[rung])}
+        title, text = self._text(visitor, source, pasted)
+        order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title)
+        await asyncio.to_thread(self.desk.workshop.start, visitor, order)
         return await self.look(visitor)
 
     def _text(self, visitor: str, source: Any, pasted: Any) -> tuple[str, str | None]:
@@ -259,19 +255,18 @@ class TrainView:
         """Return what a button does that leads a training."""
         act = {self.pause: "pause", self.resume: "resume", self.stop: "stop"}[button]
 
+        @told
         async def do(visitor: Any) -> Any:
-            try:
-                await asyncio.to_thread(getattr(self.desk.workshop, act), visitor if known(visitor) else "")
-            except ModelCraftError as error:
-                raise refusal(error) from error
+            await asyncio.to_thread(getattr(self.desk.workshop, act), visitor if known(visitor) else "")
             return await self.look(visitor)
 
         return do
 
+    @told
     async def resize(self, rung: Any) -> list[Any]:
         """Set the dials to the sizes of a rung; those that it does not have are out of use."""
         if not isinstance(rung, str) or rung not in trainable():
-            raise refusal(ConfigError("There is no such rung."))
+            raise ConfigError("There is no such rung.")
         sizes = sizes_of(RUNGS[rung])
         dials = [
             gr.update(value=sizes[name], interactive=True) if name in sizes else gr.update(interactive=False)
@@ -279,18 +274,17 @@ class TrainView:
         ]
         return [gr.update(interactive=RUNGS[rung].fit is None), *dials]
 
+    @told
     async def choose(self, source: Any) -> list[Any]:
         """Show what the chosen source of the text needs."""
         return [gr.update(visible=source == UPLOADED), gr.update(visible=source == PASTED)]
 
+    @told
     async def take(self, visitor: Any, upload: Any) -> Any:
         """Read an uploaded file at once, and remove it; raises gr.Error with one sentence."""
-        try:
-            title, raw = await asyncio.to_thread(read_upload, upload)
-            text, encoding = decode_text(raw, title)
-            check_corpus(text)
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        title, raw = await asyncio.to_thread(read_upload, upload)
+        text, encoding = decode_text(raw, title)
+        check_corpus(text)
         fresh = visitor if known(visitor) else secrets.token_urlsafe(24)
         self._texts[fresh] = title, text
         self._texts.move_to_end(fresh)
@@ -299,14 +293,13 @@ class TrainView:
         read = "" if encoding == UTF_8 else f" It was read as {encoding}."
         return fresh, f"{title}: {len(text):,} characters, {len(set(text)):,} different ones.{read}"
 
+    @told
     async def pack(self, visitor: Any) -> Any:
         """Give the model folder out as a zip."""
-        try:
-            path = await asyncio.to_thread(self.desk.workshop.archive, visitor if known(visitor) else "")
-        except ModelCraftError as error:
-            raise refusal(error) from error
+        path = await asyncio.to_thread(self.desk.workshop.archive, visitor if known(visitor) else "")
         return gr.update(value=str(path), visible=True)
 
+    @told
     async def push_to_hub(
         self,
         visitor: Any,
@@ -320,23 +313,18 @@ class TrainView:
 
         A repository that exists is replaced only if the visitor says so, for this one time.
         """
-        try:
-            if profile is None or token is None:  # never with the login of the machine itself
-                raise HubError("Sign in with Hugging Face first.")
-            job = self.desk.workshop.finished(visitor if known(visitor) else "")
-            name = check_text("Repository", repo, 200).strip()
-            if not name:
-                raise HubError("Name the repository first, such as my-shakespeare.")
-            repo_id = name if "/" in name else f"{profile.username}/{name}"
-            from modelcraft import hub
+        if profile is None or token is None:  # never with the login of the machine itself
+            raise HubError("Sign in with Hugging Face first.")
+        job = self.desk.workshop.finished(visitor if known(visitor) else "")
+        name = check_text("Repository", repo, 200).strip()
+        if not name:
+            raise HubError("Name the repository first, such as my-shakespeare.")
+        repo_id = name if "/" in name else f"{profile.username}/{name}"
+        from modelcraft import hub
 
-            later = " Your model is still here: try again, or download it."
-            over: hub.Over = "anything" if replace is True else "nothing"
-            address = await asyncio.to_thread(
-                hub.push, job.run, repo_id, private is True, None, token.token, later, over
-            )
-        except ModelCraftError as error:
-            raise refusal(error) from None
+        later = " Your model is still here: try again, or download it."
+        over: hub.Over = "anything" if replace is True else "nothing"
+        address = await asyncio.to_thread(hub.push, job.run, repo_id, private is True, None, token.token, later, over)
         gr.Info(f"On the Hub: {address}", duration=20)
         return False
 
