@@ -44,6 +44,7 @@ from modelcraft.ui.requests import Desk
 from modelcraft.ui.server import MAX_CONNECTIONS, MAX_SESSIONS, App
 from modelcraft.ui.surprise import SurpriseView
 from modelcraft.ui.train import TrainView
+from modelcraft.ui.visitors import VISITOR_KEY
 
 WARM_UP_AFTER_S = 10.0
 CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and how old they may become
@@ -54,7 +55,7 @@ def build(desk: Desk) -> gr.Blocks:
     """Compose the page and the API around the models that `desk` serves."""
     demo: gr.Blocks = gr.Blocks(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
     with demo:
-        visitor, recalled = remembered(demo, "modelcraft-visitor")  # not in a tab, which is drawn when it is opened
+        visitor, recalled = remembered(demo, VISITOR_KEY)  # not in a tab, which is drawn when it is opened
         kinds: dict[str, Callable[[Desk, gr.Tab], Any]] = {
             "Next character": NextCharacter,
             "Attention": AttentionView,

@@ -29,6 +29,7 @@ class Entry:
     tokenizer: CharTokenizer
     info: ModelInfo
     source: str  # "bundled", or "user/repo@abc1234"
+    own: str = ""  # of a model that a visitor trained: the secret name by which it is asked for
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,8 +37,13 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The rung's name, by which it is asked for."""
-        return self.info.rung
+        """The name by which it is asked for: the rung's, unless it is a visitor's own."""
+        return self.own or self.info.rung
+
+    @property
+    def title(self) -> str:
+        """What it is called on the page."""
+        return f"yours: {self.info.rung}" if self.own else self.info.rung
 
 
 @dataclass(frozen=True)

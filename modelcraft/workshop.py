@@ -43,7 +43,10 @@ MAX_TEXT = 2_000_000  # characters
 MAX_VOCABULARY = 1_000  # different ones
 MAX_SECONDS = 20 * 60.0  # of training; then what was learned is kept
 MAX_JOBS = 24  # kept at a time, whatever their state
+AN_ADDRESS = (4, 12)  # of one address (a whole class may share it): those that wait or work, and all that are kept
 KEPT_S = 2 * 3600.0  # a result that nobody looks at is forgotten after so long
+PAUSED_S = 1800.0  # a pause ends after so long, and what was learned is kept
+USUAL_S = 120.0  # that a training takes, before there have been any
 SPARED_S = 10 * 60.0  # and before that only if there is no room, and nobody has looked at it for so long
 EVALUATIONS = 25  # in a run
 NICENESS = 15  # a visitor who waits for a character comes first
@@ -130,12 +133,14 @@ class Job:
     owner: str
     order: Order
     folder: Path
+    address: str = ""  # where it was ordered
     state: str = WAITING
     wanted: str = ""  # PAUSED or DONE: what the process was asked to come to
     problem: str = ""  # why it failed
     process: subprocess.Popen[bytes] | None = None
     worked: float = 0.0  # seconds, in processes that have ended
     since: float = 0.0  # when the process at hand began
+    paused_at: float = 0.0
     looked_at: float = field(default_factory=time.monotonic)
     name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # by which its model is asked for
 
@@ -166,7 +171,7 @@ class Job:
     @cached_property
     def entry(self) -> Entry:
         """The finished model; it stays with whoever is using it."""
-        return Entry(*load_folder(self.run), "trained here")
+        return Entry(*load_folder(self.run), "trained here", self.name)
 
 
 class Workshop:
@@ -179,11 +184,12 @@ class Workshop:
         self._scratch: Scratch | None = None
         self._keeper: threading.Thread | None = None
         self._closed = False
+        self._usual = USUAL_S  # seconds that a training has taken of late
 
-    def start(self, owner: str, order: Order) -> Job:
+    def start(self, owner: str, order: Order, address: str = "") -> Job:
         """Queue a training, in the place of the owner's last one, which must be over.
 
-        Raises ConfigError while that one goes on, BusyError if too many wait.
+        Raises ConfigError while that one goes on, BusyError if too many wait, in all or of this `address`.
         """
         with self._lock:
             if self._closed:
@@ -191,10 +197,10 @@ class Workshop:
             last = self._jobs.get(owner)
             if last is not None and last.state not in (DONE, FAILED):
                 raise ConfigError("Your last training is not over yet; stop it first.")
-            self._make_room(last)
+            self._make_room(last, address)
             if last is not None:
                 self._forget(last)
-            job = Job(owner, order, self._new_folder())
+            job = Job(owner, order, self._new_folder(), address)
             if order.text is not None:
                 write_text(job.folder / file_name(order.title), order.text)
             self._jobs[owner] = job
@@ -207,7 +213,7 @@ class Workshop:
         with self._lock:
             job = self._of(owner)
             if job.state == WAITING:
-                job.state = PAUSED
+                job.state, job.paused_at = PAUSED, time.monotonic()
             elif job.state == TRAINING and not job.wanted:
                 self._ask(job, PAUSED)
 
@@ -216,7 +222,7 @@ class Workshop:
         with self._lock:
             job = self._of(owner)
             if job.state == PAUSED:
-                self._check_queue()
+                self._check_queue(job.address)
                 job.state = WAITING
                 self._jobs[owner] = self._jobs.pop(owner)  # to the end of the queue
                 self._tick()
@@ -228,11 +234,15 @@ class Workshop:
             if job.state == TRAINING and not job.wanted:
                 self._ask(job, DONE)
             elif job.state in (WAITING, PAUSED):
-                if job.records:
-                    job.state, job.wanted = FINISHING, DONE
-                    self._tick()
-                else:
-                    self._fail(job, "Stopped before it began.")
+                self._end(job, "Stopped before it began.")
+                self._tick()
+
+    def _end(self, job: Job, otherwise: str) -> None:
+        """Keep the best model of a training that does not run, or fail if there is none."""
+        if job.records:
+            job.state, job.wanted = FINISHING, DONE
+        else:
+            self._fail(job, otherwise)
 
     def look(self, owner: str) -> Job | None:
         """Return the owner's training, None if there is none."""
@@ -248,6 +258,22 @@ class Workshop:
             queue = [one for one in self._jobs.values() if one.state == WAITING]
             busy = sum(one.process is not None for one in self._jobs.values())
             return queue.index(job) + max(0, busy - self.running + 1) if job in queue else 0
+
+    def wait(self, job: Job) -> float:
+        """Return in about how many seconds a training that waits will begin: as long as those before it take."""
+        with self._lock:
+            left = [self._left(one) for one in self._jobs.values() if one.process is not None]
+            queue = [one for one in self._jobs.values() if one.state == WAITING]
+            before = [self._left(one) for one in queue[: queue.index(job)]] if job in queue else []
+            return sum(left + before) / max(1, self.running)
+
+    def _left(self, job: Job) -> float:
+        """Guess how many seconds a training still takes: by how far it has come, else as long as others took."""
+        most = max(5.0, self.max_seconds - job.seconds)
+        records = job.records
+        if records and 0 < (done := records[-1]["step"]) <= job.order.steps and job.seconds:
+            return min(most, job.seconds * (job.order.steps - done) / done + 5)
+        return min(most, self._usual)
 
     def get(self, name: str | None) -> Entry:
         """Return the finished model of that name, which only its owner was told; raises ConfigError."""
@@ -296,18 +322,25 @@ class Workshop:
             raise ConfigError("You have no training here; start one.")
         return job
 
-    def _check_queue(self) -> None:
+    def _check_queue(self, address: str) -> None:
         queue = [job for job in self._jobs.values() if job.state == WAITING]
-        if len(queue) >= self.waiting:
-            busy = [job for job in self._jobs.values() if job.process is not None]
-            raise BusyError(max(10, min((int(self.max_seconds - job.seconds) for job in busy), default=10)))
+        busy = [job for job in self._jobs.values() if job.process is not None]
+        own = sum(job.address == address for job in queue + busy)
+        if len(queue) >= self.waiting or (address and own >= AN_ADDRESS[0]):
+            raise BusyError(max(10, round(min(map(self._left, busy), default=10))))
 
-    def _make_room(self, last: Job | None) -> None:
-        self._check_queue()
-        if last is not None or len(self._jobs) < MAX_JOBS:
+    def _make_room(self, last: Job | None, address: str) -> None:
+        self._check_queue(address)
+        if last is not None:
+            return
+        own = [job for job in self._jobs.values() if job.address == address]
+        crowded = address and len(own) >= AN_ADDRESS[1]
+        if not crowded and len(self._jobs) < MAX_JOBS:
             return
         before = time.monotonic() - SPARED_S
-        idle = [job for job in self._jobs.values() if job.process is None and job.looked_at < before]
+        # Who waits keeps the place, though the page be closed; an address makes room for itself.
+        may_go = [job for job in (own if crowded else self._jobs.values()) if job.state in (PAUSED, DONE, FAILED)]
+        idle = [job for job in may_go if job.process is None and job.looked_at < before]
         if not idle:
             raise BusyError(60)
         self._forget(min(idle, key=lambda job: job.looked_at))
@@ -340,7 +373,9 @@ class Workshop:
                 job.process.kill()
             elif job.state == TRAINING and not job.wanted and job.seconds > self.max_seconds:
                 self._ask(job, DONE)
-            elif job.process is None and job.looked_at < time.monotonic() - KEPT_S:
+            elif job.state == PAUSED and job.paused_at < time.monotonic() - PAUSED_S:
+                self._end(job, "Paused for too long before anything was measured; start it again.")
+            elif job.state in (DONE, FAILED) and job.looked_at < time.monotonic() - KEPT_S:
                 self._forget(job)
         for job in list(self._jobs.values()):
             if self._closed or sum(one.process is not None for one in self._jobs.values()) >= self.running:
@@ -384,9 +419,10 @@ class Workshop:
         job.worked, job.process = job.seconds, None
         stopped = code in (STOPPED, -signal.SIGTERM)  # saved, or before there was anything to save
         if code == 0:
-            job.state, job.wanted = DONE, ""
+            self._usual += 0.3 * (job.worked - self._usual)
+            job.state, job.wanted, job.looked_at = DONE, "", time.monotonic()
         elif stopped and job.wanted == PAUSED:
-            job.state, job.wanted = PAUSED, ""
+            job.state, job.wanted, job.paused_at = PAUSED, "", time.monotonic()
         elif stopped and job.wanted == DONE and job.state == TRAINING and job.records:
             job.state = FINISHING
         elif stopped and job.wanted == DONE and job.state == TRAINING:

@@ -5,7 +5,6 @@ import time
 
 import httpx
 
-VISITOR = "a" * 32
 POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
 
 
@@ -17,9 +16,10 @@ class Page:
         self.config = self.http.get("/config").json()
         self.ids = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
         self.said = ""
+        self.visitor = self.press("train-tab", ["", ""], event="select")["output"]["data"][0]
 
-    def press(self, button: str, data: list, headers: dict[str, str] | None = None) -> dict:
-        number = next(one["id"] for one in self.config["dependencies"] if [self.ids[button], "click"] in one["targets"])
+    def press(self, part: str, data: list, headers: dict[str, str] | None = None, event: str = "click") -> dict:
+        number = next(one["id"] for one in self.config["dependencies"] if [self.ids[part], event] in one["targets"])
         body = {"fn_index": number, "data": data, "session_hash": f"s{time.monotonic_ns()}"}
         self.http.post("/gradio_api/queue/join", json=body, headers=headers).raise_for_status()
         events = self.http.get(f"/gradio_api/queue/data?session_hash={body['session_hash']}").text

@@ -9,7 +9,7 @@ import httpx
 import itsdangerous
 import pytest
 from hub_server import GOOD_TOKEN, File, Repo, running_hub
-from pressing import POEM, VISITOR, Page
+from pressing import POEM, Page
 from test_app_start import environment, start  # noqa: F401  (fixtures)
 
 SECRET = "the-spaces-own-secret"
@@ -40,46 +40,46 @@ def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
         page = Page(app.url)
         assert any("Sign in with" in str(part["props"].get("value")) for part in page.config["components"])
         order = ["bigram", 5, 32, 1, 8, "a text you paste", POEM]
-        assert page.press("train-go", [VISITOR, *order])["success"]
+        assert page.press("train-go", [page.visitor, *order])["success"]
         deadline = time.monotonic() + 90
         while True:
-            answer = page.press("train-download", [VISITOR])
+            answer = page.press("train-download", [page.visitor])
             if answer["success"] or time.monotonic() > deadline:
                 break
             time.sleep(0.5)
         assert answer["success"], answer
 
-        stranger = page.press("train-push", [VISITOR, "my-tyger", False, False])
+        stranger = page.press("train-push", [page.visitor, "my-tyger", False, False])
         assert "Sign in with Hugging Face first." in stranger["output"]["error"]
         assert not hub.repos
 
-        nothing = page.press("train-push", ["b" * 32, "my-tyger", False, False], signed_in(GOOD_TOKEN))
+        nothing = page.press("train-push", [Page(app.url).visitor, "my-tyger", False, False], signed_in(GOOD_TOKEN))
         assert "no finished model of yours" in nothing["output"]["error"]
-        wrong = page.press("train-push", [VISITOR, "a b/../c", False, False], signed_in(GOOD_TOKEN))
+        wrong = page.press("train-push", [page.visitor, "a b/../c", False, False], signed_in(GOOD_TOKEN))
         assert "no name of a Hub repository" in wrong["output"]["error"]
-        refused = page.press("train-push", [VISITOR, "my-tyger", False, False], signed_in("hf_wrong"))
+        refused = page.press("train-push", [page.visitor, "my-tyger", False, False], signed_in("hf_wrong"))
         assert "Your model is still here" in refused["output"]["error"]
         assert "/tmp" not in refused["output"]["error"]
 
         theirs = hub.repos["tester/diary"] = Repo(
             commits={"1": {"README.md": File(b"Dear diary")}}, branches={"main": "1"}
         )
-        before = page.press("train-push", [VISITOR, "diary", False, False], signed_in(GOOD_TOKEN))
+        before = page.press("train-push", [page.visitor, "diary", False, False], signed_in(GOOD_TOKEN))
         assert "tester/diary exists already" in before["output"]["error"]
         assert theirs.files() == {"README.md": b"Dear diary"}
 
         # Another site's page, whose visitor's browser sends the cookie along.
         for site in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
             with pytest.raises(httpx.HTTPStatusError, match="403"):
-                page.press("train-push", [VISITOR, "diary", False, True], signed_in(GOOD_TOKEN) | site)
+                page.press("train-push", [page.visitor, "diary", False, True], signed_in(GOOD_TOKEN) | site)
         assert theirs.files() == {"README.md": b"Dear diary"}
 
         own = {"Sec-Fetch-Site": "same-origin", "Origin": app.url}  # as the page itself asks, in a frame or not
-        assert page.press("train-push", [VISITOR, "my-tyger", True, False], signed_in(GOOD_TOKEN) | own)["success"]
+        assert page.press("train-push", [page.visitor, "my-tyger", True, False], signed_in(GOOD_TOKEN) | own)["success"]
         repo = hub.repos["tester/my-tyger"]
         assert repo.private
         assert set(repo.files()) >= {"config.json", "model.safetensors", "README.md", "loss_curve.png"}
-        again = page.press("train-push", [VISITOR, "my-tyger", True, True], signed_in(GOOD_TOKEN))
+        again = page.press("train-push", [page.visitor, "my-tyger", True, True], signed_in(GOOD_TOKEN))
         assert again["success"]
         assert again["output"]["data"] == [False]  # the box is for one time
         output = app.end()

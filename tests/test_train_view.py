@@ -9,17 +9,24 @@ import pytest
 from app_server import BigramFirst
 from gradio.utils import get_upload_folder
 
+from modelcraft.ui.chat import status_line
+from modelcraft.ui.next_character import NextCharacter
 from modelcraft.ui.requests import Desk
-from modelcraft.ui.train import OURS, PASTED, UPLOADED, TrainView
+from modelcraft.ui.streaming import Meter
+from modelcraft.ui.surprise import panel
+from modelcraft.ui.train import OURS, PARTS, PASTED, UPLOADED, TrainView
+from modelcraft.ui.visitors import Visitors
 from modelcraft.workshop import DONE, Workshop
 
 POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
-ANN, BOB = "a" * 32, "b" * 32
+VISITORS = Visitors()
+ANN, BOB = VISITORS.welcome("ann"), VISITORS.welcome("bob")
 
 
 @pytest.fixture
 def view():
     desk = Desk(BigramFirst(device="cpu"))
+    desk.visitors = VISITORS
     with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
         made = TrainView(desk, tab, gr.Textbox(visible=False))
     yield made
@@ -74,7 +81,8 @@ def test_a_training_from_the_page(view):
     ("given", "says"),
     [
         ({"visitor": ""}, "load it again"),
-        ({"visitor": "x" * 31 + "/"}, "load it again"),
+        ({"visitor": "x" * 24 + "." + "x" * 24}, "load it again"),  # made up
+        ({"visitor": ANN[:-1]}, "load it again"),
         ({"visitor": None}, "load it again"),
         ({"rung": "blend"}, "The rungs that can be trained here are"),
         ({"rung": ["bigram"]}, "The rungs that can be trained here are"),
@@ -106,7 +114,7 @@ def test_the_text_of_the_app_is_called_by_its_name(view, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELCRAFT_CORPUS", "mine.txt")
     with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
-        mine = TrainView(view.desk, tab, gr.BrowserState(""))
+        mine = TrainView(view.desk, tab, gr.Textbox(visible=False))
     assert mine.source.choices[0] == ("mine.txt", OURS)
     page, *_ = start(mine, source=OURS, pasted="")
     assert "bigram on mine.txt" in page["said"]
@@ -117,7 +125,7 @@ def test_a_file_is_read_at_once_and_removed(view):
     visitor, line = asyncio.run(view.take("", upload))
     assert not Path(upload["path"]).exists()
     assert line == f"b.txt: {len(POEM):,} characters, {len(set(POEM))} different ones."
-    assert len(visitor) == 32
+    assert view.desk.visitors.knows(visitor)
     view.desk.workshop = Workshop(running=0)
     page, *_ = start(view, visitor, source=UPLOADED, pasted="")
     assert "waiting" in page["said"]
@@ -136,7 +144,7 @@ def test_the_line_under_an_upload_says_how_it_was_read(view, codec, said):
     text = POEM + "Café"
     _, line = asyncio.run(view.take(ANN, uploaded("poem.txt", text.encode(codec))))
     assert line == f"poem.txt: {len(text):,} characters, {len(set(text))} different ones.{said}"
-    assert view._texts[ANN] == ("poem.txt", text)
+    assert view._texts.get(ANN) == ("poem.txt", text)
 
 
 @pytest.mark.cases
@@ -195,14 +203,14 @@ def test_a_visitor_who_is_new_is_given_a_secret(view):
     first, *_ = asyncio.run(view.open("", ""))
     second, *_ = asyncio.run(view.open(None, ""))
     assert first != second
-    assert len(first) == len(second) == 32
+    assert view.desk.visitors.knows(first) and view.desk.visitors.knows(second)
     assert asyncio.run(view.open(first, ""))[0] == gr.skip()
 
 
 def test_texts_that_wait_are_few(view):
     for _ in range(40):
         asyncio.run(view.take("", uploaded("x.txt", POEM.encode())))
-    assert len(view._texts) == 16
+    assert len(view._texts) == 16  # all of one address
 
 
 def test_the_dials_follow_the_rung(view):
@@ -227,3 +235,38 @@ def test_buttons_of_a_stranger_do_nothing(view):
 
 def test_there_is_no_login_but_on_a_space(view):
     assert view.push is None
+
+
+@pytest.mark.cases
+def test_a_tab_that_is_opened_again_with_nothing_new_changes_nothing(view):
+    _, _, shown, *rest = asyncio.run(view.open(ANN, ""))
+    assert len(rest) == PARTS - 2
+    assert asyncio.run(view.open(ANN, shown)) == (gr.skip(),) * (1 + PARTS)
+
+
+@pytest.mark.cases
+def test_ones_own_model_is_not_the_bundled_one_of_its_rung(view):
+    """In no label, and not when it is asked to go on."""
+    start(view, steps=5)
+    job = view.desk.workshop.look(ANN)
+    end = time.monotonic() + 60
+    while job.state != DONE:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    own, bundled = asyncio.run(view.desk.get(job.name)), asyncio.run(view.desk.get("bigram"))
+    assert (own.title, bundled.title) == ("yours: bigram", "bigram")
+    assert status_line(own).startswith("yours: bigram")
+    assert panel(own, "Tyger")["name"] == "yours: bigram"
+    assert own.name not in status_line(own)  # which is a secret
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Next") as tab:
+        microscope = NextCharacter(view.desk, tab)
+    page = asyncio.run(microscope.look("Tyger", job.name, 1.0, 0, 1.0, 0.0))
+    after, _ = asyncio.run(microscope.step(page, 1.0, 0, 1.0, 0.0))
+    assert len(after["logits"]) == own.tokenizer.vocab_size != bundled.tokenizer.vocab_size
+
+
+@pytest.mark.cases
+def test_the_status_says_what_the_model_can_do_however_slowly_it_is_shown(view):
+    entry = asyncio.run(view.desk.get("bigram"))
+    meter = Meter(characters=30, started=0.0, finished=1.0, worked=0.01)  # at a pace of 30 a second
+    assert "the model writes 3,000 characters/s" in status_line(entry, meter)

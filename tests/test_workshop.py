@@ -21,7 +21,9 @@ from modelcraft.workshop import (
     FINISHING,
     MAX_TEXT,
     PAUSED,
+    TICK_S,
     TRAINING,
+    USUAL_S,
     WAITING,
     Job,
     Order,
@@ -200,6 +202,8 @@ def test_when_there_is_no_room_who_was_not_seen_for_longest_is_forgotten(monkeyp
     shop = Workshop(running=0, waiting=9)
     try:
         first, second = shop.start(ANN, poem()), shop.start(BOB, poem())
+        shop.pause(ANN)
+        shop.pause(BOB)
         with pytest.raises(BusyError):  # both were seen just now
             shop.start("c" * 32, poem())
         first.looked_at -= 1_000
@@ -216,6 +220,7 @@ def test_a_result_that_nobody_looks_at_is_forgotten(monkeypatch):
     shop = Workshop(running=0)
     try:
         job = shop.start(ANN, poem())
+        shop.stop(ANN)
         job.looked_at -= 3 * 3_600
         end = time.monotonic() + 5
         while job.folder.exists():
@@ -410,3 +415,75 @@ def test_every_rung_that_is_offered_can_be_made_at_both_ends_of_its_sizes():
 )
 def test_a_title_becomes_a_harmless_name(title, name):
     assert file_name(title) == name
+
+
+@pytest.mark.cases
+def test_one_address_does_not_fill_the_queue(monkeypatch):
+    shop = Workshop(running=0)
+    for number in range(4):
+        shop.start(f"ann{number}", poem(), "10.0.0.1")
+    with pytest.raises(BusyError):
+        shop.start("ann4", poem(), "10.0.0.1")
+    for number in range(4):
+        shop.start(f"ben{number}", poem(), f"10.0.1.{number}")
+    with pytest.raises(BusyError):  # the queue of all
+        shop.start("cyn", poem(), "10.0.2.1")
+    shop.close()
+
+
+@pytest.mark.cases
+def test_one_address_does_not_fill_the_machine_with_what_it_has_paused(monkeypatch):
+    monkeypatch.setattr("modelcraft.workshop.AN_ADDRESS", (4, 3))
+    shop = Workshop(running=0)
+    for number in range(3):
+        shop.start(f"ann{number}", poem(), "10.0.0.1")
+        shop.pause(f"ann{number}")
+    with pytest.raises(BusyError):
+        shop.start("ann3", poem(), "10.0.0.1")
+    shop.start("ben", poem(), "10.0.0.2")
+    monkeypatch.setattr("modelcraft.workshop.SPARED_S", -1.0)
+    shop.start("ann3", poem(), "10.0.0.1")  # it makes room for itself
+    assert shop.look("ann0") is None
+    assert shop.look("ben") is not None
+    shop.close()
+
+
+@pytest.mark.cases
+def test_a_pause_ends_after_a_while_and_what_was_learned_is_kept(workshop, monkeypatch):
+    job = workshop.start(ANN, poem(3_000, "head"))
+    measured(job)
+    workshop.pause(ANN)
+    until(job, PAUSED, FAILED)
+    never = workshop.start(BOB, poem())
+    workshop.pause(BOB)
+    monkeypatch.setattr("modelcraft.workshop.PAUSED_S", -1.0)
+    until(job, DONE, FAILED)
+    assert job.state == DONE
+    until(never, DONE, FAILED, TRAINING)
+
+
+@pytest.mark.cases
+def test_who_waits_keeps_the_place_though_the_page_be_closed(monkeypatch):
+    for name in ("SPARED_S", "KEPT_S"):
+        monkeypatch.setattr(f"modelcraft.workshop.{name}", -1.0)
+    monkeypatch.setattr("modelcraft.workshop.MAX_JOBS", 2)
+    shop = Workshop(running=0)
+    job = shop.start(ANN, poem())
+    shop.start(BOB, poem())
+    with pytest.raises(BusyError):
+        shop.start("c", poem())
+    time.sleep(3 * TICK_S)
+    assert shop.look(ANN) is job
+    assert job.state == WAITING
+    shop.close()
+
+
+@pytest.mark.cases
+def test_the_wait_is_as_long_as_those_before_take(monkeypatch):
+    shop = Workshop(running=0)
+    first, second, third = (shop.start(name, poem(100), name) for name in ("a", "b", "c"))
+    assert [shop.wait(job) for job in (first, second, third)] == [0, USUAL_S, 2 * USUAL_S]
+    first.worked = 60.0
+    monkeypatch.setattr(Job, "records", property(lambda job: [{"step": 50}] if job is first else []))
+    assert shop.wait(second) == 65  # half of it took a minute
+    shop.close()

@@ -88,7 +88,7 @@ def add_api(desk: Desk) -> None:
                     yield text
         finally:  # a reply that was cut short is a part of the script, too; a line without one is not
             if text:
-                sessions.write(session, [*sessions.read(session), *line, {"who": wish.entry.name, "text": text}])
+                sessions.write(session, [*sessions.read(session), *line, {"who": wish.entry.title, "text": text}])
 
     @told
     async def models() -> dict[str, Any]:

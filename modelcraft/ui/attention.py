@@ -108,7 +108,7 @@ def page(
     else:
         inside = look_inside(entry.model, ids)
     if not inside.heads:
-        said = f"{entry.name} has no attention: it looks at {_sees(entry)}."
+        said = f"{entry.title} has no attention: it looks at {_sees(entry)}."
         return {}, {"said": said}, gr.update(choices=[("none", "")], value="")
     names = [f"{one.kind} {one.layer} {one.head}" for one in inside.heads]
     name = wanted if isinstance(wanted, str) and wanted in names else names[0]

@@ -160,14 +160,14 @@ class Chat:
             wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
             if wish.notice:
                 gr.Warning(wish.notice)
-            reply: Turn = {"who": wish.entry.name, "text": ""}
+            reply: Turn = {"who": wish.entry.title, "text": ""}
             meter = Meter()
             going = (gr.update(visible=False), gr.update(visible=True))
             yield script([*turns, reply], writing=True), message, *going, skip
             texts = as_read(self.desk.write(wish, meter), unread_events())
             async with aclosing(texts):
                 async for text in texts:
-                    reply = {"who": wish.entry.name, "text": text}
+                    reply = {"who": wish.entry.title, "text": text}
                     yield script([*turns, reply], writing=True), skip, skip, skip, skip
             yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
         finally:
@@ -230,12 +230,12 @@ def status_line(entry: Entry, meter: Meter | None = None) -> str:
     """Say what runs: rung, parameters, loss, device, weights, and, after a text, how fast it was."""
     loss = entry.info.validation_loss
     parts = [
-        entry.name,
+        entry.title,
         f"{entry.model.num_parameters:,} parameters",
         f"loss {loss:.3f} nats per character" if loss is not None else "loss not measured",
         f"on {str(entry.model.device).upper()}",
         f"weights {entry.source}",
     ]
     if meter and meter.characters:
-        parts.append(f"{meter.pace:,.0f} characters/s")
+        parts.append(f"the model writes {meter.speed or meter.pace:,.0f} characters/s")  # however slowly it is shown
     return "\u00a0 ·  ".join(parts)  # a line may break after a dot, never before it

@@ -47,7 +47,7 @@ def page(entry: Entry) -> dict[str, Any]:
     """Lay the pictures of one rung out; one line of a rung that has none."""
     vectors, places = embeddings(entry.model), position_similarity(entry.model)
     if vectors is None:
-        return {"said": f"{entry.name} has no embeddings: to it each character is itself and nothing else."}
+        return {"said": f"{entry.title} has no embeddings: to it each character is itself and nothing else."}
     vocabulary = entry.tokenizer.vocabulary
     found, alike = plane(vectors), similarity(vectors - vectors.mean(0)).fill_diagonal_(-2)  # (V, V)
     nearest = alike.argsort(descending=True)[:, :NEIGHBOURS].tolist()
@@ -74,7 +74,7 @@ def page(entry: Entry) -> dict[str, Any]:
         plates.append(plate(f"places, by {by}", alt, _places(table), 5.0, 5.0))
         note += f"{alt} Red: alike; blue: opposed."
     return {
-        "said": f"{entry.name}: {vectors.shape[1]} numbers for each of {len(vocabulary)} characters",
+        "said": f"{entry.title}: {vectors.shape[1]} numbers for each of {len(vocabulary)} characters",
         "plates": plates,
         "tables": [
             {"caption": "The nearest of each character (cosine)", "head": ["character", "nearest"], "rows": rows}

@@ -82,7 +82,12 @@ def remembered(page: gr.Blocks, key: str) -> tuple[gr.Textbox, Dependency]:
     """
     text = gr.Textbox(visible=False)
     text.change(None, text, None, js=_KEEP_JS.replace("KEY", json.dumps(key)), **QUIET)
-    return text, page.load(None, None, text, js=_RECALL_JS.replace("KEY", json.dumps(key)), **QUIET)
+    return text, page.load(None, None, text, js=recall_js(key), **QUIET)
+
+
+def recall_js(key: str) -> str:
+    """Return the script of a function that gives back what the visitor's browser keeps under `key`."""
+    return _RECALL_JS.replace("KEY", json.dumps(key))
 
 
 def question(text: str) -> None:

@@ -23,9 +23,9 @@ def may(job: Job | None) -> list[Any]:
     return [gr.update(interactive=one) for one in able]
 
 
-def sheet(job: Job, records: Sequence[dict[str, float]], place: int) -> dict[str, Any]:
+def sheet(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0) -> dict[str, Any]:
     """Lay out how a training goes: what it is at, its losses over the steps, and what it writes by now."""
-    page: dict[str, Any] = {"said": said(job, records, place), "note": note(job)}
+    page: dict[str, Any] = {"said": said(job, records, place, wait), "note": note(job)}
     if records:
         last = records[-1]
         page["plates"] = [
@@ -56,14 +56,15 @@ def curves(axes: "Axes", records: Sequence[dict[str, float]], steps: int) -> Non
     axes.legend(frameon=False)
 
 
-def said(job: Job, records: Sequence[dict[str, float]], place: int) -> str:
+def said(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0) -> str:
     """Say in one sentence what a training is at."""
     order, counted = job.order, RUNGS[job.order.rung].fit is not None
     step = f"step {records[-1]['step']:,.0f} of {order.steps:,}" if records else ""
     measuring = "measuring its exact loss …"
     trained = bool(records) and records[-1]["step"] >= order.steps
+    queue = f"waiting, {place} training{'s' if place > 1 else ''} before it, {about(wait)}"
     now = {
-        WAITING: f"waiting, {place} training{'s' if place > 1 else ''} before it" if place else "it begins now",
+        WAITING: queue if place else "it begins now",
         TRAINING: measuring if trained else step or ("counting …" if counted else "getting ready …"),
         PAUSED: f"paused at {step}" if records else "paused before it began",
         FINISHING: measuring,
@@ -75,6 +76,12 @@ def said(job: Job, records: Sequence[dict[str, float]], place: int) -> str:
     if job.state == DONE and (loss := job.entry.info.validation_loss) is not None:
         now += f"; exact validation loss {loss:.4f} nats per character"
     return f"{order.rung} on {order.title}: {now}"
+
+
+def about(seconds: float) -> str:
+    """Say in how long something is to be expected."""
+    minutes = round(seconds / 60)
+    return "less than a minute" if seconds < 50 else f"about {max(1, minutes)} minute{'s' if minutes > 1 else ''}"
 
 
 def note(job: Job) -> str:

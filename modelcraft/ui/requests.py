@@ -15,6 +15,7 @@ from modelcraft.tokenizer import listing
 from modelcraft.ui.clients import Shares, current_client
 from modelcraft.ui.pool import P, Pool, Result
 from modelcraft.ui.streaming import TICK_S, Meter, gather
+from modelcraft.ui.visitors import Visitors
 from modelcraft.workshop import PREFIX, Workshop
 
 MAX_LENGTH, DEFAULT_LENGTH = 2_000, 400
@@ -46,6 +47,7 @@ class Desk:
         self.workshop = workshop or Workshop()
         self.streams = Shares(*OPEN_STREAMS)
         self._pool = Pool(threads_for_serving())
+        self.visitors = Visitors()
         self.writing = 0  # streams that the models have not written to their end
 
     @property

@@ -85,7 +85,7 @@ def panel(entry: Entry, text: str) -> dict[str, Any]:
     """
     known = [place for place, character in enumerate(text) if character in entry.tokenizer.vocabulary]
     if not known:
-        raise VocabularyError(f"{entry.name} knows none of these characters; write others.")
+        raise VocabularyError(f"{entry.title} knows none of these characters; write others.")
     found = surprise(entry.model, entry.tokenizer.encode("".join(text[place] for place in known)))
     cells: list[list[Any]] = [[character, None, "", 0] for character in text]
     scored = zip(known[1:], found.bits.tolist(), found.likeliest.tolist(), found.share.tolist(), strict=True)
@@ -95,7 +95,7 @@ def panel(entry: Entry, text: str) -> dict[str, Any]:
     worst = sorted((place for place in known[1:]), key=lambda place: -cells[place][1])[:SPOTS]
     mean = float(found.bits.mean()) if len(found.bits) else None
     return {
-        "name": entry.name,
+        "name": entry.title,
         "bits": None if mean is None else round(mean, 3),
         "cells": cells,
         "first": known[0],

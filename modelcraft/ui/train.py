@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import os
 import re
-import secrets
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,13 @@ from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.errors import ConfigError, CorpusError, HubError, ModelCraftError
 from modelcraft.ladder import QUICK_RUNG, RUNGS
 from modelcraft.ui.chat import slider
+from modelcraft.ui.clients import current_client
 from modelcraft.ui.figures import choices
-from modelcraft.ui.parts import QUIET, question, told
+from modelcraft.ui.parts import QUIET, question, recall_js, told
 from modelcraft.ui.plates import plates_view
-from modelcraft.ui.progress import may, sheet
+from modelcraft.ui.progress import about, may, sheet
 from modelcraft.ui.requests import Desk, check_text, check_whole
+from modelcraft.ui.visitors import VISITOR_KEY, Texts
 from modelcraft.workshop import (
     DONE,
     FINISHING,
@@ -40,9 +40,9 @@ from modelcraft.workshop import (
 
 OURS, UPLOADED, PASTED = "the text of the app", "a file of yours", "a text you paste"
 MAX_PASTED = 200_000
-MAX_UPLOADS = 16  # texts that wait for their training to be started
 DEFAULT_STEPS = 300
 LOOK_S = 1.0
+PARTS = 9  # of the page that change as a training goes: the sheet, its state, the timer, and six buttons
 DIALS = {"n_embd": "Width", "n_layer": "Blocks", "block_size": "Context"}
 INFOS = {
     "n_embd": "numbers a character",
@@ -54,7 +54,6 @@ IDLE = (
     "Choose a rung and a text, and press Train. It runs on this machine's own processor, beside everything else, for "
     f"{MAX_SECONDS / 60:.0f} minutes at most."
 )
-VISITOR = re.compile(r"[\w-]{32}")
 
 
 class TrainView:
@@ -63,7 +62,7 @@ class TrainView:
     def __init__(self, desk: Desk, tab: gr.Tab, visitor: gr.Textbox) -> None:
         self.desk, self.visitor = desk, visitor
         self.title = corpus_title()
-        self._texts: OrderedDict[str, tuple[str, str]] = OrderedDict()  # visitor → title and text, until it is used
+        self._texts = Texts()
         self.shown = gr.Textbox(visible=False)  # which state the page shows
         self.timer = gr.Timer(LOOK_S, active=False)
         self._build()
@@ -144,7 +143,9 @@ class TrainView:
     def _wire(self, tab: gr.Tab) -> None:
         options: dict[str, Any] = {"preprocess": False, **QUIET}
         outputs = [self.view, self.shown, self.timer, self.go, *self.lead]
-        tab.select(self.open, [self.visitor, self.shown], [self.visitor, *outputs], **options)
+        # The browser is asked once more: the tab may be opened before it has said who this is.
+        recalled = f"(visitor, shown) => [visitor || ({recall_js(VISITOR_KEY)})(), shown]"
+        tab.select(self.open, [self.visitor, self.shown], [self.visitor, *outputs], js=recalled, **options)
         self.timer.tick(self.look, [self.visitor, self.shown], outputs, **options)
         order = [self.rung, self.steps, *self.sizes, self.source, self.pasted]
         self.go.click(self.start, [self.visitor, *order], outputs, **options)
@@ -173,23 +174,29 @@ class TrainView:
 
         @told
         def played(visitor: Any) -> list[Any]:
-            job = self.desk.workshop.finished(visitor if known(visitor) else "")
+            job = self.desk.workshop.finished(self.owner(visitor))
             updates = self.choices(visitor, choosers)
             return [gr.update(selected="chat"), gr.update(value=job.name, **updates[0]), *map(_update, updates[1:])]
 
         self.play.click(played, self.visitor, [tabs, *choosers], preprocess=False, **QUIET)
-        recalled.then(listed, self.visitor, choosers, preprocess=False, **QUIET)
+        # When a training is over, too: its model is in all lists then.
+        for event in (recalled.then, self.shown.change):
+            event(listed, self.visitor, choosers, preprocess=False, **QUIET)
+
+    def owner(self, visitor: Any) -> str:
+        """Return a visitor's secret if it was given out here, else nobody's."""
+        return visitor if self.desk.visitors.knows(visitor) else ""
 
     def choices(self, visitor: Any, choosers: Sequence[gr.Dropdown]) -> list[dict[str, Any]]:
         """Return the choices of each chooser, with the visitor's own model at the end if there is one."""
-        job = self.desk.workshop.look(visitor) if known(visitor) else None
+        job = self.desk.workshop.look(self.owner(visitor))
         there_are = choices(self.desk.catalogue)
         entry = None
         with contextlib.suppress(ModelCraftError):  # it was forgotten at this very moment
             entry = job.entry if job is not None and job.state == DONE else None
         if job is not None and entry is not None:
             loss = entry.info.validation_loss
-            named = f"yours: {job.order.rung}" + (f" · loss {loss:.3f}" if loss is not None else "")
+            named = entry.title + (f" · loss {loss:.3f}" if loss is not None else "")
             there_are.append((named, job.name))
         nobody = [[choice for choice in chooser.choices if not choice[1]] for chooser in choosers]
         return [{"choices": [*first, *there_are]} for first in nobody]
@@ -197,8 +204,9 @@ class TrainView:
     @told
     async def open(self, visitor: Any, shown: Any) -> Any:
         """Show how it goes when the tab is opened; a visitor who comes for the first time is given a secret."""
-        fresh = gr.skip() if known(visitor) else secrets.token_urlsafe(24)
-        return fresh, *await self.look(visitor, shown)
+        fresh = gr.skip() if self.owner(visitor) else self.desk.visitors.welcome(current_client().address)
+        page = await self.look(visitor, shown)
+        return fresh, *(page if isinstance(page, tuple) else [page] * PARTS)  # nothing is new: all parts stay
 
     @told
     async def look(self, visitor: Any, shown: Any = None) -> Any:
@@ -207,13 +215,14 @@ class TrainView:
 
     @told
     def _look(self, visitor: Any, shown: Any) -> Any:
-        job = self.desk.workshop.look(visitor) if known(visitor) else None
+        job = self.desk.workshop.look(self.owner(visitor))
         place = self.desk.workshop.position(job) if job else 0
         records = job.records if job else []
-        state = f"{job.name}{job.state}{job.wanted}{place}/{len(records)}" if job else "none"
+        wait = self.desk.workshop.wait(job) if job and place else 0.0
+        state = f"{job.name}{job.state}{job.wanted}{place}/{len(records)}/{about(wait)}" if job else "none"
         if state == shown:
             return gr.skip()
-        page = sheet(job, records, place) if job else {"said": IDLE}
+        page = sheet(job, records, place, wait) if job else {"said": IDLE}
         return page, state, gr.Timer(active=job is not None and job.state in (WAITING, TRAINING, FINISHING)), *may(job)
 
     @told
@@ -229,7 +238,7 @@ class TrainView:
         pasted: Any,
     ) -> Any:
         """Begin a training; raises gr.Error with one sentence for what is out of bounds, or when there is no room."""
-        if not known(visitor):
+        if not self.owner(visitor):
             raise ConfigError("This page has lost who you are; load it again.")
         if not isinstance(rung, str) or rung not in trainable():
             raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
@@ -237,7 +246,7 @@ class TrainView:
         sizes = {name: check_whole(DIALS[name], dials[name], *SIZES[name][:2]) for name in sizes_of(RUNGS[rung])}
         title, text = self._text(visitor, source, pasted)
         order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title)
-        await asyncio.to_thread(self.desk.workshop.start, visitor, order)
+        await asyncio.to_thread(self.desk.workshop.start, visitor, order, current_client().address)
         return await self.look(visitor)
 
     def _text(self, visitor: str, source: Any, pasted: Any) -> tuple[str, str | None]:
@@ -247,9 +256,9 @@ class TrainView:
             if not check_text("Your text", pasted, MAX_PASTED):
                 raise CorpusError("There is no text yet; paste one.")
             return "pasted text", cleaned(pasted, "Your text")
-        if visitor not in self._texts:
+        if (uploaded := self._texts.get(visitor)) is None:
             raise CorpusError("There is no file yet; choose one.")
-        return self._texts[visitor]
+        return uploaded
 
     def ask(self, button: gr.Button) -> Any:
         """Return what a button does that leads a training."""
@@ -257,7 +266,7 @@ class TrainView:
 
         @told
         async def do(visitor: Any) -> Any:
-            await asyncio.to_thread(getattr(self.desk.workshop, act), visitor if known(visitor) else "")
+            await asyncio.to_thread(getattr(self.desk.workshop, act), self.owner(visitor))
             return await self.look(visitor)
 
         return do
@@ -285,18 +294,16 @@ class TrainView:
         title, raw = await asyncio.to_thread(read_upload, upload)
         text, encoding = decode_text(raw, title)
         check_corpus(text)
-        fresh = visitor if known(visitor) else secrets.token_urlsafe(24)
-        self._texts[fresh] = title, text
-        self._texts.move_to_end(fresh)
-        while len(self._texts) > MAX_UPLOADS:
-            self._texts.popitem(last=False)
+        address = current_client().address
+        fresh = self.owner(visitor) or self.desk.visitors.welcome(address)
+        self._texts.put(fresh, address, title, text)
         read = "" if encoding == UTF_8 else f" It was read as {encoding}."
         return fresh, f"{title}: {len(text):,} characters, {len(set(text)):,} different ones.{read}"
 
     @told
     async def pack(self, visitor: Any) -> Any:
         """Give the model folder out as a zip."""
-        path = await asyncio.to_thread(self.desk.workshop.archive, visitor if known(visitor) else "")
+        path = await asyncio.to_thread(self.desk.workshop.archive, self.owner(visitor))
         return gr.update(value=str(path), visible=True)
 
     @told
@@ -315,7 +322,7 @@ class TrainView:
         """
         if profile is None or token is None:  # never with the login of the machine itself
             raise HubError("Sign in with Hugging Face first.")
-        job = self.desk.workshop.finished(visitor if known(visitor) else "")
+        job = self.desk.workshop.finished(self.owner(visitor))
         name = check_text("Repository", repo, 200).strip()
         if not name:
             raise HubError("Name the repository first, such as my-shakespeare.")
@@ -332,11 +339,6 @@ class TrainView:
 def signs_in() -> bool:
     """Say whether visitors can sign in: on a Space with `hf_oauth`. Elsewhere Gradio would take the machine's login."""
     return bool(get_space() and os.environ.get("OAUTH_CLIENT_ID"))
-
-
-def known(visitor: Any) -> bool:
-    """Say whether this is a secret as the page gives them out."""
-    return isinstance(visitor, str) and VISITOR.fullmatch(visitor) is not None
 
 
 def read_upload(upload: Any) -> tuple[str, bytes]:
