@@ -10,7 +10,7 @@ from modelcraft.errors import ConfigError
 from modelcraft.inside import HeadView, Inside, look_inside
 from modelcraft.ngram import CountingLanguageModel
 from modelcraft.seq2seq import EncoderDecoder
-from modelcraft.ui.parts import QUIET, question, rung_chooser, told
+from modelcraft.ui.parts import QUIET, SIGN_JS, question, rung_chooser, told
 from modelcraft.ui.plates import heat, name_ticks, plate, plates_view, sign
 from modelcraft.ui.requests import Desk, check_text
 
@@ -32,7 +32,12 @@ class AttentionView:
     def __init__(self, desk: Desk, tab: gr.Tab) -> None:
         self.desk = desk
         self.read = gr.HTML(
-            {}, html_template=_HTML, js_on_load=_JS, apply_default_css=False, elem_id="attention-text", min_height=120
+            {},
+            html_template=_HTML,
+            js_on_load=SIGN_JS + _JS,
+            apply_default_css=False,
+            elem_id="attention-text",
+            min_height=120,
         )
         self.view = plates_view("attention", 620)
         question(QUESTION)
@@ -228,8 +233,8 @@ _HTML = """
 
 # The characters that look stand in the first line; where they look at another text, that is the second line.
 _JS = """
+const shown = character => character === '\\n' ? '⏎\\n' : character === ' ' ? ' ' : sign(character);
 const make = (name, text) => Object.assign(document.createElement('span'), {className: name, textContent: text});
-const sign = character => ({' ': '␣', '\\n': '⏎', '\\t': '⇥'})[character] ?? character;
 const text = element.querySelector('.mc-attention-text'), source = element.querySelector('.mc-attention-source');
 const said = element.querySelector('.mc-attention-said');
 let at = 0, lookers = [], looked = [];
@@ -247,10 +252,10 @@ const choose = to => {
 };
 const draw = () => {
   const {rows = '', columns = '', weights = [], at: last = 0} = value();
-  lookers = [...rows].map(character => make('', character === '\\n' ? '⏎\\n' : character));
+  lookers = [...rows].map(character => make('', shown(character)));
   text.replaceChildren(...lookers);
   const same = rows === columns;
-  looked = same ? lookers : [...columns].map(character => make('', character === '\\n' ? '⏎\\n' : character));
+  looked = same ? lookers : [...columns].map(character => make('', shown(character)));
   source.replaceChildren(...(same ? [] : looked));
   said.textContent = '';
   choose(last);

@@ -15,7 +15,7 @@ from modelcraft.errors import ConfigError
 from modelcraft.model import evaluating
 from modelcraft.sampling import SamplingParams, check_number, distribution, hit
 from modelcraft.ui.clients import current_client, unread_events
-from modelcraft.ui.parts import QUIET, question, rung_chooser, told
+from modelcraft.ui.parts import QUIET, SIGN_JS, question, rung_chooser, told
 from modelcraft.ui.requests import MAX_TEMPERATURE, Desk, check_text, check_whole
 from modelcraft.ui.streaming import as_read
 
@@ -33,7 +33,7 @@ class NextCharacter:
     def __init__(self, desk: Desk, tab: gr.Tab) -> None:
         self.desk = desk
         self.view = gr.HTML(
-            {}, html_template=_HTML, js_on_load=_JS, apply_default_css=False, elem_id="next", min_height=420
+            {}, html_template=_HTML, js_on_load=SIGN_JS + _JS, apply_default_css=False, elem_id="next", min_height=420
         )
         question(QUESTION)
         self.text = gr.Textbox(
@@ -229,7 +229,6 @@ _HTML = """
 
 _JS = """
 const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text});
-const sign = character => ({' ': '␣', '\\n': '⏎', '\\t': '⇥'})[character] ?? character;
 const percent = share => share >= .0995 ? `${(100 * share).toFixed(0)}\\u00a0%`
   : share >= .0005 ? `${(100 * share).toFixed(1)}\\u00a0%` : share > 0 ? '<\\u00a00.1\\u00a0%' : '0';
 const draw = () => {

@@ -17,6 +17,14 @@ from modelcraft.errors import ModelCraftError
 from modelcraft.ui.figures import choices
 
 MAX_SEEN = 256  # characters of a text that a view looks into: what a screen holds, and one context of the gpt
+# What stands for a character that could not be seen, or that would turn around what is beside it; as plates.sign.
+SIGN_JS = """
+const sign = character => ({' ': '␣', '\\n': '⏎', '\\t': '⇥', '\\x7f': '␡'})[character]
+  ?? (character < ' ' ? String.fromCharCode(0x2400 + character.charCodeAt(0))
+    : /[\\p{C}\\p{Zl}\\p{Zp}]/u.test(character)
+      ? `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`
+      : /\\p{M}/u.test(character) ? `◌${character}` : character);
+"""
 BROKEN = "Something broke here; try again."
 log = logging.getLogger(__name__)
 Handler = TypeVar("Handler", bound=Callable[..., Any])

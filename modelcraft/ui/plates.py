@@ -6,6 +6,7 @@ say in words what the pictures show.
 """
 
 import io
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,19 @@ if TYPE_CHECKING:
 INK, RUBRIC, MUTED = "#010203", "#040506", "#070809"
 _STYLE = {INK: "currentColor", RUBRIC: "var(--mc-rubric)", MUTED: "var(--mc-muted)"}
 HEAT, COLD = (200 / 255, 85 / 255, 58 / 255), (58 / 255, 120 / 255, 170 / 255)
-_SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+_SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\x7f": "␡"}
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def sign(character: str) -> str:
-    """Return what stands for a character where white space could not be seen."""
-    return _SIGNS.get(character, character)
+    """Return what stands for a character that could not be seen, or that would turn around what is beside it."""
+    if character in _SIGNS:
+        return _SIGNS[character]
+    if character < " ":
+        return chr(0x2400 + ord(character))  # Unicode's own pictures of them
+    if unicodedata.category(character) in _UNSEEN:
+        return f"U+{ord(character):04X}"
+    return f"◌{character}" if unicodedata.combining(character) else character
 
 
 def plates_view(elem_id: str, min_height: int) -> gr.HTML:

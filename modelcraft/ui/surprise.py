@@ -9,7 +9,7 @@ from modelcraft.errors import ConfigError, VocabularyError
 from modelcraft.seq2seq import EncoderDecoder
 from modelcraft.surprise import surprise
 from modelcraft.tokenizer import describe, listing
-from modelcraft.ui.parts import QUIET, question, rung_chooser, told
+from modelcraft.ui.parts import QUIET, SIGN_JS, question, rung_chooser, told
 from modelcraft.ui.requests import Desk, check_text
 
 MAX_TEXT = 2_000
@@ -30,7 +30,12 @@ class SurpriseView:
     def __init__(self, desk: Desk, tab: gr.Tab) -> None:
         self.desk = desk
         self.view = gr.HTML(
-            {}, html_template=_HTML, js_on_load=_JS, apply_default_css=False, elem_id="surprise", min_height=320
+            {},
+            html_template=_HTML,
+            js_on_load=SIGN_JS + _JS,
+            apply_default_css=False,
+            elem_id="surprise",
+            min_height=320,
         )
         question(QUESTION)
         with gr.Row(elem_classes="mc-desk", equal_height=True):
@@ -131,7 +136,6 @@ _HTML = """
 # One tab stop a text: the arrows move from character to character, and the line below says what was thought of it.
 _JS = """
 const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text});
-const sign = character => ({' ': '␣', '\\n': '⏎', '\\t': '⇥'})[character] ?? character;
 const percent = share => `${(100 * share).toFixed(share < .1 ? 1 : 0)}\\u00a0%`;
 const draw = () => {
   const {panels = [], verdict = ''} = props.value ?? {};
@@ -155,7 +159,7 @@ const draw = () => {
     };
     const spans = panel.cells.map(([character, bits], i) => {
       const span = make('span', bits !== null ? '' : i === panel.first ? 'mc-surprise-first' : 'mc-surprise-stranger',
-        character);
+        /[ \\n\\t]/.test(character) ? character : sign(character));
       if (bits !== null) span.style.setProperty('--heat', Math.min(1, bits / 8).toFixed(3));
       return span;
     });
