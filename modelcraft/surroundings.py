@@ -14,6 +14,7 @@ from modelcraft.errors import ModelCraftError, StartError
 from modelcraft.scratch import Scratch
 
 PORT = 7860
+PRIVATE = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7"
 
 
 def prepare() -> Scratch:
@@ -23,6 +24,8 @@ def prepare() -> Scratch:
     try:
         host, port = address()
         pass_by_proxies(host)
+        if os.environ.get("SPACE_ID"):  # behind the proxy of Spaces, whose word on who asks is to be believed
+            os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
         check_is_free(host, port)
         scratch = Scratch()
         give_uploads(scratch.path / "uploads")

@@ -173,3 +173,14 @@ def test_a_fault_of_the_server_is_not_told_as_the_clients(server, monkeypatch):
     answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("poem.txt", b"Tyger")})
     assert answer.status_code == 503
     assert answer.json() == {"error": "Something broke here; try again."}
+
+
+def test_files_that_come_while_others_are_swept_end_no_sweeping(server):
+    files = server.demo.upload_file_set
+    parts = [part.temp_files for part in server.demo.blocks.values()]
+    assert [id(one) for one in server.demo.temp_file_sets] == [id(one) for one in (files, *parts)]
+    files.add("one")
+    for _ in files:
+        files.add("another")
+    files -= {"one", "another"}
+    assert not files & {"one", "another"}

@@ -176,8 +176,9 @@ def test_the_build_for_cpus_is_of_the_version_that_is_required():
 
 @pytest.mark.cases
 def test_behind_a_proxy_the_page_lives_under_the_path_that_the_readme_names(monkeypatch):
-    assert "`GRADIO_ROOT_PATH`" in README
-    monkeypatch.setenv("GRADIO_ROOT_PATH", "/modelcraft")
+    for name, value in (("GRADIO_ROOT_PATH", "/modelcraft"), ("FORWARDED_ALLOW_IPS", "127.0.0.1")):
+        assert f"`{name}`" in README
+        monkeypatch.setenv(name, value)
     server = AppServer()
     try:
         page = httpx.get(f"{server.url}/config", headers={"X-Forwarded-Host": "example.org"}).json()

@@ -14,7 +14,7 @@ import pytest
 from helpers import assert_one_sentence
 
 from modelcraft.errors import StartError
-from modelcraft.surroundings import address, check_is_free, give_uploads, pass_by_proxies
+from modelcraft.surroundings import address, check_is_free, give_uploads, pass_by_proxies, prepare
 
 pytestmark = pytest.mark.cases
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,3 +130,11 @@ def test_an_older_python_can_read_what_says_so():
     assert re.search(r"^from modelcraft\.surroundings", (ROOT / "app.py").read_text(), re.MULTILINE).start() < (
         (ROOT / "app.py").read_text().index("import gradio")
     )
+
+
+@pytest.mark.parametrize(("space", "trusted"), [("ana/space", True), ("", False)])
+def test_on_a_space_its_proxy_says_who_asks(space, trusted):
+    os.environ.update(SPACE_ID=space, GRADIO_SERVER_PORT="17861")
+    os.environ.pop("FORWARDED_ALLOW_IPS", None)
+    prepare().close()
+    assert ("10.0.0.0/8" in os.environ.get("FORWARDED_ALLOW_IPS", "")) is trusted

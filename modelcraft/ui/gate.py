@@ -25,7 +25,7 @@ ENVELOPE = 4096  # bytes that go around an uploaded file
 UPLOADS_S = 600  # so long what was uploaded may lie on the disk
 MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
 UPLOADS_AN_ADDRESS = 16 * MAX_BODY  # in that time
-NEW_SESSIONS = (300, 5)  # of an address: at once, and a second; every call without a session_hash makes one
+NEW_SESSIONS = (1_000, 20)  # of an address: at once, and a second; every call without a session_hash makes one
 PREFIX = "/gradio_api"
 FILE = f"{PREFIX}/file="
 log = logging.getLogger(__name__)

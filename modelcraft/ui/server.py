@@ -1,5 +1,6 @@
 """The server: Gradio's app with our first middleware before all of its own, and sessions that cost next to nothing."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,11 @@ class App(GradioApp):
         """Take the page; its queue of events keeps those that somebody waits for."""
         super().configure_app(blocks)
         blocks._queue.pending_messages_per_session = Messages(blocks._queue)
+        blocks.upload_file_set = Files(blocks.upload_file_set)
+        blocks.temp_file_sets = [blocks.upload_file_set]
+        for part in blocks.blocks.values():
+            part.temp_files = Files(part.temp_files)
+            blocks.temp_file_sets.append(part.temp_files)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Put `Routes` before everything, Gradio's own answers to other sites' pages included."""
@@ -63,6 +69,13 @@ class Messages(LRUCache[str, Any]):
     def _busy(self, session: str) -> bool:
         events = self._queue.pending_event_ids_session.get(session, ())
         return any(event in self._queue.event_ids_to_events for event in events)
+
+
+class Files(set[str]):
+    """Paths that Gradio sweeps from a thread while others come; an iteration that met one would end its sweeping."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(super().__iter__()))
 
 
 class Session(SessionState):
