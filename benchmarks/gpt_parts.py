@@ -68,7 +68,7 @@ def relu(self: FeedForward, x: Tensor) -> Tensor:
 
 
 def without_qk_norm(self: SelfAttention, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-    B, T, _ = x.shape  # noqa: N806
+    B, T, _ = x.shape
     q, k, v = (layer(x).view(B, T, -1, self.head_size) for layer in (self.query, self.key, self.value))
     q, k = gpt.rotate(q, cos, sin).to(v.dtype), gpt.rotate(k, cos, sin).to(v.dtype)
     return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)

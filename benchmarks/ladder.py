@@ -50,7 +50,7 @@ class BlockWithoutResidual(Block):
     """The block, but what a layer makes of its input replaces it."""
 
     def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
-        return self.ffwd(self.ln2(self.sa(self.ln1(x), cache)))  # type: ignore[no-any-return]
+        return self.ffwd(self.ln2(self.sa(self.ln1(x), cache)))
 
 
 class WithoutResidual(BlockLanguageModel):

@@ -55,7 +55,7 @@ class PlainGPT(LanguageModel):
                 nn.init.normal_(parameter, std=0.02)
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        T = idx.shape[1]  # noqa: N806
+        T = idx.shape[1]
         x = self.tokens(idx) + self.positions(torch.arange(T))
         mask = nn.Transformer.generate_square_subsequent_mask(T)
         logits = self.head(self.blocks(x, mask=mask, is_causal=True))

@@ -44,7 +44,7 @@ from modelcraft.model import RecentTokens
 
 def average_loop(x: Tensor) -> Tensor:
     """Average what stands at and before each position, (B, T, C) -> (B, T, C), as one would say it."""
-    B, T, _ = x.shape  # noqa: N806
+    B, T, _ = x.shape
     out = torch.empty_like(x)
     for b in range(B):
         for t in range(T):
@@ -54,7 +54,7 @@ def average_loop(x: Tensor) -> Tensor:
 
 def average_matrix(x: Tensor) -> Tensor:
     """Do the same by a matrix product: row t of a lower triangle of ones sums up the past, and is divided by t + 1."""
-    T = x.shape[1]  # noqa: N806
+    T = x.shape[1]
     wei = torch.ones((T, T), dtype=x.dtype, device=x.device).tril()
     wei = wei / wei.sum(1, keepdim=True)  # (T, T): 1, then ½ ½, then ⅓ ⅓ ⅓
     return wei @ x  # (T, T) @ (B, T, C) -> (B, T, C)
@@ -65,7 +65,7 @@ def average_softmax(x: Tensor) -> Tensor:
 
     A detour, and the one that matters: scores may be anything, so they may be computed from what is there.
     """
-    T = x.shape[1]  # noqa: N806
+    T = x.shape[1]
     tril = torch.ones((T, T), device=x.device).tril()  # (T, T)
     wei = torch.zeros((T, T), dtype=x.dtype, device=x.device)
     wei = wei.masked_fill(tril == 0, -torch.inf)
@@ -125,14 +125,13 @@ class Head(nn.Module):
         q, k, v = self.query(x), self.key(x), self.value(x)  # (B, T, hs) each
         if cache is not None:
             k, v = cache.extend(self, k, v)  # (B, S, hs)
-        T, S = q.shape[-2], k.shape[-2]  # noqa: N806
+        T, S = q.shape[-2], k.shape[-2]
         # A product of two vectors of hs numbers of size 1 has size √hs; scaled back, softmax starts out soft.
         wei = q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5  # (B, T, hs) @ (B, hs, S) -> (B, T, S)
         wei = wei.masked_fill(self.tril[S - T : S, :S] == 0, -torch.inf)  # nobody sees what is to come
         wei = wei.softmax(-1)  # (B, T, S)
         wei = self.dropout(wei)
-        out: Tensor = wei @ v  # (B, T, S) @ (B, S, hs) -> (B, T, hs)
-        return out
+        return wei @ v  # (B, T, S) @ (B, S, hs) -> (B, T, hs)
 
 
 @dataclass
@@ -173,8 +172,7 @@ class AttentionLanguageModel(BigramLanguageModel):
         tok_emb = self.token_embedding_table(idx)  # (B, T, C)
         pos_emb = self.position_embedding_table(torch.arange(start, end, device=idx.device))  # (T, C)
         x = self.body(tok_emb + pos_emb, cache.known)  # (B, T, C)
-        logits: Tensor = self.lm_head(x[:, -1, :])  # (B, V)
-        return logits
+        return self.lm_head(x[:, -1, :])  # (B, V)
 
 
 class HeadLanguageModel(AttentionLanguageModel):
@@ -188,8 +186,7 @@ class HeadLanguageModel(AttentionLanguageModel):
 
     def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
         """Gather once, (B, T, C) -> (B, T, C)."""
-        out: Tensor = self.sa_head(x, cache)
-        return out
+        return self.sa_head(x, cache)
 
 
 # --- multihead: several questions at once ---
@@ -220,8 +217,7 @@ class MultiHeadAttention(nn.Module):
     def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
         """Gather with every head, (B, T, C) -> (B, T, C)."""
         out = torch.cat([head(x, cache) for head in self.heads], dim=-1)  # n_head × (B, T, hs) -> (B, T, C)
-        projected: Tensor = self.dropout(self.proj(out))
-        return projected
+        return self.dropout(self.proj(out))
 
 
 class MultiHeadLanguageModel(AttentionLanguageModel):
@@ -235,5 +231,4 @@ class MultiHeadLanguageModel(AttentionLanguageModel):
 
     def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
         """Gather several things at once, (B, T, C) -> (B, T, C)."""
-        out: Tensor = self.sa_heads(x, cache)
-        return out
+        return self.sa_heads(x, cache)

@@ -43,7 +43,7 @@ def lone_step(
 
     `layers` are the matrices qkv, proj, fc and out of each block.
     """
-    _, n_kv, W, hs = keys.shape  # noqa: N806
+    _, n_kv, W, hs = keys.shape
     nh = layers[0][1].shape[1] // hs
     slot = position % W
     hidden = torch.where(torch.arange(W, device=keys.device) > position, -torch.inf, 0.0)  # (W,)

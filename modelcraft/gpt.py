@@ -126,15 +126,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
     q (B, nh, T, hs), k and v (B, n_kv, S, hs), visible True where a query may look, (T, S) or (B, T, S); returns
     (B, nh, T, hs). nh / n_kv query heads in a row share a key and value head (Ainslie et al. 2023).
     """
-    B, nh, T, hs = q.shape  # noqa: N806
-    shared, S = nh // k.shape[1], k.shape[2]  # noqa: N806
+    B, nh, T, hs = q.shape
+    shared, S = nh // k.shape[1], k.shape[2]
     q = q.reshape(B, -1, shared * T, hs)  # (B, n_kv, nh/n_kv · T, hs): one product for all that share a key
     wei = (q @ k.transpose(-2, -1)).view(B, -1, shared, T, S) * hs**-0.5  # (B, n_kv, nh/n_kv, T, S)
     visible = visible[:, None, None] if visible.ndim == 3 else visible  # (B, 1, 1, T, S)
     # In bf16 the sum over many small weights would be off.
     wei = wei.masked_fill(~visible, -torch.inf).softmax(-1, dtype=torch.float32).to(v.dtype)
-    out: Tensor = (wei.view(B, -1, shared * T, S) @ v).view(B, nh, T, hs)
-    return out
+    return (wei.view(B, -1, shared * T, S) @ v).view(B, nh, T, hs)
 
 
 class SelfAttention(nn.Module):
@@ -151,7 +150,7 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ask, offer, answer: q (B, nh, T, hs), k and v (B, n_kv, T, hs) of x (B, T, C)."""
-        B, T, _ = x.shape  # noqa: N806
+        B, T, _ = x.shape
         q, k, v = (layer(x).view(B, T, -1, self.head_size) for layer in (self.query, self.key, self.value))
         # The angles are float32, and under bf16 so is what was turned: back to what v has.
         q, k = norm(rotate(q, cos, sin)).to(v.dtype), norm(rotate(k, cos, sin)).to(v.dtype)  # (B, T, nh or n_kv, hs)
@@ -160,8 +159,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         """Let every position of x (B, T, C) gather from those that `mask` (T, T) lets it see."""
         q, k, v = self.project(x, cos, sin)
-        out: Tensor = self.proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, C)
-        return out
+        return self.proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, C)
 
 
 class FeedForward(nn.Module):
@@ -175,8 +173,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, T, C) for (B, T, C); no position sees another."""
-        out: Tensor = self.proj(F.relu(self.fc(x)).square())
-        return out
+        return self.proj(F.relu(self.fc(x)).square())
 
 
 class Block(nn.Module):
@@ -191,8 +188,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         """Return (B, T, C) for (B, T, C)."""
         x = x + self.dropout(self.sa(norm(x), cos, sin, mask))
-        out: Tensor = x + self.dropout(self.ffwd(norm(x)))
-        return out
+        return x + self.dropout(self.ffwd(norm(x)))
 
 
 class GPTLanguageModel(LanguageModel):
@@ -239,7 +235,7 @@ class GPTLanguageModel(LanguageModel):
 
         A text longer than the context is read with a band: every position attends to the last `block_size` ones.
         """
-        _, T = idx.shape  # noqa: N806
+        _, T = idx.shape
         at = torch.arange(T, device=idx.device)
         apart = at[:, None] - at  # (T, T): how far back each key lies
         mask = (apart >= 0) & (apart < self.block_size)  # (T, T)
@@ -259,8 +255,7 @@ class GPTLanguageModel(LanguageModel):
 
     def embed(self, idx: Tensor) -> Tensor:
         """Look the characters up: (B, T) -> (B, T, C)."""
-        out: Tensor = self.dropout(norm(self.token_embedding_table(idx)))
-        return out
+        return self.dropout(norm(self.token_embedding_table(idx)))
 
     def score(self, x: Tensor) -> Tensor:
         """Turn what was thought into capped scores: (B, T, C) -> (B, T, V), in float32."""
@@ -306,8 +301,8 @@ class GPTLanguageModel(LanguageModel):
 
     def step_many(self, idx: Tensor, cache: RingCache) -> Tensor:
         """Read the newest tokens (B, T) as `step` does, in the clear way: what `step_one` has to be equal to."""
-        W = self.block_size  # noqa: N806
-        T = idx.shape[1]  # noqa: N806
+        W = self.block_size
+        T = idx.shape[1]
         length = cache.positions[:, None]  # (B, 1)
         now = length + torch.arange(T, device=idx.device)  # (B, T): where the new tokens stand
         slots = torch.arange(W, device=idx.device)

@@ -118,7 +118,7 @@ def _video_heads(model: AttentionLanguageModel, idx: Tensor) -> Iterator[HeadVie
 
 
 def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:
-    T = idx.shape[1]  # noqa: N806
+    T = idx.shape[1]
     visible = _past(T, idx.device)  # a text as long as the context at most: the band is all of the past
     cos, sin = model.angles(torch.arange(T, device=idx.device))
     x = model.embed(idx)  # (1, T, C)
@@ -131,7 +131,7 @@ def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:
 
 def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -> Iterator[HeadView]:
     heard = model.encode(source)
-    S, T = heard.visible.shape[-1], idx.shape[1]  # noqa: N806
+    S, T = heard.visible.shape[-1], idx.shape[1]
     all_of_it = torch.ones((S, S), dtype=torch.bool, device=idx.device)
     read = torch.cat((source.new_full((1, 1), model.config.newline), source), dim=1)  # (1, S)
     x = model.token_embedding_table(read) + model.source_position_embedding_table.weight[:S]  # (1, S, C)
@@ -150,7 +150,7 @@ def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -
         x = decoder(x, k, v, heard.visible)
 
 
-def _past(T: int, device: torch.device | None = None) -> Tensor:  # noqa: N803
+def _past(T: int, device: torch.device | None = None) -> Tensor:
     return torch.ones((T, T), dtype=torch.bool, device=device).tril()
 
 

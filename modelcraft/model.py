@@ -163,8 +163,7 @@ class LanguageModel(nn.Module):
         """
         cache.idx = torch.cat((cache.idx, idx), dim=1)[:, -self.block_size :]
         logits, _ = self(cache.idx)  # (B, T, V)
-        last: Tensor = logits[:, -1, :]  # (B, V)
-        return last
+        return logits[:, -1, :]  # (B, V)
 
     @torch.no_grad()
     def generate(

@@ -135,7 +135,7 @@ def versions(model: "GPTLanguageModel") -> tuple[tuple[int, int], ...]:
 def step_one(model: "GPTLanguageModel", idx: Tensor, cache: RingCache) -> Tensor:
     """Read one token a row, idx (B, 1), after what `cache` holds; return the logits (B, V) of the next."""
     c, weights = model.config, cache.weights
-    B, nh, n_kv, hs, W = len(idx), c.n_head, c.n_kv_head, c.head_size, c.block_size  # noqa: N806
+    B, nh, n_kv, hs, W = len(idx), c.n_head, c.n_kv_head, c.head_size, c.block_size
     n = min(max(cache.lengths) + 1, W)  # slots that are filled in some row
     # Are all rows equally long? Then a slot is the same in all, a slice in place of an index, and nothing is hidden.
     even = min(cache.lengths) == max(cache.lengths)
@@ -175,8 +175,7 @@ def step_one(model: "GPTLanguageModel", idx: Tensor, cache: RingCache) -> Tensor
 
 
 def _unit(x: Tensor) -> Tensor:
-    out: Tensor = x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(TINY)
-    return out
+    return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(TINY)
 
 
 def _laid(weight: Tensor) -> Tensor:

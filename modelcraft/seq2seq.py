@@ -80,7 +80,7 @@ class Attention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """Deal the C numbers of each position out to the heads, (B, T, C) -> (B, nh, T, hs)."""
-        B, T, _ = x.shape  # noqa: N806
+        B, T, _ = x.shape
         return x.view(B, T, self.n_head, -1).transpose(1, 2)
 
     def offer(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,8 +92,7 @@ class Attention(nn.Module):
         q = self.split(self.query(x))  # (B, nh, T, hs)
         out = attend(q, k, v, visible, self.dropout.p if self.training else 0.0)  # (B, nh, T, hs)
         out = out.transpose(1, 2).flatten(-2)  # (B, T, C): the heads' numbers in a row again
-        projected: Tensor = self.dropout(self.proj(out))
-        return projected
+        return self.dropout(self.proj(out))
 
 
 class EncoderBlock(nn.Module):
@@ -135,7 +134,7 @@ class DecoderBlock(nn.Module):
         own_k, own_v = self.sa.offer(own)
         if cache is not None:
             own_k, own_v = cache.extend(self.sa, own_k, own_v)
-        T, S = x.shape[1], own_k.shape[2]  # noqa: N806
+        T, S = x.shape[1], own_k.shape[2]
         past = torch.ones((T, S), dtype=torch.bool, device=x.device).tril(S - T)  # (T, S)
         x = x + self.sa(own, own_k, own_v, past)
         x = x + self.ca(self.ln_ca(x), k, v, visible)
@@ -255,8 +254,7 @@ class EncoderDecoder(LanguageModel):
         x = tok_emb + pos_emb  # (B, T, C)
         for block, (k, v) in zip(self.blocks, heard.offered, strict=True):
             x = block(x, k, v, heard.visible, known)
-        logits: Tensor = self.lm_head(self.ln_f(x))  # (B, T, V)
-        return logits
+        return self.lm_head(self.ln_f(x))  # (B, T, V)
 
     def forward(
         self, idx: Tensor, targets: Tensor | None = None, source: Tensor | None = None
@@ -319,8 +317,7 @@ class EncoderDecoder(LanguageModel):
         if turn.owed:
             return self._certainly_a_newline(turn)
         logits, _ = self(turn.reply[None, -self.block_size :], source=turn.source[None])  # (1, T, V)
-        last: Tensor = logits[:, -1]  # (1, V)
-        return last
+        return logits[:, -1]  # (1, V)
 
     def _certainly_a_newline(self, turn: Turn) -> Tensor:
         logits = torch.full((1, self.config.vocab_size), -torch.inf, device=turn.speech.device)

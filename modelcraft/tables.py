@@ -26,7 +26,7 @@ def counted_pairs(model: CountingLanguageModel) -> Tensor:
 
     An n-gram's last two digits are its last pair, and every character of the text but the first ends one n-gram.
     """
-    base, V = model.base, model.config.vocab_size  # noqa: N806
+    base, V = model.base, model.config.vocab_size
     pairs = model.keys.cpu() % base**2  # (entries,)
     counted = torch.zeros(base**2, dtype=torch.long).index_add_(0, pairs, model.counts.cpu().long())
     return counted.view(base, base)[1:, 1:].reshape(V, V)  # the digit 0 is what stands before the text
@@ -34,12 +34,11 @@ def counted_pairs(model: CountingLanguageModel) -> Tensor:
 
 def learned_pairs(model: BigramLanguageModel) -> Tensor:
     """Return the probability of each character after each other one, (V, V), the mean over the places it can be at."""
-    V, T = model.config.vocab_size, model.block_size  # noqa: N806
+    V, T = model.config.vocab_size, model.block_size
     idx = torch.arange(V, device=model.device)[:, None].expand(V, T)  # (V, T): nothing but the one character
     with evaluating(model):
         logits, _ = model(idx)  # (V, T, V)
-    pairs: Tensor = logits.float().softmax(-1).mean(1).cpu()  # (V, V)
-    return pairs
+    return logits.float().softmax(-1).mean(1).cpu()  # (V, V)
 
 
 def embeddings(model: LanguageModel) -> Tensor | None:

@@ -63,8 +63,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Think about each position, (B, T, C) -> (B, T, C); none sees another."""
-        out: Tensor = self.net(x)
-        return out
+        return self.net(x)
 
 
 class FeedForwardLanguageModel(MultiHeadLanguageModel):
@@ -76,8 +75,7 @@ class FeedForwardLanguageModel(MultiHeadLanguageModel):
 
     def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
         """Gather, then think, (B, T, C) -> (B, T, C)."""
-        out: Tensor = self.ffwd(super().body(x, cache))
-        return out
+        return self.ffwd(super().body(x, cache))
 
 
 # --- residual: several blocks, each adding to what is there ---
@@ -151,5 +149,4 @@ class BlockLanguageModel(ResidualLanguageModel):
 
     def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
         """Go through the blocks, (B, T, C) -> (B, T, C), and bring the sum to a normal size."""
-        out: Tensor = self.ln_f(super().body(x, cache))
-        return out
+        return self.ln_f(super().body(x, cache))

@@ -20,7 +20,7 @@ def make(model_class, config, seed: int = 1337):
 
 def assert_first_loss_is_that_of_guessing(model: LanguageModel) -> None:
     """An untrained model says nothing yet: its loss is that of the uniform distribution."""
-    V = model.config.vocab_size  # noqa: N806
+    V = model.config.vocab_size
     x, y = get_batch(ids(V, 2_000), model.block_size, 128, torch.Generator().manual_seed(0))
     assert abs(model.eval()(x, y)[1].item() - math.log(V)) < 0.05
 
@@ -28,7 +28,7 @@ def assert_first_loss_is_that_of_guessing(model: LanguageModel) -> None:
 def assert_sees_the_past_and_only_that(model: LanguageModel) -> None:
     """Another character changes the logits of every place from its own on, and none before."""
     spread(model).eval()
-    V, T = model.config.vocab_size, model.block_size  # noqa: N806
+    V, T = model.config.vocab_size, model.block_size
     x = ids(V, 2, T)
     before, _ = model(x)
     for t in range(T):
@@ -56,7 +56,7 @@ def assert_steps_equal_the_slow_ones(model: LanguageModel, length: int, chunk: i
 
 def learn_one_batch(model: LanguageModel, steps: int = 200, lr: float = 1e-2) -> float:
     """Return the loss after so many smaller and smaller steps on one batch, whose rows all begin differently."""
-    V, T = model.config.vocab_size, model.block_size  # noqa: N806
+    V, T = model.config.vocab_size, model.block_size
     x, y = ids(V, 4, T), ids(V, 4, T, seed=1)
     x[:, 0] = torch.arange(4)
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=lr, weight_decay=0)
