@@ -21,7 +21,7 @@ from torch import Tensor
 
 from modelcraft.device import pick_device
 from modelcraft.errors import CheckpointError, ConfigError, HubError, VocabularyError, shown
-from modelcraft.files import replacing, write_text
+from modelcraft.files import check_is_file, replacing, write_text
 from modelcraft.ladder import RUNGS, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.tokenizer import CharTokenizer
@@ -163,6 +163,7 @@ def read_info(folder: Path) -> ModelInfo:
     """Read and check `config.json` of a model folder, its weights untouched."""
     path = folder / CONFIG_FILE
     try:
+        check_is_file(path)
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{str(path)!r} is far too large for a config; get the model again.")
         described = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
@@ -184,6 +185,7 @@ def why_unread(path: Path, missing: str, again: str) -> str:
     safetensors calls a file missing that may not be read.
     """
     try:
+        check_is_file(path)
         with path.open("rb") as file:
             pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
     except FileNotFoundError:
@@ -268,6 +270,7 @@ def _checked_info(described: Any) -> ModelInfo:
 def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Read the tensors that a model expects, after a look at the header; float32, whatever they are stored in."""
     try:
+        check_is_file(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             names = set(file.keys())
             if missing := sorted(set(expected) - names):

@@ -1,6 +1,7 @@
 """Files that are either whole or not there: written aside, flushed to the disk, renamed into place."""
 
 import contextlib
+import errno
 import os
 import stat
 import uuid
@@ -41,6 +42,12 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+def check_is_file(path: Path) -> None:
+    """Raise OSError unless there is an ordinary file at `path`: whoever opens a pipe waits for its writer."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
 
 
 def sweep(folder: Path) -> None:

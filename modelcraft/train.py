@@ -8,6 +8,7 @@ was never interrupted.
 
 import contextlib
 import copy
+import hashlib
 import json
 import math
 import signal
@@ -28,7 +29,7 @@ from modelcraft.data import UNSCORED
 from modelcraft.device import gains_from_bf16, threads_by_size
 from modelcraft.errors import CheckpointError, TrainingError, shown
 from modelcraft.evaluate import estimate_loss
-from modelcraft.files import replacing, sweep, write_text
+from modelcraft.files import check_is_file, replacing, sweep, write_text
 from modelcraft.model import LanguageModel
 from modelcraft.optim import compile_parts, ema, make_optimizers, set_share
 from modelcraft.parallel import Ranks
@@ -37,7 +38,7 @@ from modelcraft.signals import graceful_stop
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLE_FILE = "sample.txt"
-STATE_FORMAT = "modelcraft-training-3"
+STATE_FORMAT = "modelcraft-training-4"
 STATE_KEYS: Mapping[str, type | tuple[type, ...]] = {  # what a state says of itself, besides
     "about": dict,
     "config": dict,
@@ -269,8 +270,9 @@ class Trainer:
             "records": self.records,
             "optimizers": optimizers,
         }
+        training = json.dumps(described)
         with replacing(self.folder / STATE_FILE) as aside:
-            save_file(tensors, aside, metadata={"training": json.dumps(described)})
+            save_file(tensors, aside, metadata={"training": training, "sha256": digest(training, tensors)})
 
     def restore(self) -> None:
         """Go on where the state in `folder` stands; raises CheckpointError if there is none, or of another run."""
@@ -316,9 +318,9 @@ class Trainer:
 
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a training state: what is described in JSON, and the tensors. Raises CheckpointError."""
-    with _opened_state(folder) as (described, file):
+    with _opened_state(folder) as (described, tensors):
         # Copies: what stays mapped cannot be replaced on Windows, and the run goes on to replace it.
-        return described, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        return described, {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def describe_state(folder: Path) -> dict[str, Any]:
@@ -328,16 +330,30 @@ def describe_state(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _opened_state(folder: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+def _opened_state(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
     path = folder / STATE_FILE
     try:
+        check_is_file(path)
         with safe_open(path, framework="pt", device="cpu") as file:
-            described = json.loads((file.metadata() or {})["training"])
+            metadata = file.metadata() or {}
+            described = json.loads(metadata["training"])
             _check_state(described, path)
-            yield described, file
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            if metadata["sha256"] != digest(metadata["training"], tensors):
+                raise ValueError("a bit of it is another")
+            yield described, tensors
     except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
         missing = f"There is no training to resume in {str(folder)!r}; leave --resume out to start one."
         raise CheckpointError(why_unread(path, missing, AFRESH)) from error
+
+
+def digest(training: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of all that a training state says and holds: one other bit, and it is another."""
+    found = hashlib.sha256(training.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        found.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _check_state(described: Any, path: Path) -> None:

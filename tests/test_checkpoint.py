@@ -465,3 +465,16 @@ def test_loading_needs_no_right_to_write(model_folder):
         assert sorted(os.listdir(model_folder)) == ["README.md", "config.json", "model.safetensors"]  # noqa: PTH208
     finally:
         model_folder.chmod(0o755)
+
+
+@pytest.mark.cases
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_ordinary_file_is_refused_at_once(model_folder, name, kind):
+    path = model_folder / name
+    path.unlink()
+    {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "folder": Path.mkdir}[kind](path)
+    with pytest.raises(CheckpointError, match="it is no ordinary file") as refused:
+        load_folder(model_folder, "cpu")
+    assert_one_sentence(refused.value)

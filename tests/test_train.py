@@ -25,7 +25,15 @@ from modelcraft.commands import STOPPED_AT_ONCE, evaluate, run, train
 from modelcraft.errors import CheckpointError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import RUNGS
 from modelcraft.recipe import TrainConfig
-from modelcraft.train import METRICS_FILE, STATE_FILE, Trainer, TrainingStoppedError, read_state
+from modelcraft.train import (
+    METRICS_FILE,
+    STATE_FILE,
+    Trainer,
+    TrainingStoppedError,
+    describe_state,
+    digest,
+    read_state,
+)
 
 TEXT = "".join(random.Random(1).choices("abcde \n", weights=[9, 1, 4, 2, 6, 5, 1], k=4000))
 RECIPE = TrainConfig(
@@ -252,7 +260,9 @@ def test_a_damaged_state_is_one_sentence(tmp_path):
 def write_state(folder: Path, described: object) -> None:
     """Write a state that says `described` of itself, and is sound otherwise."""
     described = described if isinstance(described, str) else json.dumps(described)
-    save_file(read_state(folder)[1], folder / "new", metadata={"training": described})
+    tensors = read_state(folder)[1]
+    sound = {"training": described, "sha256": digest(described, tensors)}
+    save_file(tensors, folder / "new", metadata=sound)
     (folder / "new").replace(folder / STATE_FILE)
 
 
@@ -282,6 +292,33 @@ def test_a_state_that_is_odd_json_is_one_sentence(tmp_path, change, says):
     with pytest.raises(CheckpointError, match=says) as caught:
         make_trainer(tmp_path, replace(RECIPE, steps=1)).restore()
     assert_one_sentence(caught.value)
+
+
+@pytest.mark.cases
+def test_no_state_with_another_bit_is_resumed(tmp_path):
+    make_trainer(tmp_path, replace(RECIPE, steps=1)).train()
+    path, dice = tmp_path / STATE_FILE, random.Random(1)
+    sound = path.read_bytes()
+    header = 8 + int.from_bytes(sound[:8], "little")
+    read_state(tmp_path)
+    places = [*range(9), *(dice.randrange(most) for most in (header, len(sound)) for _ in range(60))]
+    for place in places:
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 1 << dice.randrange(8)]) + sound[place + 1 :])
+        with pytest.raises(CheckpointError) as caught:
+            read_state(tmp_path)
+        assert_one_sentence(caught.value)
+        with pytest.raises(CheckpointError):
+            describe_state(tmp_path)
+    path.write_bytes(sound)
+    read_state(tmp_path)
+
+
+@pytest.mark.cases
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_state(tmp_path):
+    os.mkfifo(tmp_path / STATE_FILE)
+    with pytest.raises(CheckpointError, match="it is no ordinary file"):
+        read_state(tmp_path)
 
 
 @pytest.mark.cases
