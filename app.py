@@ -25,6 +25,7 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
+from modelcraft import logs
 from modelcraft.catalogue import Catalogue
 from modelcraft.device import share_one_heap, threads_for_serving
 from modelcraft.errors import ModelCraftError, StartError
@@ -174,6 +175,7 @@ def catch_signals(handler: Any) -> None:
 
 
 if __name__ == "__main__":
+    logs.set_up()
     share_one_heap()
     torch.set_num_threads(threads_for_serving())
     try:

@@ -32,6 +32,7 @@ from modelcraft.device import threads_for, threads_for_serving
 from modelcraft.errors import FOR_VISITOR, MAX_SENTENCE, BusyError, ConfigError, CorpusError, shown
 from modelcraft.files import replacing, write_text
 from modelcraft.ladder import RUNGS, Rung
+from modelcraft.model import ModelConfig
 from modelcraft.sampling import check_number
 from modelcraft.scratch import Scratch
 from modelcraft.train import METRICS_FILE, SAMPLE_FILE
@@ -46,6 +47,12 @@ MAX_JOBS = 24  # kept at a time, whatever their state
 AN_ADDRESS = (4, 12)  # of one address (a whole class may share it): those that wait or work, and all that are kept
 KEPT_S = 2 * 3600.0  # a result that nobody looks at is forgotten after so long
 PAUSED_S = 1800.0  # a pause ends after so long, and what was learned is kept
+# Of the environment a training gets what Python, PyTorch and the system need, and nothing else, so no secret either.
+NEEDED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|PWD|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT|APPDATA"
+    r"|LOCALAPPDATA|USERPROFILE|PYTHON\w*|VIRTUAL_ENV|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_\w+|(OMP|MKL|KMP|GOMP|OPENBLAS)_\w+"
+    r"|(CUDA|NVIDIA|HIP|ROCR|HSA|PYTORCH|TORCH|TORCHINDUCTOR|TRITON)_\w+|MPL\w+|XDG_\w+|MODELCRAFT_CORPUS|MALLOC_\w+"
+)
 USUAL_S = 120.0  # that a training takes, before there have been any
 SPARED_S = 10 * 60.0  # and before that only if there is no room, and nobody has looked at it for so long
 EVALUATIONS = 25  # in a run
@@ -101,12 +108,18 @@ class Order:
                 raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
         if self.text is not None:
             check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
+        RUNGS[self.rung].check_size(self._config())  # what cannot work is refused now, not when its turn comes
 
     @property
     def parameters(self) -> int:
-        """How many the model has, about: with the alphabet of tiny Shakespeare."""
-        rung = RUNGS[self.rung]
-        return rung.build(rung.configure({**vars(rung.config), **self.sizes}), device="meta").num_parameters
+        """How many the model has; without a text with the alphabet of tiny Shakespeare."""
+        return RUNGS[self.rung].build(self._config(), device="meta").num_parameters
+
+    def _config(self) -> ModelConfig:
+        settings = {**vars(RUNGS[self.rung].config), **self.sizes}
+        if self.text is not None:
+            settings["vocab_size"] = len(set(self.text))
+        return RUNGS[self.rung].configure(settings)
 
 
 def check_corpus(text: str, block_size: int = 8) -> None:
@@ -387,8 +400,7 @@ class Workshop:
         job.state = TRAINING if job.state == WAITING else FINISHING
         job.wanted = "" if job.state == TRAINING else DONE
         threads = str(min(threads_for_serving(), threads_for(job.order.parameters)))
-        secret = re.compile(r"TOKEN|SECRET|KEY|PASSWORD")  # none of which a training needs
-        environment = {name: value for name, value in os.environ.items() if not secret.search(name.upper())}
+        environment = {name: value for name, value in os.environ.items() if NEEDED.fullmatch(name.upper())}
         house = Path(__file__).resolve().parent.parent
         path = os.pathsep.join(filter(None, (str(house), environment.get("PYTHONPATH", ""))))
         environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, FOR_VISITOR: str(job.folder / SENTENCE_FILE)}

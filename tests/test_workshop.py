@@ -328,8 +328,12 @@ def environment_of(job: Job) -> bytes:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
 def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    assert b"hf_secret" not in environment_of(workshop.start(ANN, poem()))
+    for name in ("HF_TOKEN", "OAUTH_CLIENT_SECRET", "DATABASE_URL", "MY_PASSPHRASE", "http_proxy"):
+        monkeypatch.setenv(name, "hf_secret")  # whatever it is called
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    given = environment_of(workshop.start(ANN, poem()))
+    assert b"hf_secret" not in given
+    assert b"LC_ALL=C.UTF-8" in given
 
 
 @pytest.mark.cases
@@ -487,3 +491,12 @@ def test_the_wait_is_as_long_as_those_before_take(monkeypatch):
     monkeypatch.setattr(Job, "records", property(lambda job: [{"step": 50}] if job is first else []))
     assert shop.wait(second) == 65  # half of it took a minute
     shop.close()
+
+
+@pytest.mark.cases
+def test_an_order_that_cannot_work_is_refused_when_it_is_ordered():
+    """An n-gram of seven characters out of 700 is a number that no 63 bits hold."""
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 700))) * 3
+    with pytest.raises(ConfigError, match="block_size must be at most 5 for counting"):
+        Order("counting", 5, {}, text, "hanzi.txt")
+    Order("bigram", 5, {}, text, "hanzi.txt")

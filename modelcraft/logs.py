@@ -1,0 +1,43 @@
+"""The log of the app: a line for each record, whatever is in it, and never more than a reader could read."""
+
+import logging
+import time
+
+A_MINUTE = 120  # records
+CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+class Lines(logging.Formatter):
+    """Formats a record so that nothing a stranger sent can look like another one, or move a terminal's cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line, and under it, indented, the traceback if there is one."""
+        traceback = self.formatException(record.exc_info) if record.exc_info else ""
+        line = f"{record.levelname}: {record.name}: {record.getMessage()}".translate(CONTROL)
+        return "\n    ".join([line, *(one.translate(CONTROL) for one in traceback.splitlines())])
+
+
+class Bounded(logging.Filter):
+    """Lets so many records a minute through, and then says how many it did not."""
+
+    def __init__(self, a_minute: int = A_MINUTE) -> None:
+        super().__init__()
+        self._most, self._since, self._count = a_minute, time.monotonic(), 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is written."""
+        now = time.monotonic()
+        if now - self._since > 60:
+            if (left_out := self._count - self._most) > 0:
+                record.msg, record.args = f"({left_out} records were left out.) {record.getMessage()}", ()
+            self._since, self._count = now, 0
+        self._count += 1
+        return self._count <= self._most
+
+
+def set_up() -> None:
+    """Let everything that is logged in this process go to the standard error output in this way."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    handler.addFilter(Bounded())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
