@@ -15,6 +15,7 @@ import httpx
 import typer
 
 from benchmarks.serve import crowd, serving
+from benchmarks.visitors import buttons
 from modelcraft.ui.train import OURS
 
 
@@ -23,12 +24,7 @@ class Page:
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=60)
-        config = self.http.get("/config").json()
-        ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
-        clicks = {
-            target: one["id"] for one in config["dependencies"] for target, event in one["targets"] if event == "click"
-        }
-        self.buttons = {name: clicks[number] for name, number in ids.items() if name and number in clicks}
+        self.buttons = buttons(self.http)
 
     def press(self, button: str, *data: Any) -> list[Any]:
         """Press a button with these inputs, and return what changes; raises RuntimeError for a refusal."""

@@ -5,24 +5,24 @@ server's resident memory and its threads after the first 200, and at the end.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import httpx
 import typer
 
-from benchmarks.serve import PROMPT, ask, serving
-
-if TYPE_CHECKING:
-    import httpx
+from benchmarks.serve import serving
+from benchmarks.visitors import PROMPT, ask, visitor
 
 
-async def leave(http: "httpx.AsyncClient", url: str, length: int, seed: int) -> None:
+async def leave(http: httpx.AsyncClient, length: int, seed: int) -> None:
     """Be a client who goes away after the first text."""
     body = {"prompt": PROMPT, "length": length, "seed": seed}
-    event = (await http.post(f"{url}/gradio_api/call/v2/generate", json=body)).json()["event_id"]
-    async with http.stream("GET", f"{url}/gradio_api/call/v2/generate/{event}") as answer:
+    event = (await http.post("/gradio_api/call/v2/generate", json=body)).json()["event_id"]
+    async with http.stream("GET", f"/gradio_api/call/v2/generate/{event}") as answer:
         async for line in answer.aiter_lines():
             if line.startswith("data: ") and any(json.loads(line.removeprefix("data: ")) or []):
                 return
@@ -30,20 +30,19 @@ async def leave(http: "httpx.AsyncClient", url: str, length: int, seed: int) -> 
 
 async def visit(url: str, numbers: range, length: int, at_once: int) -> None:
     """Send the requests of these numbers; every third client leaves in the middle of a long text."""
-    import httpx
-
     places = asyncio.Semaphore(at_once)
 
-    async def one(http: "httpx.AsyncClient", number: int) -> None:
+    async def one(http: httpx.AsyncClient, number: int) -> None:
         async with places:
             if number % 3 == 2:
-                await leave(http, url, 2_000, number)
+                await leave(http, 2_000, number)
             else:
-                _, _, text = await ask(http, url, length, number)
+                _, _, text = await ask(http, length, number)
                 assert len(text) == length
 
-    async with httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_connections=None)) as http:
-        await asyncio.gather(*(one(http, number) for number in numbers))
+    async with contextlib.AsyncExitStack() as visit:
+        there = [await visit.enter_async_context(visitor(url, number)) for number in range(at_once)]
+        await asyncio.gather(*(one(there[number % at_once], number) for number in numbers))
 
 
 def resident(pid: int) -> tuple[float, int]:

@@ -5,11 +5,12 @@
 1. the engine without Gradio, at 1, 8, 32 and 64 streams;
 2. fifty clients over HTTP that ask `python app.py` for 400 characters each, all at the same time;
 3. the same clients at a server built in the usual way: a sync generator that yields the text at each character, and
-   Gradio's own limit of one request at a time, with the same model.
+   Gradio's own limit of one request at a time, with the same model;
+4. a hundred visitors, each from an address of their own, who hold the page of `python app.py` open and read its chat.
 """
 
 import asyncio
-import json
+import contextlib
 import os
 import statistics
 import subprocess
@@ -17,20 +18,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import httpx
 import torch
 import typer
 
 import modelcraft
+from benchmarks.visitors import PROMPT, ask, buttons, opened, read_chat
 from modelcraft.device import threads_for_serving
 from modelcraft.engine import Engine
 from modelcraft.sampling import SamplingParams
-
-if TYPE_CHECKING:
-    import httpx
-
-PROMPT = "ROMEO:"
 
 
 def engine_alone(engine: Engine, ids: list[int], streams: int, length: int) -> float:
@@ -66,8 +64,6 @@ def usual_app(model: str, port: int) -> None:
 @contextmanager
 def serving(command: list[str], port: int) -> Iterator[tuple[str, int]]:
     """Start a server of our own, wait until it answers, and end it; give its address and its process id."""
-    import httpx
-
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     server = subprocess.Popen([sys.executable, *command], env=environment, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
@@ -86,33 +82,20 @@ def serving(command: list[str], port: int) -> Iterator[tuple[str, int]]:
         server.wait()
 
 
-async def ask(http: "httpx.AsyncClient", url: str, length: int, seed: int) -> tuple[float, float, str]:
-    """Be one client; return the seconds to the first text and to the last, and the text."""
-    started, first, text = time.perf_counter(), 0.0, ""
-    body = {"prompt": PROMPT, "length": length, "seed": seed}
-    event = (await http.post(f"{url}/gradio_api/call/v2/generate", json=body)).json()["event_id"]
-    kind = ""
-    async with http.stream("GET", f"{url}/gradio_api/call/v2/generate/{event}") as answer:
-        async for line in answer.aiter_lines():
-            name, _, value = line.partition(": ")
-            if name == "event":
-                kind = value
-            elif name == "data" and kind in ("generating", "complete") and (data := json.loads(value)) and data[0]:
-                text = data[0]
-                first = first or time.perf_counter() - started
-    if kind != "complete":
-        raise RuntimeError(f"a client was answered with {kind!r}")
-    return first, time.perf_counter() - started, text
-
-
 async def crowd(url: str, clients: int, length: int) -> list[tuple[float, float, str]]:
     """Let all clients ask at the same time."""
-    import httpx
-
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=600, limits=limits) as http:
-        await ask(http, url, 20, 0)  # one visitor before: the model is loaded
-        return list(await asyncio.gather(*(ask(http, url, length, seed) for seed in range(clients))))
+    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as http:
+        await ask(http, 20, 0)  # one visitor before: the model is loaded
+        return list(await asyncio.gather(*(ask(http, length, seed) for seed in range(clients))))
+
+
+async def crowd_of_pages(url: str, pages: int, length: int) -> list[tuple[float, float, str]]:
+    """Open so many pages, each a visitor's own, and keep them open; then press Write in all of them at once."""
+    go = buttons(httpx.Client(base_url=url))["go"]
+    async with contextlib.AsyncExitStack() as visit:
+        there = [await visit.enter_async_context(opened(url, number)) for number in range(pages)]
+        return list(await asyncio.gather(*(read_chat(page, go, length, seed) for seed, page in enumerate(there))))
 
 
 def main(
@@ -120,6 +103,7 @@ def main(
     clients: int = 50,
     length: int = 400,
     rounds: int = 3,
+    pages: Annotated[int, typer.Option(help="That stay open while they read.")] = 100,
     usual: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     if usual:
@@ -143,26 +127,28 @@ def main(
         "\n| server | answered | characters a second | median first text, s | p95 first text, s | all done after, s |"
     )
     print("|---|---:|---:|---:|---:|---:|")
-    ways = {
-        "`python app.py`": ["app.py"],
-        "the usual way": ["-m", "benchmarks.serve", "--model", model, "--usual", "7871"],
-    }
-    texts = {}
-    for port, (name, command) in enumerate(ways.items(), 7870):
+    usual_way = ["-m", "benchmarks.serve", "--model", model, "--usual", "7871"]
+    ways = [
+        ("`python app.py`", ["app.py"], crowd, clients),
+        ("the usual way", usual_way, crowd, clients),
+        (f"`python app.py`, {pages} pages that stay open", ["app.py"], crowd_of_pages, pages),
+    ]
+    texts = []
+    for port, (name, command, visit, many) in enumerate(ways, 7870):
         with serving(command, port) as (url, _):
             started = time.perf_counter()
-            answers = asyncio.run(crowd(url, clients, length))
+            answers = asyncio.run(visit(url, many, length))
             seconds = max(total for _, total, _ in answers)
             assert seconds <= time.perf_counter() - started
         first = sorted(first for first, _, _ in answers)
-        texts[name] = [text for _, _, text in answers]
-        whole = sum(len(text) == length for text in texts[name])
+        texts.append([text for _, _, text in answers])
+        whole = sum(len(text) == length for text in texts[-1])
         p95 = first[min(len(first) - 1, int(0.95 * len(first)))]
-        speed = sum(map(len, texts[name])) / seconds
+        speed = sum(map(len, texts[-1])) / seconds
         middle = first[len(first) // 2]
-        print(f"| {name} | {whole} of {clients} | {speed:,.0f} | {middle:.2f} s | {p95:.2f} s | {seconds:.1f} s |")
-    same = sum(a == b for a, b in zip(*texts.values(), strict=True))
-    print(f"\n{same} of {clients} texts are the same in both.")
+        print(f"| {name} | {whole} of {many} | {speed:,.0f} | {middle:.2f} s | {p95:.2f} s | {seconds:.1f} s |")
+    same = sum(a == b for a, b in zip(texts[0], texts[1], strict=True))
+    print(f"\n{same} of {clients} texts are the same in the first two.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,176 @@
+"""How long does a visitor wait for five characters while others take all that they can get?
+
+`python -m benchmarks.crowded` starts `python app.py` anew for each kind of crowd, and asks for five characters, again
+and again, while the crowd is there. `--app FOLDER`, once or more, measures the app of other checkouts by this script.
+The crowd is a process of its own, and everybody has an address of their own, for which Linux takes all of 127.0.0.0/8.
+"""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import multiprocessing
+import statistics
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from benchmarks.memory import resident
+from benchmarks.serve import serving
+from benchmarks.visitors import PROMPT, Page, RefusedError, ask, buttons, opened, press, read_chat, visitor
+
+PAUSE_S = 0.25  # between two texts: five new sessions a second are what the app allows an address
+ANSWERED, BUSY, OTHERWISE = "answered", "busy", "otherwise"
+CROWD = 10  # the number of the crowd's first visitor; 0 is the one whose waiting is measured
+VERSE = "O Romeo, Romeo! wherefore art thou Romeo?\nDeny thy father and refuse thy name.\n"
+Crowd = Callable[[str, dict[str, int], int, float], Coroutine[Any, Any, Counter[str]]]
+
+
+async def outcome(request: Awaitable[Any]) -> str:
+    """Say what became of a request."""
+    try:
+        await request
+    except RefusedError as error:
+        return BUSY if "Busy" in str(error) else OTHERWISE
+    except (httpx.HTTPError, ValueError, KeyError):  # a connection that broke off, or an answer that is none
+        return OTHERWISE
+    return ANSWERED
+
+
+async def nobody(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Leave the visitor alone."""
+    await asyncio.sleep(seconds)
+    return Counter()
+
+
+async def pages(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Hold pages open, each of another address, and read one chat after the other in each."""
+
+    async def read(page: Page, seed: int) -> Counter[str]:
+        found, end = Counter[str](), time.monotonic() + seconds
+        while time.monotonic() < end:
+            found[await outcome(read_chat(page, functions["go"], 400, seed, pace=30))] += 1
+        return found
+
+    async with contextlib.AsyncExitStack() as visit:
+        there = [await visit.enter_async_context(opened(url, CROWD + number)) for number in range(many)]
+        return sum(await asyncio.gather(*map(read, there, itertools.count())), Counter())
+
+
+async def surprises(url: str, functions: dict[str, int], many: int, seconds: float, addresses: int) -> Counter[str]:
+    """Let a rung read 2,000 characters, once in each of many sessions, all at the same time."""
+    text = (VERSE * 40)[:2_000]
+
+    async def read(page: Page) -> None:
+        async for _ in press(page, functions["surprise-go"], text, "gpt", ""):
+            pass
+
+    async with contextlib.AsyncExitStack() as visit:
+        there = [await visit.enter_async_context(visitor(url, CROWD + number)) for number in range(addresses)]
+        readers = [Page.of(there[number % addresses]) for number in range(many)]
+        return Counter(await asyncio.gather(*(outcome(read(page)) for page in readers)))
+
+
+async def slow_chats(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Read as many chats as one address gets, each at a character a second."""
+
+    async def read(page: Page, seed: int) -> str:
+        try:
+            async with asyncio.timeout(seconds):
+                return await outcome(read_chat(page, functions["go"], 2_000, seed, pace=1))
+        except TimeoutError:  # it would go on for half an hour
+            return ANSWERED
+
+    async with visitor(url, CROWD) as http:
+        return Counter(await asyncio.gather(*(read(Page.of(http), seed) for seed in range(many))))
+
+
+async def sessions(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Make new sessions from one address, fifty at a time, and read no answer."""
+    places = asyncio.Semaphore(50)
+
+    async def make(page: Page) -> None:
+        async with places:
+            body = {"data": [PROMPT, 1], "session_hash": page.session}
+            answer = await page.http.post("/gradio_api/call/generate", json=body)
+            if answer.status_code != 200:
+                raise RefusedError(answer.text)
+
+    async with visitor(url, CROWD) as http:
+        return Counter(await asyncio.gather(*(outcome(make(Page.of(http))) for _ in range(many))))
+
+
+def come(crowd: Crowd, url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Be the crowd, in a process of its own."""
+    return asyncio.run(crowd(url, functions, many, seconds))
+
+
+async def wait_beside(url: str, crowd: Future[Counter[str]]) -> tuple[list[float], Counter[str]]:
+    """Ask for five characters, again and again while the crowd is there; return the seconds, and what came of it."""
+    waits, found = [], Counter[str]()
+    async with visitor(url, 0) as http:
+        while not found or not crowd.done():
+            started = time.perf_counter()
+            found[what := await outcome(ask(http, 5, seed=found.total()))] += 1
+            if what == ANSWERED:
+                waits.append(time.perf_counter() - started)
+            await asyncio.sleep(PAUSE_S)
+    return waits, found
+
+
+def main(
+    app: Annotated[
+        list[Path] | None, typer.Option(help="The folder of a checkout, once or more; else this one.")
+    ] = None,
+    clients: Annotated[int, typer.Option(help="Pages, and requests to Surprise.")] = 100,
+    chats: Annotated[int, typer.Option(help="Slow ones that one address asks for.")] = 200,
+    new: Annotated[int, typer.Option(help="Sessions.")] = 2_000,
+    seconds: Annotated[float, typer.Option(help="That pages and slow chats stay.")] = 60,
+    warm_s: Annotated[float, typer.Option(help="Seconds to wait first: the app compiles in the background.")] = 60,
+) -> None:
+    crowds: dict[str, tuple[Crowd, int]] = {
+        "nobody": (nobody, 0),
+        f"{clients} pages that stay open and read chats": (pages, clients),
+        f"{clients} × Surprise, from one address": (functools.partial(surprises, addresses=1), clients),
+        f"{clients} × Surprise, each from its own": (functools.partial(surprises, addresses=clients), clients),
+        f"{chats} chats at pace 1, from one address": (slow_chats, chats),
+        f"{new:,} new sessions, from one address": (sessions, new),
+    }
+    print("In seconds: how long one visitor waits for five characters; in MiB: the server's memory.\n")
+    heads = ("answered", "median", "p95", "longest", "of the crowd: answered", BUSY, OTHERWISE, "MiB before", "after")
+    print(f"| app | beside | {' | '.join(heads)} |")
+    print(f"|---|---|{'---:|' * len(heads)}", flush=True)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
+        for folder, (name, (crowd, many)) in itertools.product(app or [Path()], crowds.items()):
+            with serving([str(folder / "app.py")], 7876) as (url, pid):
+                time.sleep(warm_s)
+                functions = buttons(httpx.Client(base_url=url))
+                beside.submit(int).result()  # the process is there, and has imported what it needs
+                before = resident(pid)[0]
+                coming = beside.submit(come, crowd, url, functions, many, seconds)
+                waits, own = asyncio.run(wait_beside(url, coming))
+                others = coming.result()
+                time.sleep(3)  # who has left is noticed within a heartbeat
+                after = resident(pid)[0]
+            waits.sort()
+            p95 = waits[int(0.95 * (len(waits) - 1))] if waits else 0.0
+            times = (statistics.median(waits), p95, waits[-1]) if waits else ()
+            cells = [
+                folder.resolve().name,
+                name,
+                f"{own[ANSWERED]} of {own.total()}",
+                *([f"{figure:.2f}" for figure in times] or ["never"] * 3),
+                *(f"{others[kind]:,}" for kind in (ANSWERED, BUSY, OTHERWISE)),
+                *(f"{size:,.0f}" for size in (before, after)),
+            ]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
