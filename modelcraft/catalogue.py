@@ -12,12 +12,14 @@ from typing import Any
 from modelcraft.checkpoint import CONFIG_FILE, WEIGHTS_DIR, ModelInfo, load_folder, read_info
 from modelcraft.device import pick_device
 from modelcraft.engine import Engine
-from modelcraft.errors import CheckpointError, ConfigError, ModelCraftError
+from modelcraft.errors import CheckpointError, ConfigError, ModelCraftError, is_plain
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS
 from modelcraft.model import LanguageModel
 from modelcraft.tokenizer import CharTokenizer
 
 ON_ITS_WAY = "on its way"
+NO_NAME_FOR_VISITORS = "it is no name of a repository."
+NO_NAME = "write user/name or user/name@revision there; a token belongs into HF_TOKEN, and an address nowhere."
 log = logging.getLogger(__name__)
 
 
@@ -131,10 +133,15 @@ class Catalogue:
     def pull(self, repos: Sequence[str], wait: bool = False) -> None:
         """Fetch `user/repo[@revision]`s in parallel and in the background; of two for one rung the later counts.
 
-        A repository that cannot be had leaves what runs in place; `states` says why.
+        A repository that cannot be had leaves what runs in place; `states` says why. What may hold a secret is not
+        asked for, and is called by its place in `repos`.
         """
-        self._repos = list(dict.fromkeys(repos))
-        self._states = dict.fromkeys(self._repos, ON_ITS_WAY)
+        names = [repo if is_plain(repo) else place_of(place) for place, repo in enumerate(repos, 1)]
+        self._states = dict.fromkeys(names, ON_ITS_WAY)
+        for name in names:
+            if name not in repos:
+                self._refuse(name, NO_NAME, NO_NAME_FOR_VISITORS)
+        self._repos = [name for name in self._states if name in repos]
         # Daemons: a Hub that never answers must not keep the app from ending.
         threads = [
             threading.Thread(target=self._pull_one, args=(place, repo), name=f"pull {repo}", daemon=True)
@@ -208,3 +215,9 @@ class Catalogue:
                 }
             )
         return {"default": self.default, "models": models, "hub": self.states}
+
+
+def place_of(place: int) -> str:
+    """Return what an entry of MODELCRAFT_HUB_REPOS is called whose text may not be shown."""
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"the {place}{ending} entry of MODELCRAFT_HUB_REPOS"

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from modelcraft.device import pick_device
-from modelcraft.errors import CheckpointError, ConfigError, HubError, VocabularyError, shown
+from modelcraft.errors import CheckpointError, ConfigError, HubError, VocabularyError, is_plain, shown
 from modelcraft.files import check_is_file, replacing, write_text
 from modelcraft.ladder import RUNGS, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
@@ -119,14 +119,15 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
         from modelcraft import hub
 
         repo_id, _, at = source.partition("@")
+        hub.check_repo_id(repo_id, at)
         try:
             return hub.pull(repo_id, revision or at or None)
         except HubError as error:
             sentence = f"There is no folder {shown(source)} here, so the Hub was asked: {error}"
             raise HubError(sentence, error.for_visitors) from error
+    named = shown(str(source)) if is_plain(str(source)) else "of that name"
     raise CheckpointError(
-        f"There is no model {shown(str(source))}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo "
-        "on the Hub."
+        f"There is no model {named}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo on the Hub."
     )
 
 

@@ -4,6 +4,8 @@ The command lines print the sentence and exit with 1. The page and the API answe
 sentence, unless it names a path or advises the owner of the machine.
 """
 
+import re
+
 MAX_SENTENCE = 500  # characters
 FOR_VISITOR = "MODELCRAFT_FOR_VISITOR"  # names the file for their sentence, where a command works for one
 
@@ -77,6 +79,15 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # thousands of digits, or lists within lists without end
         return f"{type(value).__name__} of that size"
     return written if len(written) <= 60 else f"{written[:60]}…"
+
+
+TOKEN = "hf_"  # how a token of the Hub begins
+PLAIN = re.compile(r"([A-Za-z]:[/\\])?[\w ./\\~-]*|[\w.-]+/[\w.-]+@[\w./-]+")  # a path, a word; user/repo@revision
+
+
+def is_plain(name: str) -> bool:
+    """Say whether what was given as the name of a model may be repeated: it holds neither an address nor a token."""
+    return bool(PLAIN.fullmatch(name)) and TOKEN not in name
 
 
 def one_line(error: BaseException) -> str:

@@ -50,7 +50,7 @@ from modelcraft.checkpoint import (
     load_folder,
     read_info,
 )
-from modelcraft.errors import CheckpointError, HubError, ModelCraftError
+from modelcraft.errors import TOKEN, CheckpointError, HubError, ModelCraftError, is_plain
 from modelcraft.ladder import rung_named
 
 Over = Literal["nothing", "model", "anything"]
@@ -77,7 +77,7 @@ def push(
     names the command that pushes later; visitors read `later` in its place.
     """
     folder = Path(folder)
-    check_repo_id(repo_id)
+    check_repo_id(repo_id, revision)
     model, tokenizer, info = load_folder(folder, "cpu")
     picture = folder / PICTURE_FILE
     card = model_card(info, model.num_parameters, write_sample(model, tokenizer), repo_id, picture.is_file())
@@ -143,7 +143,7 @@ def pull(repo_id: str, revision: str | None = None, token: str | None = None) ->
     checked before the weights are fetched, and the model has been loaded strictly when this returns. Raises
     HubError.
     """
-    check_repo_id(repo_id)
+    check_repo_id(repo_id, revision)
     with _in_one_sentence(repo_id, revision):
         if malformed := _malformed(token or get_token()):
             raise HubError(malformed, SIGN_IN)
@@ -181,17 +181,20 @@ def check_login(token: str | None = None) -> str | None:
     return _malformed(token) if token else f"You are not logged in to the Hugging Face Hub; {LOG_IN}."
 
 
-def check_repo_id(repo_id: str) -> None:
-    """Raise HubError unless `repo_id` is a name that the Hub takes: `user/name`."""
+def check_repo_id(repo_id: str, revision: str | None = None) -> None:
+    """Raise HubError unless `repo_id` is a name that the Hub takes, `user/name`, and no token stands in either."""
+    if TOKEN in f"{repo_id}@{revision}":
+        raise HubError(
+            f"What begins like a token does not belong into the name of a repository; write user/name, and {LOG_IN}."
+        )
     try:
         validate_repo_id(repo_id)
         valid = repo_id.count("/") == 1
     except HFValidationError:
         valid = False
     if not valid:
-        raise HubError(
-            f"{repo_id!r} is no name of a Hub repository; write user/name, of letters, digits, '-', '_', '.'."
-        )
+        named = repr(repo_id) if is_plain(repo_id) else "What was given"
+        raise HubError(f"{named} is no name of a Hub repository; write user/name, of letters, digits, '-', '_', '.'.")
 
 
 def _malformed(token: str | None) -> str | None:

@@ -17,7 +17,7 @@ from modelcraft.attention import (
 )
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.blend import BlendConfig, BlendLanguageModel
-from modelcraft.errors import ConfigError, shown
+from modelcraft.errors import ConfigError, is_plain, shown
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.ngram import CountingConfig, CountingLanguageModel, count
@@ -307,4 +307,5 @@ def rung_named(name: str) -> Rung:
     try:
         return RUNGS[name]
     except (KeyError, TypeError):
-        raise ConfigError(f"There is no rung {str(name)[:40]!r}; the rungs are {', '.join(RUNGS)}.") from None
+        named = repr(str(name)[:40]) if is_plain(str(name)) else "of that name"
+        raise ConfigError(f"There is no rung {named}; the rungs are {', '.join(RUNGS)}.") from None

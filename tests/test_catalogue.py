@@ -246,6 +246,44 @@ def test_the_later_counts_even_if_it_arrives_first(weights, pulled):
     }
 
 
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://ana:hf_aSecret@huggingface.co/ana/model",
+        "https://ana:aSecret@huggingface.co/ana/model",
+        "ana:aSecret",
+        "hf_aSecret",
+        "ana/model@hf_aSecret",
+        "hf_aSecret/model",
+        "ana/hf_aSecret",
+        "aSecret@huggingface.co/ana/model",
+    ],
+)
+def test_a_token_among_the_repositories_is_neither_shown_nor_passed_on(weights, pulled, caplog, capfd, secret):
+    models = Catalogue("cpu", weights)
+    models.pull(["me/mine@v1", secret, "bigram"], wait=True)
+    assert sorted(pulled, key=str) == [("bigram", None), ("me/mine", "v1")]
+    said = models.states["the 2nd entry of MODELCRAFT_HUB_REPOS"]
+    assert said == "not used: it is no name of a repository."
+    assert "the 2nd entry of MODELCRAFT_HUB_REPOS is not used: write user/name" in caplog.text
+    shown = [*capfd.readouterr(), caplog.text, str(models.describe()), str(models.states)]
+    assert not [text for text in shown if "Secret" in text or "huggingface" in text]
+
+
+@pytest.mark.cases
+def test_entries_are_called_by_their_place():
+    assert [catalogue.place_of(n).split()[1] for n in (1, 2, 3, 4, 11, 12, 21)] == [
+        "1st",
+        "2nd",
+        "3rd",
+        "4th",
+        "11th",
+        "12th",
+        "21st",
+    ]
+
+
 def test_no_repository_is_no_work(weights, pulled):
     models = Catalogue("cpu", weights)
     models.pull([], wait=True)

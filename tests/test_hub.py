@@ -436,3 +436,23 @@ def test_wrong_repository_names(name: str) -> None:
     with pytest.raises(HubError, match="user/name"):
         check_repo_id(name)
     check_repo_id("ana/a-good_name.1")
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize(
+    "name", ["https://ana:hf_aSecret@h.co/ana/m", "hf_aSecret", "ana/m@hf_aSecret", "ana:aSecret/m"]
+)
+def test_a_token_in_an_argument_is_not_repeated(server: HubServer, client: Client, name: str) -> None:
+    """Whoever types it has it in their shell's history; it need not stand in a log and at the Hub, too."""
+    for module, *arguments in (
+        ("train", "--model", "bigram", "--push-to-hub", name),
+        ("train", "--model", name),
+        ("generate", "--model", name),
+        ("evaluate", name),
+        ("hub", "pull", name),
+        ("hub", "push", str(ROOT / "weights" / "bigram"), name),
+    ):
+        done = client.process("-m", f"modelcraft.{module}", *arguments)
+        check_failure({"code": done.returncode, "out": done.stdout, "err": done.stderr})
+        assert "Secret" not in done.stderr
+    assert server.log == []
