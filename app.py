@@ -32,17 +32,19 @@ from modelcraft.errors import ModelCraftError, StartError
 from modelcraft.ui import attention, ladder, look, next_character, plates, surprise, train
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.attention import AttentionView
+from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.chat import Chat
+from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
 from modelcraft.ui.counting import CountingView
 from modelcraft.ui.embeddings import EmbeddingsView
 from modelcraft.ui.exact import RECALL_JS
-from modelcraft.ui.gate import MAX_BODY, Function, Gate
+from modelcraft.ui.gate import Function, Gate
 from modelcraft.ui.ladder import Ladder
 from modelcraft.ui.next_character import NextCharacter
 from modelcraft.ui.parts import QUIET, remembered
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
-from modelcraft.ui.server import MAX_CONNECTIONS, MAX_SESSIONS, App
+from modelcraft.ui.server import MAX_SESSIONS, App
 from modelcraft.ui.surprise import SurpriseView
 from modelcraft.ui.train import TrainView
 from modelcraft.ui.visitors import VISITOR_KEY
@@ -112,7 +114,8 @@ def launch(demo: gr.Blocks, desk: Desk, **options: Any) -> None:
         prevent_thread_lock=True,
         **options,
     )
-    demo.server.config.limit_concurrency = MAX_CONNECTIONS
+    served = demo.server.config  # which uvicorn asks at each connection
+    served.limit_concurrency, served.http_protocol_class = MAX_CONNECTIONS, bounded(served.http_protocol_class)
 
 
 def functions(demo: gr.Blocks) -> dict[int, Function]:
@@ -123,7 +126,8 @@ def functions(demo: gr.Blocks) -> dict[int, Function]:
         parameters = named.get(f"/{fn.api_name}", {"parameters": []})["parameters"]
         most = len(fn.inputs)
         fields = range(most - sum(one["parameter_has_default"] for one in parameters), most + 1)
-        found[number] = Function(fields, fn.api_visibility == "public", fn.types_generator)
+        files = frozenset(place for place, part in enumerate(fn.inputs) if isinstance(part, gr.File | gr.UploadButton))
+        found[number] = Function(fields, fn.api_visibility == "public", fn.types_generator, files)
     return found
 
 

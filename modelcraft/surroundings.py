@@ -26,6 +26,7 @@ def prepare() -> Scratch:
         pass_by_proxies(host)
         if os.environ.get("SPACE_ID"):  # behind the proxy of Spaces, whose word on who asks is to be believed
             os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "")  # nobody's, where uvicorn would believe all of this machine
         check_is_free(host, port)
         scratch = Scratch()
         give_uploads(scratch.path / "uploads")

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,7 +54,9 @@ NEEDED = re.compile(
     r"|LOCALAPPDATA|USERPROFILE|PYTHON\w*|VIRTUAL_ENV|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_\w+|(OMP|MKL|KMP|GOMP|OPENBLAS)_\w+"
     r"|(CUDA|NVIDIA|HIP|ROCR|HSA|PYTORCH|TORCH|TORCHINDUCTOR|TRITON)_\w+|MPL\w+|XDG_\w+|MODELCRAFT_CORPUS|MALLOC_\w+"
 )
-USUAL_S = 120.0  # that a training takes, before there have been any
+# Seconds that a step takes for each parameter, before trainings here have told, and those around the steps.
+SECONDS_A_PARAMETER, SECONDS_AROUND = 3e-7, 10.0
+OLD_S = 1800.0  # a result gives way to others after so long, however often it is looked at
 SPARED_S = 10 * 60.0  # and before that only if there is no room, and nobody has looked at it for so long
 EVALUATIONS = 25  # in a run
 NICENESS = 15  # a visitor who waits for a character comes first
@@ -154,6 +157,7 @@ class Job:
     worked: float = 0.0  # seconds, in processes that have ended
     since: float = 0.0  # when the process at hand began
     paused_at: float = 0.0
+    over_at: float = 0.0
     looked_at: float = field(default_factory=time.monotonic)
     name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # by which its model is asked for
 
@@ -197,7 +201,8 @@ class Workshop:
         self._scratch: Scratch | None = None
         self._keeper: threading.Thread | None = None
         self._closed = False
-        self._usual = USUAL_S  # seconds that a training has taken of late
+        self._pace = SECONDS_A_PARAMETER
+        self._had: Counter[str] = Counter()  # trainings that were begun, by address, since the queue was empty
 
     def start(self, owner: str, order: Order, address: str = "") -> Job:
         """Queue a training, in the place of the owner's last one, which must be over.
@@ -268,7 +273,7 @@ class Workshop:
     def position(self, job: Job) -> int:
         """Return how many trainings come to their end, or pause, before this one begins."""
         with self._lock:
-            queue = [one for one in self._jobs.values() if one.state == WAITING]
+            queue = self._queue()
             busy = sum(one.process is not None for one in self._jobs.values())
             return queue.index(job) + max(0, busy - self.running + 1) if job in queue else 0
 
@@ -276,9 +281,19 @@ class Workshop:
         """Return in about how many seconds a training that waits will begin: as long as those before it take."""
         with self._lock:
             left = [self._left(one) for one in self._jobs.values() if one.process is not None]
-            queue = [one for one in self._jobs.values() if one.state == WAITING]
+            queue = self._queue()
             before = [self._left(one) for one in queue[: queue.index(job)]] if job in queue else []
             return sum(left + before) / max(1, self.running)
+
+    def _queue(self) -> list[Job]:
+        """Return those that wait in the order of their turns: first of addresses that have had least, then who came."""
+        waiting = [job for job in self._jobs.values() if job.state == WAITING]
+        before: Counter[str] = Counter()
+        turns = []
+        for job in waiting:
+            turns.append(self._had[job.address] + before[job.address])
+            before[job.address] += 1
+        return [job for _, job in sorted(zip(turns, waiting, strict=True), key=lambda turn: turn[0])]
 
     def _left(self, job: Job) -> float:
         """Guess how many seconds a training still takes: by how far it has come, else as long as others took."""
@@ -286,7 +301,7 @@ class Workshop:
         records = job.records
         if records and 0 < (done := records[-1]["step"]) <= job.order.steps and job.seconds:
             return min(most, job.seconds * (job.order.steps - done) / done + 5)
-        return min(most, self._usual)
+        return min(most, SECONDS_AROUND + self._pace * job.order.steps * job.order.parameters)
 
     def get(self, name: str | None) -> Entry:
         """Return the finished model of that name, which only its owner was told; raises ConfigError."""
@@ -336,10 +351,11 @@ class Workshop:
         return job
 
     def _check_queue(self, address: str) -> None:
-        queue = [job for job in self._jobs.values() if job.state == WAITING]
+        queue = self._queue()
         busy = [job for job in self._jobs.values() if job.process is not None]
         own = sum(job.address == address for job in queue + busy)
-        if len(queue) >= self.waiting or (address and own >= AN_ADDRESS[0]):
+        crowded = len(queue) >= 3 / 4 * self.waiting  # the last places are for addresses that have none
+        if len(queue) >= self.waiting or (address and own >= AN_ADDRESS[0]) or (address and own and crowded):
             raise BusyError(max(10, round(min(map(self._left, busy), default=10))))
 
     def _make_room(self, last: Job | None, address: str) -> None:
@@ -350,13 +366,22 @@ class Workshop:
         crowded = address and len(own) >= AN_ADDRESS[1]
         if not crowded and len(self._jobs) < MAX_JOBS:
             return
-        before = time.monotonic() - SPARED_S
+        now = time.monotonic()
         # Who waits keeps the place, though the page be closed; an address makes room for itself.
         may_go = [job for job in (own if crowded else self._jobs.values()) if job.state in (PAUSED, DONE, FAILED)]
-        idle = [job for job in may_go if job.process is None and job.looked_at < before]
+        idle = [
+            job
+            for job in may_go
+            if job.process is None
+            and (
+                job.state == FAILED
+                or job.looked_at < now - SPARED_S
+                or (job.state == DONE and job.over_at < now - OLD_S)
+            )
+        ]
         if not idle:
             raise BusyError(60)
-        self._forget(min(idle, key=lambda job: job.looked_at))
+        self._forget(min(idle, key=lambda job: (job.state != FAILED, job.looked_at)))
 
     def _new_folder(self) -> Path:
         if self._scratch is None:
@@ -390,13 +415,17 @@ class Workshop:
                 self._end(job, "Paused for too long before anything was measured; start it again.")
             elif job.state in (DONE, FAILED) and job.looked_at < time.monotonic() - KEPT_S:
                 self._forget(job)
-        for job in list(self._jobs.values()):
+        finishing = [job for job in self._jobs.values() if job.process is None and job.state == FINISHING]
+        for job in [*finishing, *self._queue()]:
             if self._closed or sum(one.process is not None for one in self._jobs.values()) >= self.running:
-                break
-            if job.process is None and job.state in (WAITING, FINISHING):
-                self._begin(job)
+                return
+            self._begin(job)
+        if not any(job.process is not None for job in self._jobs.values()):
+            self._had.clear()
 
     def _begin(self, job: Job) -> None:
+        if job.state == WAITING:
+            self._had[job.address] += 1
         job.state = TRAINING if job.state == WAITING else FINISHING
         job.wanted = "" if job.state == TRAINING else DONE
         threads = str(min(threads_for_serving(), threads_for(job.order.parameters)))
@@ -431,8 +460,10 @@ class Workshop:
         job.worked, job.process = job.seconds, None
         stopped = code in (STOPPED, -signal.SIGTERM)  # saved, or before there was anything to save
         if code == 0:
-            self._usual += 0.3 * (job.worked - self._usual)
+            worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, job.order.steps * job.order.parameters)
+            self._pace += 0.2 * (worked - self._pace)
             job.state, job.wanted, job.looked_at = DONE, "", time.monotonic()
+            job.over_at = job.looked_at
         elif stopped and job.wanted == PAUSED:
             job.state, job.wanted, job.paused_at = PAUSED, "", time.monotonic()
         elif stopped and job.wanted == DONE and job.state == TRAINING and job.records:

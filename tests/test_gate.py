@@ -1,5 +1,6 @@
 """The gate's bounds: bodies, sessions and streams of one client, each with a clear answer, and others go on."""
 
+import contextlib
 import json
 import socket
 import time
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from app_server import AppServer
 
-from modelcraft.ui import gate
+from modelcraft.ui import bodies, connections, gate
 from modelcraft.ui.clients import Allowance, Shares
 from modelcraft.ui.server import Messages
 
@@ -54,7 +55,7 @@ def read(connection: socket.socket) -> bytes:
 
 
 def test_a_body_that_drips_is_ended_with_a_sentence(server, monkeypatch):
-    monkeypatch.setattr(gate, "BODY_S", 0.3)
+    monkeypatch.setattr(bodies, "BODY_S", 0.3)
     with raw(server, b'{"prompt": "A"}', 5) as connection:
         answer = read(connection)
     assert b"408" in answer
@@ -62,22 +63,71 @@ def test_a_body_that_drips_is_ended_with_a_sentence(server, monkeypatch):
     assert generate(server).status_code == 200
 
 
-def test_bodies_on_their_way_have_a_bound_together(server, layer, monkeypatch):
-    monkeypatch.setattr(gate, "MAX_READING", 1 << 20)
-    held = [raw(server, b"x" * (1 << 20), 300_000) for _ in range(3)]
+def held(layer, most: int) -> None:
+    """Wait until so many bytes are held, and no more."""
     deadline = time.monotonic() + 5
-    while layer.reading < 900_000 and time.monotonic() < deadline:
+    while layer.bodies.held.total() != most and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert layer.bodies.held.total() == most
+
+
+@pytest.mark.parametrize(("most", "status"), [((1 << 20, 1 << 30), b"503"), ((1 << 30, 1 << 20), b"429")])
+def test_bodies_at_hand_have_a_bound_and_small_ones_pass(server, layer, monkeypatch, most, status):
+    monkeypatch.setattr(bodies, "MAX_HELD", most)
+    waiting = [raw(server, b"x" * (1 << 20), 300_000) for _ in range(4)]
+    held(layer, 4 * (300_000 - bodies.SMALL))
     with raw(server, b"x" * (1 << 20), 300_000) as one_more:
         answer = read(one_more)
-    assert b"503" in answer
+    assert status in answer
     assert b"retry-after" in answer.lower()
-    assert generate(server).status_code == 200  # what fits is served
-    for connection in held:
+    assert generate(server).status_code == 200  # a line can be written all the same
+    for connection in waiting:
         connection.close()
-    while layer.reading and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert layer.reading == 0
+    held(layer, 0)
+
+
+def test_a_body_is_held_until_it_is_answered(server, layer):
+    prompt = {"prompt": "x" * 1_000_000}
+    assert httpx.post(f"{server.url}/gradio_api/call/v2/generate", json=prompt).status_code == 200
+    held(layer, 0)
+
+
+@pytest.mark.parametrize("part", ["{}", "[]", "1", '{"a":[]}'])
+def test_json_of_too_many_parts_is_refused_before_it_is_parsed(server, part):
+    body = '{"prompt": [' + ",".join([part] * (1_800_000 // (len(part) + 1))) + "]}"
+    status, answer = server.post("call/v2/generate", body.encode())
+    assert (status, json.loads(answer)) == (400, {"error": "The request is not valid JSON, or it has too many parts."})
+
+
+def test_silent_connections_are_ended_and_an_address_has_its_bound(server, monkeypatch):
+    monkeypatch.setattr(connections, "SILENCE_S", 0.3)
+    monkeypatch.setattr(connections, "AN_ADDRESS", 5)
+    host, port = server.url.removeprefix("http://").split(":")
+    silent = [socket.create_connection((host, int(port)), timeout=5) for _ in range(30)]
+    silent[0].sendall(b"GET / HTTP/1.1\r\n")  # and never the rest
+    for connection in silent:
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+        connection.close()
+    monkeypatch.setattr(connections, "AN_ADDRESS", 250)
+    assert generate(server).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", [], {}, [{}], "x", 1, {"path": 1}])
+def test_what_is_no_file_is_refused_where_one_is_taken(server, value):
+    take = next(number for number, fn in server.demo.fns.items() if fn.name == "take")
+    status, _ = server.post("queue/join", {"fn_index": take, "data": ["", value], "session_hash": "odd"})
+    assert status == 400
+
+
+def test_uploads_are_few_and_questions_about_them_short(server, layer, monkeypatch):
+    files = [("files", (f"{number}.txt", b"x")) for number in range(5)]
+    answer = httpx.post(f"{server.url}/gradio_api/upload", files=files)
+    assert (answer.status_code, answer.json()["error"]) == (400, "Upload one file at a time.")
+    address = f"{server.url}/gradio_api/upload_progress"
+    assert httpx.get(address, params={"upload_id": "x" * 200}).status_code == 400
+    monkeypatch.setattr(layer, "progress", Allowance(0, 1))
+    assert httpx.get(address, params={"upload_id": "x"}).status_code == 429
 
 
 def test_new_sessions_of_an_address_have_a_bound_and_known_ones_go_on(server, layer, monkeypatch):

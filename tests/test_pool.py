@@ -36,7 +36,7 @@ def test_no_more_threads_than_were_asked_for_and_too_many_are_refused_at_once():
         at_once -= 1
 
     async def main():
-        pool = Pool(threads=2, waiting=(6, 6, 6))
+        pool = Pool(threads=2, waiting=(8, 8, 8))
         began = time.monotonic()
         outcomes = await asyncio.gather(*(pool.run(ANA, work) for _ in range(20)), return_exceptions=True)
         assert time.monotonic() - began < 1

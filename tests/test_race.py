@@ -12,6 +12,7 @@ import pytest
 from app_server import AppServer
 from ladders import BROKEN, NARROW, WELL, make_ladder, slow_down, text_of
 
+from modelcraft.ui.clients import Shares
 from modelcraft.ui.race import Race, first_choice
 from modelcraft.ui.requests import Desk
 from modelcraft.ui.streaming import TICK_S
@@ -208,7 +209,7 @@ def test_what_a_prompt_lost_is_said_once(race):
 
 
 def test_every_lane_takes_a_place(race, catalogue, monkeypatch):
-    monkeypatch.setattr("modelcraft.ui.requests.MAX_STREAMS", 5)
+    monkeypatch.setattr(race.desk, "writing", Shares(8, 5, 5))
     slow_down(monkeypatch, catalogue, WELL[0], 0.01)
 
     async def full() -> None:

@@ -194,3 +194,12 @@ def test_a_browser_is_told_to_load_nothing_of_elsewhere(server, browser):
     refused = [one for one in said if "Content Security Policy" in one]
     assert refused and all("example.com" in one for one in refused), refused
     assert all(one.startswith((server.url, "data:", "blob:")) for one in elsewhere), elsewhere
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://[::1"}, {"Host": "[", "Origin": "http://x"}, {"Origin": "]"}])
+def test_an_origin_that_is_none_is_another_sites(server, headers):
+    assert httpx.post(f"{server.url}/gradio_api/reset", json={"event_id": "x"}, headers=headers).status_code in (
+        400,
+        403,
+    )
+    assert httpx.get(f"{server.url}/gradio_api/info", headers=headers).status_code in (200, 400)

@@ -23,7 +23,6 @@ from modelcraft.workshop import (
     PAUSED,
     TICK_S,
     TRAINING,
-    USUAL_S,
     WAITING,
     Job,
     Order,
@@ -485,11 +484,52 @@ def test_who_waits_keeps_the_place_though_the_page_be_closed(monkeypatch):
 @pytest.mark.cases
 def test_the_wait_is_as_long_as_those_before_take(monkeypatch):
     shop = Workshop(running=0)
-    first, second, third = (shop.start(name, poem(100), name) for name in ("a", "b", "c"))
-    assert [shop.wait(job) for job in (first, second, third)] == [0, USUAL_S, 2 * USUAL_S]
+    first, second, third = (shop.start(name, poem(1_000, "block"), name) for name in ("a", "b", "c"))
+    one = shop.wait(second)
+    assert one == pytest.approx(10 + 3e-7 * 1_000 * first.order.parameters)
+    assert [shop.wait(job) for job in (first, third)] == [0, pytest.approx(2 * one)]
+    long = shop.start("d", Order("gpt", 5_000), "d")
+    assert shop.wait(shop.start("e", poem(), "e")) - shop.wait(long) >= 20 * 60  # as long as a training may take
     first.worked = 60.0
-    monkeypatch.setattr(Job, "records", property(lambda job: [{"step": 50}] if job is first else []))
+    monkeypatch.setattr(Job, "records", property(lambda job: [{"step": 500}] if job is first else []))
     assert shop.wait(second) == 65  # half of it took a minute
+    shop.close()
+
+
+@pytest.mark.cases
+def test_turns_and_the_last_places_are_for_addresses_that_have_had_least():
+    shop = Workshop(running=0)
+    for number in range(3):
+        shop.start(f"ann{number}", poem(), "10.0.0.1")
+    ben = shop.start("ben", poem(), "10.0.0.2")
+    assert shop.position(ben) == 2  # after Ann's first, before her second
+    for number in range(2):
+        shop.start(f"cyn{number}", poem(), "10.0.0.3")
+    with pytest.raises(BusyError):  # six of eight: the last two are for others
+        shop.start("cyn2", poem(), "10.0.0.3")
+    shop.start("dan", poem(), "10.0.0.4")
+    shop.start("eve", poem(), "10.0.0.5")
+    shop.close()
+
+
+@pytest.mark.cases
+def test_what_is_over_gives_way_however_often_it_is_looked_at(monkeypatch):
+    monkeypatch.setattr("modelcraft.workshop.MAX_JOBS", 2)
+    shop = Workshop(running=0)
+    done, failed = shop.start("a", poem(), "a"), shop.start("b", poem(), "b")
+    done.state, done.over_at = DONE, time.monotonic()
+    shop.stop("b")
+    assert failed.state == FAILED
+    for owner in "ab":
+        shop.look(owner)
+    shop.start("c", poem(), "c")  # in place of what failed
+    assert shop.look("b") is None
+    with pytest.raises(BusyError):
+        shop.start("d", poem(), "d")
+    done.over_at -= 3_600
+    shop.look("a")
+    shop.start("d", poem(), "d")
+    assert shop.look("a") is None
     shop.close()
 
 

@@ -12,6 +12,7 @@ from gradio.context import LocalContext
 
 from modelcraft.errors import BusyError
 
+LAST_QUARTER = 3 / 4
 MAX_ADDRESSES = 10_000  # that are remembered
 
 
@@ -76,7 +77,10 @@ class Allowance:
 
 
 class Shares:
-    """Counts who holds how many of something that there are `most` of, for an address and for a session, too."""
+    """Counts who holds how many of something that there are `most` of, for an address and for a session, too.
+
+    The last quarter is for addresses that have none: so a few of them cannot take all of it.
+    """
 
     def __init__(self, most: int, an_address: int, a_session: int, wait_s: int = 5) -> None:
         self.most, self.an_address, self.a_session, self.wait_s = most, an_address, a_session, wait_s
@@ -90,9 +94,11 @@ class Shares:
 
     def check(self, client: Client, more: int = 1) -> None:
         """Raise BusyError unless `client` may hold so many more."""
+        own = self.held[client.address]
         if (
             self.total + more > self.most
-            or self.held[client.address] + more > self.an_address
+            or (own and self.total + more > LAST_QUARTER * self.most)
+            or own + more > self.an_address
             or (client.session and self._by_session[client.session] + more > self.a_session)
         ):
             raise BusyError(self.wait_s)

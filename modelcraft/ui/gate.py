@@ -1,6 +1,5 @@
 """The gate before Gradio: what makes no sense gets a clear answer here, before it can become an HTTP 500."""
 
-import asyncio
 import json
 import logging
 import time
@@ -14,39 +13,35 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelcraft.errors import BusyError
+from modelcraft.ui.bodies import MAX_BODY, Bodies, Body, RefusedError, parsed
 from modelcraft.ui.clients import Allowance, Client, Shares, network
 from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
 
-MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
-MAX_READ = 16 * MAX_BODY
-MAX_READING = 16 * MAX_BODY  # of all requests whose bodies are on their way
-BODY_S = 30.0  # so long a body may take
 ENVELOPE = 4096  # bytes that go around an uploaded file
 UPLOADS_S = 600  # so long what was uploaded may lie on the disk
 MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
 UPLOADS_AN_ADDRESS = 16 * MAX_BODY  # in that time
+LEAST_UPLOAD = 64 << 10  # as much is counted for a file at least: it has a folder, too
+MAX_FILES = 4  # in an upload; the page sends one
+PROGRESS = (60, 1)  # questions of an address about its uploads: at once, and a second; Gradio keeps each name
 NEW_SESSIONS = (1_000, 20)  # of an address: at once, and a second; every call without a session_hash makes one
 PREFIX = "/gradio_api"
 FILE = f"{PREFIX}/file="
+PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 
 
-class RefusedError(Exception):
-    """A request that is answered at the gate, with a status and one sentence; `retry_s` says when to try again."""
-
-    def __init__(self, status: int, sentence: str, retry_s: int | None = None) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
-
-
 class Function(NamedTuple):
-    """A function behind the page: how many fields it takes, whether it is one of the API's, and whether it streams."""
+    """A function behind the page: how many fields it takes, whether it is one of the API's, and whether it streams.
+
+    `files` are the places of fields that take a file.
+    """
 
     fields: range
     public: bool
     streams: bool
+    files: frozenset[int] = frozenset()
 
 
 class Gate:
@@ -71,7 +66,8 @@ class Gate:
         self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
         self.upload_bytes = Allowance(UPLOADS_AN_ADDRESS, UPLOADS_AN_ADDRESS / UPLOADS_S)
         self.new_sessions = Allowance(*NEW_SESSIONS)
-        self.reading = 0  # bytes of bodies that are on their way
+        self.progress = Allowance(*PROGRESS)
+        self.bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what makes sense, answer the rest."""
@@ -85,13 +81,16 @@ class Gate:
             started = started or message["type"] == "http.response.start"
             await send(message)
 
+        address = network((scope.get("client") or ("", 0))[0])
         try:
             if FILE in scope["path"]:
                 _check_address(scope["path"].partition(FILE)[2])
-            if scope["method"] == "POST":
-                address = network((scope.get("client") or ("", 0))[0])
-                receive = await self._checked(scope["path"].rstrip("/"), receive, address, bool(scope.get(FOREIGN)))
-            await self.app(scope, receive, watched)
+            if scope["path"].endswith("/upload_progress"):
+                self._check_progress(scope["query_string"], address)
+            with self.bodies.of(address) as body:
+                if scope["method"] == "POST":
+                    receive = await self._checked(scope["path"].rstrip("/"), receive, body, bool(scope.get(FOREIGN)))
+                await self.app(scope, receive, watched)
         except RefusedError as error:
             await JSONResponse({"error": str(error)}, error.status, error.headers)(scope, receive, send)
         except BusyError as error:
@@ -106,16 +105,17 @@ class Gate:
             sentence = "This request could not be understood." if theirs else "Something broke here; try again."
             await JSONResponse({"error": sentence}, 400 if theirs else 503)(scope, receive, send)
 
-    async def _checked(self, path: str, receive: Receive, address: str, foreign: bool) -> Receive:
+    async def _checked(self, path: str, receive: Receive, arriving: Body, foreign: bool) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out.
 
         Raises RefusedError, or BusyError for a client who has enough.
         """
         path = path.partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
         if path == "/upload":
-            return _replay(self._counted(await self._read(receive, MAX_BODY + ENVELOPE), address), receive)
-        body = await self._read(receive)
-        fields = _parsed(body)
+            upload = await arriving.read(receive, MAX_BODY + ENVELOPE)
+            return _replay(self._counted(upload, arriving.address), receive)
+        body = await arriving.read(receive)
+        fields = parsed(body)
         self._check_files(fields)
         session = str(fields.get("session_hash") or "")
         if path.startswith("/call/v2/"):
@@ -128,38 +128,15 @@ class Gate:
         else:
             return _replay(body, receive)
         if not session or not self.known(session):
-            self.new_sessions.spend(address)
+            self.new_sessions.spend(arriving.address)
         if streams:
-            self.streams.check(Client(address, session))
+            self.streams.check(Client(arriving.address, session))
         return _replay(body, receive)
 
-    async def _read(self, receive: Receive, most: int = MAX_BODY) -> bytes:
-        """Read a body of at most so many bytes; all bodies together have a bound, and each its time."""
-        body, length = bytearray(), 0
-        try:
-            async with asyncio.timeout(BODY_S):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise RefusedError(400, "The request broke off.")
-                    part = bytes(message.get("body", b""))
-                    length += len(part)
-                    more = message.get("more_body", False)
-                    # What is too large is read on for a while, and not kept: who is still sending would not hear the
-                    # answer.
-                    if length <= most:
-                        body += part
-                        self.reading += len(part)
-                        if self.reading > MAX_READING:
-                            raise RefusedError(503, "Busy, try again in 10 seconds.", 10)
-                    if length > MAX_READ or (length > most and not more):
-                        raise RefusedError(413, f"The request is larger than {MAX_BODY >> 20} MB.")
-                    if not more:
-                        return bytes(body)
-        except TimeoutError:
-            raise RefusedError(408, f"The request took longer than {BODY_S:.0f} seconds to arrive.") from None
-        finally:
-            self.reading -= len(body)
+    def _check_progress(self, query: bytes, address: str) -> None:
+        if len(query) > 100:
+            raise RefusedError(400, "upload_id must be a short text.")
+        self.progress.spend(address)
 
     def _check_files(self, value: Any) -> None:
         """Refuse whatever Gradio could take for a file and fetch, unless it was uploaded here."""
@@ -175,12 +152,14 @@ class Gate:
 
     def _counted(self, upload: bytes, address: str) -> bytes:
         """Refuse an upload when too much has come of late: all of it lies on the disk until it is swept."""
+        if upload.count(b"\r\nContent-Disposition: form-data") > MAX_FILES:
+            raise RefusedError(400, "Upload one file at a time.")
         now = time.monotonic()
         while self.uploads and self.uploads[0][0] < now - UPLOADS_S:
             self.uploads.popleft()
         if sum(size for _, size in self.uploads) + len(upload) > MAX_UPLOADS:
             raise RefusedError(503, f"Busy, try again in {UPLOADS_S // 2} seconds.", UPLOADS_S // 2)
-        self.upload_bytes.spend(address, len(upload))
+        self.upload_bytes.spend(address, max(LEAST_UPLOAD, len(upload)))
         self.uploads.append((now, len(upload)))
         return upload
 
@@ -235,8 +214,12 @@ class Gate:
             raise RefusedError(400, f"This function takes a list of {many} fields.")
         if not isinstance(session, str) or not 0 < len(session) <= 100 or not session.isascii():
             raise RefusedError(400, "session_hash must be a short text.")
+        for place in asked.files:
+            if data[place] is not None and not (isinstance(data[place], dict) and "path" in data[place]):
+                raise RefusedError(400, "There is no such file here; upload it first.")
         # Gradio's client for JavaScript leaves out fields at the end; null is their default.
-        return asked, json.dumps(fields | {"data": data + [None] * (takes[-1] - len(data))}).encode()
+        passed = {name: fields[name] for name in PASSED if name in fields}
+        return asked, json.dumps(passed | {"data": data + [None] * (takes[-1] - len(data))}).encode()
 
 
 def _check_address(path: str) -> None:
@@ -248,16 +231,6 @@ def _check_address(path: str) -> None:
         known = False
     if not known:
         raise RefusedError(404, "There is no such file here.")
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        raise RefusedError(400, "The request is not valid JSON.") from None
-    if not isinstance(parsed, dict):
-        raise RefusedError(400, "The request must be a JSON object.")
-    return parsed
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from modelcraft.catalogue import Catalogue, Entry
 from modelcraft.device import threads_for_serving
-from modelcraft.errors import BusyError, ConfigError, VocabularyError
+from modelcraft.errors import ConfigError, VocabularyError
 from modelcraft.sampling import MAX_SEED, SamplingParams, check_number
 from modelcraft.tokenizer import listing
 from modelcraft.ui.clients import Shares, current_client
@@ -24,6 +24,7 @@ MAX_TOP_K = 1_000
 MAX_PACE, DEFAULT_PACE = 120, 30
 MAX_PROMPT = 10_000
 MAX_STREAMS = 128  # texts that are written at a time; more only make all of them slow
+STREAMS_AN_ADDRESS = 64
 OPEN_STREAMS = (512, 64, 8)  # that are still being read, however slowly: of all, of an address, of a session
 EVENTS_PER_SECOND = 600  # to all clients together: Gradio passes some 1,400 on two cores, and pages need some, too
 
@@ -48,7 +49,7 @@ class Desk:
         self.streams = Shares(*OPEN_STREAMS)
         self._pool = Pool(threads_for_serving())
         self.visitors = Visitors()
-        self.writing = 0  # streams that the models have not written to their end
+        self.writing = Shares(MAX_STREAMS, STREAMS_AN_ADDRESS, STREAMS_AN_ADDRESS)  # that are not written to their end
 
     @property
     def running(self) -> int:
@@ -109,8 +110,8 @@ class Desk:
         client = current_client()
         with self.streams.hold(client), contextlib.ExitStack() as writing:
             text = ""
+            writing.enter_context(self.writing.hold(client))
             stream = wish.entry.engine.submit(wish.ids, wish.params, client.address)
-            writing.enter_context(self._writing())
             batches = gather(stream, wish.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
             async with aclosing(batches):  # so that who leaves is gone at once
                 async for batch in batches:
@@ -119,18 +120,9 @@ class Desk:
                         writing.close()
                     yield text
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        self.writing += 1
-        try:
-            yield
-        finally:
-            self.writing -= 1
-
     def check_room(self, streams: int = 1) -> None:
-        """Raise BusyError unless so many more texts may be written."""
-        if self.writing + streams > MAX_STREAMS:
-            raise BusyError(5)
+        """Raise BusyError unless so many more texts of this client may be written."""
+        self.writing.check(current_client(), streams)
 
 
 def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:

@@ -10,7 +10,7 @@ Here such a page may use the open API, without the cookies; everything else is f
 import os
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
@@ -116,11 +116,11 @@ class Routes:
         if (origin := headers.get("origin")) is None:
             return False
         hosts = {headers.get("host")} | ({headers.get("x-forwarded-host")} if self.behind_proxy else set())
-        return urlsplit(origin).netloc not in hosts
+        return _split(origin).netloc not in hosts
 
     def _readable(self, headers: Headers) -> bool:
         """Say whether another site's page may read the answer: not from the app on a visitor's own machine."""
-        return _host(headers.get("host", "")) not in LOOPBACK or _host(headers.get("origin", "")) in LOOPBACK
+        return _host(headers.get("host", "")) not in ("", *LOOPBACK) or _host(headers.get("origin", "")) in LOOPBACK
 
     def _preflight(self, headers: Headers, foreign: bool) -> Response:
         allowed = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": "*"}
@@ -152,7 +152,14 @@ def _path(scope: Mapping[str, object]) -> str:
 
 def _host(address: str) -> str:
     """Return the name of the host in an origin or in a Host header, without its port."""
-    return urlsplit(address if "//" in address else f"//{address}").hostname or ""
+    return _split(address if "//" in address else f"//{address}").hostname or ""
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # an IPv6 address that is none: of nobody
+        return SplitResult("", "", "", "", "")
 
 
 def _refusal(status: int, sentence: str) -> Response:

@@ -16,7 +16,6 @@ from modelcraft.ui.routes import Routes
 
 # More than visitors can have at a time: beyond it Gradio forgets sessions that are still in use.
 MAX_SESSIONS = 4_096
-MAX_CONNECTIONS = 1_000  # at a time, those that never say a word among them
 
 
 class App(GradioApp):
