@@ -22,7 +22,7 @@ def marked(file: Path) -> set[str]:
 def test_every_point_has_a_row_whose_tests_run():
     rows = [ROW.fullmatch(line) for line in TABLE.read_text(encoding="utf-8").splitlines() if re.match(r"\| \d", line)]
     assert all(rows)
-    assert [int(row[1]) for row in rows][:22] == list(range(1, 23))
+    assert [int(row[1]) for row in rows] == [*range(1, 24), *range(1, 16)]
     for row in rows:
         named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row[2])
         assert named, row[1]
