@@ -25,7 +25,7 @@ from benchmarks.memory import resident
 from benchmarks.serve import serving
 from benchmarks.visitors import PROMPT, Page, RefusedError, ask, buttons, opened, press, read_chat, visitor
 
-PAUSE_S = 0.25  # between two texts: five new sessions a second are what the app allows an address
+PAUSE_S = 0.25  # between two texts: this visitor is no crowd
 ANSWERED, BUSY, OTHERWISE = "answered", "busy", "otherwise"
 CROWD = 10  # the number of the crowd's first visitor; 0 is the one whose waiting is measured
 VERSE = "O Romeo, Romeo! wherefore art thou Romeo?\nDeny thy father and refuse thy name.\n"

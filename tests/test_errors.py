@@ -15,9 +15,9 @@ from modelcraft.catalogue import Catalogue
 from modelcraft.data import Corpus, load_corpus
 from modelcraft.errors import MAX_SENTENCE, CheckpointError, ConfigError, CorpusError, ModelCraftError
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.ui.api import refusal
 from modelcraft.ui.chat import Chat
 from modelcraft.ui.exact import Lane
+from modelcraft.ui.parts import told
 from modelcraft.ui.race import guarded
 from modelcraft.ui.requests import Desk
 
@@ -120,12 +120,14 @@ def test_nothing_that_a_visitor_reads_of_a_damaged_model_names_its_place(tmp_pat
         chat = Chat(desk)
     lane: Lane = {"note": "", "writing": True}
     asyncio.run(guarded(lane, desk.get("bigram")))
-    with pytest.raises(CheckpointError, match=str(weights)) as caught:
+    with pytest.raises(CheckpointError, match=str(weights)):
         desk.catalogue.get("bigram")
+    with pytest.raises(gr.Error) as refused:
+        told(desk.catalogue.get)("bigram")
     for said in (
         asyncio.run(chat.describe("bigram")),
         lane["note"],
-        refusal(caught.value).message,
+        refused.value.message,
         desk.catalogue.describe()["models"][0]["problem"],
     ):
         assert said == "This model cannot be loaded here at the moment; choose another."

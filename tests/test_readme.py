@@ -39,6 +39,7 @@ ELSEWHERE = {
     "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt --resume": ("tests/test_parallel.py", '"--resume"'),
     "pip install -r requirements.txt && python app.py": ("tests/test_app_start.py", '"app.py"'),
     "pip install -r requirements-dev.txt && pytest": (".ci/run", "-r requirements-dev.txt"),
+    "pytest -m cases": (".ci/run", "\npytest"),
     "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu": ("", "it needs PyTorch's own index"),
     "hf auth login": BY_HAND,
     "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": ("tests/test_app_start.py", "--push-to-hub"),
@@ -52,6 +53,7 @@ HERE = [
     "python -m modelcraft.train --model bigram",
     "python -m modelcraft.evaluate runs/bigram",
     "curl",
+    "session=$(openssl rand -hex 16)",
 ]
 
 
@@ -92,7 +94,7 @@ def test_the_python_example_prints_what_the_readme_shows(capsys):
 def test_curl_prints_what_the_readme_shows():
     server = AppServer(Catalogue("cpu"))
     try:
-        ask, fetch = (command for command in COMMANDS if command.startswith("curl"))
+        ask, fetch = (command for command in COMMANDS if command.startswith("curl") and "/generate" in command)
         answer = shell(ask.replace("http://127.0.0.1:7860", server.url)).stdout
         event = json.loads(answer)["event_id"]
         shown = shell(fetch.replace("http://127.0.0.1:7860", server.url).replace("EVENT_ID", event)).stdout
@@ -100,6 +102,26 @@ def test_curl_prints_what_the_readme_shows():
         server.close()
     last = shown.strip().split("\n\n")[-1]
     assert last in block_after("From any program", "text")
+
+
+@pytest.mark.cases
+def test_a_session_is_drawn_at_random_and_has_a_script_of_its_own():
+    """It is a password: one that everybody copies would open everybody's script."""
+    server = AppServer()
+    try:
+        commands = block_after("`/chat` goes on", "sh").replace("http://127.0.0.1:7860", server.url)
+        sessions = []
+        for _ in range(2):
+            answer, session = shell(f"{commands}\necho; echo $session").stdout.split()
+            assert server.events("call/chat", json.loads(answer)["event_id"])[-1][0] == "complete"
+            sessions.append(session)
+        assert sessions[0] != sessions[1] and all(re.fullmatch("[0-9a-f]{32}", session) for session in sessions)
+        for session, goes_on in ((sessions[0], True), (sessions[1], True), ("0" * 32, False)):
+            # An empty line is taken only where there is a script that it goes on with.
+            kind, _ = server.call("chat", {"data": ["", 1], "session_hash": session}, "call")[-1]
+            assert (kind == "complete") is goes_on
+    finally:
+        server.close()
 
 
 def test_train_and_evaluate(tmp_path, corpus_text):
