@@ -5,21 +5,25 @@ in the end is a HubError: one sentence, and never a token in it.
 """
 
 import contextlib
+import functools
 import json
 import logging
+import re
 import shlex
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
+from concurrent.futures import Future
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_download, set_client_factory
 from huggingface_hub.errors import (
     DisabledRepoError,
     EntryNotFoundError,
+    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -38,6 +42,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # it exports 
     httpx,
     validate_repo_id,
 )
+from huggingface_hub.utils._http import default_client_factory
 
 from modelcraft.card import model_card, write_sample
 from modelcraft.checkpoint import (
@@ -57,6 +62,13 @@ Over = Literal["nothing", "model", "anything"]
 REPLACE = "say that it is to be replaced (--replace; on the page the box beside the name)"
 SIGN_IN = "Your login at the Hugging Face Hub is not valid; sign in again."
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+MAX_PULL_SECONDS = 600.0
+COMMIT = re.compile("[0-9a-f]{40}")
+# What the client makes names of files of, as the Hub writes it.
+NAMES: Mapping[str, re.Pattern[str]] = {
+    "X-Repo-Commit": COMMIT,
+    **dict.fromkeys(("ETag", "X-Linked-Etag", "X-Xet-Hash"), re.compile(r'(W/)?"?[\w-]+"?')),
+}
 HEADER_BYTES = 1 << 20  # what the header of a weights file may take beside the numbers
 
 
@@ -136,19 +148,41 @@ def _is_ours(api: HfApi, repo_id: str, files: Set[str]) -> bool:
     return isinstance(described, dict) and str(described.get("format")).startswith("modelcraft-")
 
 
-def pull(repo_id: str, revision: str | None = None, token: str | None = None) -> Path:
+def pull(
+    repo_id: str, revision: str | None = None, token: str | None = None, seconds: float = MAX_PULL_SECONDS
+) -> Path:
     """Download the files of a model at `revision` (a branch, a tag, a commit); return their folder.
 
     What is in the Hub's cache is not fetched again, and is found there without a network. The config is
     checked before the weights are fetched, and the model has been loaded strictly when this returns. Raises
-    HubError.
+    HubError, also when it takes more than `seconds`.
     """
     check_repo_id(repo_id, revision)
+    done: Future[Path] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(_pull(repo_id, revision, token))
+        except BaseException as error:
+            done.set_exception(error)
+
+    # No timeout of the client's ends an answer that drips. A daemon: the program may end before that answer does.
+    threading.Thread(target=work, name=f"pull {repo_id}", daemon=True).start()
+    try:
+        return done.result(seconds)
+    except TimeoutError as error:
+        wrong, fix = TOO_SLOW
+        raise HubError(f"{wrong}; {fix}.", f"{wrong}.") from error
+
+
+def _pull(repo_id: str, revision: str | None, token: str | None) -> Path:
     with _in_one_sentence(repo_id, revision):
         if malformed := _malformed(token or get_token()):
             raise HubError(malformed, SIGN_IN)
         # One commit for all of them, whatever is pushed in the meantime.
         commit = HfApi(token=token).resolve_revision(repo_id, revision=revision)
+        if not COMMIT.fullmatch(commit.resolved):
+            raise ValueError("no commit")
 
         def fetch(name: str, most: int) -> Path:
             # Looked at before a byte of it is fetched.
@@ -242,6 +276,24 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
+@functools.cache
+def _distrust() -> None:
+    """Look, from now on, at what the client would make names of files of: a Hub may name any file of this disk."""
+
+    def client() -> httpx.Client:
+        checked = default_client_factory()
+        checked.event_hooks = {**checked.event_hooks, "response": [_check_names]}
+        return checked
+
+    set_client_factory(client)
+
+
+def _check_names(response: httpx.Response) -> None:
+    for header, allowed in NAMES.items():
+        if response.request.method == "HEAD" and not allowed.fullmatch(response.headers.get(header, "a" * 40)):
+            raise ValueError(f"the {header} is none")
+
+
 @contextlib.contextmanager
 def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "", for_visitors: str = "") -> Iterator[None]:
     """Turn whatever the client raises into a HubError: what went wrong, what to do, and an ending.
@@ -249,6 +301,7 @@ def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "", for_v
     Visitors read what went wrong, and an ending of their own: what there is to do is the owner's to do.
     """
     try:
+        _distrust()
         with _QUIET:
             yield
     except ModelCraftError:
@@ -309,7 +362,10 @@ _SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (  # the first th
     (EntryNotFoundError, "{repo} is not in the cache", "check the network and try again"),
     (RevisionResolutionError, "{repo} is not in the cache", "check the network and try again"),
     (OIDCError, "The keyless login of this machine failed", LOG_IN),
-    (ValueError, "The Hugging Face Hub gave an answer that makes no sense", "try again later"),
+    *[
+        (kind, "The Hugging Face Hub gave an answer that makes no sense", "try again later")
+        for kind in (FileMetadataError, ValueError, AssertionError, LookupError, TypeError, AttributeError)
+    ],
     (OSError, *BROKE_OFF),
     (RuntimeError, *BROKE_OFF),
     (XetDownloadError, *BROKE_OFF),

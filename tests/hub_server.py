@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,6 +72,20 @@ class Failure:
     html: bool = False
 
 
+@dataclass
+class Oddity:
+    """What is odd in the answers to requests whose `METHOD path` matches `where`.
+
+    Headers that it has or lacks (None), another `sha` in what it says of a repository, or a body that drips: a byte
+    every so many seconds.
+    """
+
+    where: str
+    headers: dict[str, str | None] = field(default_factory=dict)
+    sha: object = ""
+    drip: float = 0.0
+
+
 class AnswerError(Exception):
     def __init__(self, status: int, code: str = "", message: str = "") -> None:
         super().__init__(message)
@@ -88,6 +103,7 @@ class HubServer(ThreadingHTTPServer):
         self.lfs_objects: dict[str, bytes] = {}
         self.lfs_suffixes: tuple[str, ...] = ()  # files with these endings are uploaded as large ones
         self.failures: list[Failure] = []
+        self.oddities: list[Oddity] = []
         self.log: list[str] = []
 
     @property
@@ -278,11 +294,21 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def _send(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+        request = f"{self.command} {urlsplit(self.path).path}"
+        odd = next((one for one in self.server.oddities if re.search(one.where, request)), Oddity(""))
+        if odd.sha != "" and isinstance(content, dict) and "sha" in content:
+            content["sha"] = odd.sha
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(data))} | (headers or {})
-        for name, value in headers.items():
-            self.send_header(name, value)
+        for name, value in {**headers, **odd.headers}.items():
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        if self.command == "HEAD":
+            return
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for at in range(len(data)) if odd.drip else ():
+                self.wfile.write(data[at : at + 1])
+                time.sleep(odd.drip)
+            self.wfile.write(b"" if odd.drip else data)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hub_server import BREAK_OFF, GOOD_TOKEN, Failure, File, HubServer, Repo, running_hub
+from hub_server import BREAK_OFF, GOOD_TOKEN, Failure, File, HubServer, Oddity, Repo, running_hub
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx
@@ -456,3 +456,47 @@ def test_a_token_in_an_argument_is_not_repeated(server: HubServer, client: Clien
         check_failure({"code": done.returncode, "out": done.stdout, "err": done.stderr})
         assert "Secret" not in done.stderr
     assert server.log == []
+
+
+@pytest.mark.cases
+def test_a_hub_that_drips_ends_in_a_sentence(server: HubServer, client: Client, tmp_path: Path) -> None:
+    """No read takes long, and the whole would take for ever."""
+    server.repos["ana/slow"] = repo = Repo()
+    repo.commit({name: File(data) for name, data in contents(make_folder(tmp_path / "model")).items()})
+    program = """
+import sys
+from modelcraft import hub
+from modelcraft.errors import HubError
+try:
+    hub.pull("ana/slow", seconds=2)
+except HubError as error:
+    sys.exit(str(error))
+"""
+    for where in ("GET /api/models/ana/slow", "GET /ana/slow/resolve/.*config", "GET /ana/slow/resolve/.*tensors"):
+        server.oddities = [Oddity(where, drip=1.0)]
+        done = client.process("-c", program)
+        outcome = {"code": done.returncode, "out": done.stdout, "err": done.stderr}
+        check_failure(outcome, "did not answer in time", "try again later")
+
+
+@pytest.mark.cases
+def test_a_hub_that_names_files_of_this_disk_is_not_obeyed(server: HubServer, client: Client, tmp_path: Path) -> None:
+    good = {name: File(data) for name, data in contents(make_folder(tmp_path / "model")).items()}
+    odd: list[dict[str, Any]] = [
+        *[{"headers": {"ETag": tag}} for tag in (None, "", '""', '"."', '"../../../../taken"', "/tmp/taken", '"a b"')],
+        *[{"headers": {"X-Linked-Etag": tag}} for tag in ('"../../../../taken"', "..")],
+        *[{"headers": {"X-Repo-Commit": commit}} for commit in (None, "", "../../../../taken", "main")],
+        *[{"sha": sha} for sha in (None, "../../../../taken", "main", 7, [], {})],
+    ]
+    for number, oddity in enumerate(odd):
+        server.repos[f"ana/odd{number}"] = repo = Repo()
+        repo.commit(good)
+        what = "GET /api/models" if "sha" in oddity else "HEAD "
+        server.oddities.append(Oddity(f"{what}/ana/odd{number}(/|$)", **oddity))
+    # A Hub may also say that a file is not there, and at which commit.
+    server.repos["ana/gone"] = repo = Repo()
+    repo.commit({})
+    server.oddities.append(Oddity("HEAD /ana/gone/", {"X-Repo-Commit": "../../../../taken"}))
+    for outcome in client.hub(*(["pull", f"ana/odd{number}"] for number in range(len(odd))), ["pull", "ana/gone"]):
+        check_failure(outcome, "gave an answer that makes no sense")
+    assert not list(tmp_path.rglob("*taken*")) and not Path("/tmp/taken").exists()
