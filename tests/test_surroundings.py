@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -136,5 +137,9 @@ def test_an_older_python_can_read_what_says_so():
 def test_on_a_space_its_proxy_says_who_asks(space, trusted):
     os.environ.update(SPACE_ID=space, GRADIO_SERVER_PORT="17861")
     os.environ.pop("FORWARDED_ALLOW_IPS", None)
-    prepare().close()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        prepare().close()
+    finally:
+        signal.signal(signal.SIGINT, before)  # which it changes for the app, not for whoever tests it
     assert ("10.0.0.0/8" in os.environ.get("FORWARDED_ALLOW_IPS", "")) is trusted
