@@ -289,9 +289,11 @@ def _distrust() -> None:
 
 
 def _check_names(response: httpx.Response) -> None:
-    if response.request.method != "HEAD" or response.is_error:  # the client names no file by other answers
+    if response.request.method != "HEAD":  # the client names no file by other answers
         return
     unused = {"ETag"} if "X-Linked-Etag" in response.headers else set()
+    if response.is_error:  # that a file is missing is noted under its commit
+        unused = NAMES.keys() - {"X-Repo-Commit"}
     for header in NAMES.keys() - unused:
         if not NAMES[header].fullmatch(response.headers.get(header, "a" * 40)):
             raise ValueError(f"the {header} is none")
