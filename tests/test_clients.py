@@ -1,5 +1,7 @@
 """What one client may have: of an address, of a session, and again after a while."""
 
+import contextlib
+
 import pytest
 
 from modelcraft.errors import BusyError
@@ -71,3 +73,16 @@ def test_an_allowance_forgets_whom_it_has_not_seen_for_long(monkeypatch):
     allowance.spend("a")
     with pytest.raises(BusyError):
         allowance.spend("c")
+
+
+def test_the_last_quarter_is_for_who_has_nothing():
+    shares = Shares(most=8, an_address=8, a_session=8)
+    with contextlib.ExitStack() as held:
+        for number in range(6):
+            held.enter_context(shares.hold(Client(f"10.0.0.{number % 2}")))
+        with pytest.raises(BusyError):
+            shares.check(Client("10.0.0.1"))
+        held.enter_context(shares.hold(Client("10.0.0.7")))
+        with pytest.raises(BusyError):
+            shares.check(Client("10.0.0.7"))
+        held.enter_context(shares.hold(Client("10.0.0.8")))
