@@ -44,7 +44,7 @@ from modelcraft.ui.next_character import NextCharacter
 from modelcraft.ui.parts import QUIET, remembered
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
-from modelcraft.ui.server import MAX_SESSIONS, App
+from modelcraft.ui.server import MAX_SESSIONS, App, Page
 from modelcraft.ui.surprise import SurpriseView
 from modelcraft.ui.train import TrainView
 from modelcraft.ui.visitors import VISITOR_KEY
@@ -56,7 +56,7 @@ TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by ru
 
 def build(desk: Desk) -> gr.Blocks:
     """Compose the page and the API around the models that `desk` serves."""
-    demo: gr.Blocks = gr.Blocks(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
+    demo = Page(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
     with demo:
         visitor, recalled = remembered(demo, VISITOR_KEY)  # not in a tab, which is drawn when it is opened
         kinds: dict[str, Callable[[Desk, gr.Tab], Any]] = {

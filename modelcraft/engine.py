@@ -21,8 +21,8 @@ from modelcraft.errors import BusyError, ModelError, UnreadError
 from modelcraft.model import LanguageModel, Slots, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
 
-MAX_ROWS = 64  # texts that are written at a time
-MAX_WAITING = 64  # requests that wait for a row
+MAX_ROWS = 128  # texts that are written at a time: past 64 they cost each other time, but waiting costs more
+MAX_WAITING = 128  # requests that wait for a row
 SHARE = 3 / 4  # of the rows, which one client may have: so there is always one left for another
 JOINS_A_STEP = 8  # so many prompts at most are read before the others write on
 PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended

@@ -12,14 +12,14 @@ from modelcraft.sampling import SamplingParams
 from modelcraft.ui.streaming import HEARTBEAT_S, TICK_S, Meter, gather, together
 
 
-def run(model: LanguageModel, count: int, pace: float, most: int = 10_000):
+def run(model: LanguageModel, count: int, pace: float, most: int = 10_000, tick: float = TICK_S):
     """Read `count` tokens of a stream, or `most` events of it; return (seconds since the start, tokens) for each."""
     meter = Meter()
 
     async def read() -> list[tuple[float, list[int]]]:
         start = time.monotonic()
         events = []
-        stream = gather(Engine(model).submit([0], SamplingParams(count, temperature=0)), pace, meter)
+        stream = gather(Engine(model).submit([0], SamplingParams(count, temperature=0)), pace, meter, lambda: tick)
         async for batch in stream:
             events.append((time.monotonic() - start, batch))
             if len(events) == most:
@@ -51,6 +51,11 @@ def test_up_to_thirty_a_second_each_event_carries_one_token():
         events, _ = run(numbers(30, 0.001), 30, pace)
         assert all(len(batch) <= 1 for _, batch in events)
         assert events[-1][0] >= 29 / pace * 0.98  # never ahead of its pace
+
+
+def test_a_pace_is_kept_when_events_are_few():
+    events, _ = run(numbers(60), 60, 30, tick=0.25)  # as beside a hundred readers
+    assert events[-1][0] == pytest.approx(59 / 30, abs=0.4)
 
 
 def test_above_that_tokens_are_gathered():

@@ -1,10 +1,12 @@
-"""The server: Gradio's app with our first middleware before all of its own, and sessions that cost next to nothing."""
+"""The server: Gradio's page and app with our first middleware, and sessions and events that cost next to nothing."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from gradio import Blocks
+from gradio import Blocks, skip
+from gradio.block_function import BlockFunction
+from gradio.components import _Keywords
 from gradio.queueing import Queue
 from gradio.routes import App as GradioApp
 from gradio.routes import ORJSONResponse
@@ -16,6 +18,25 @@ from modelcraft.ui.routes import Routes
 
 # More than visitors can have at a time: beyond it Gradio forgets sessions that are still in use.
 MAX_SESSIONS = 4_096
+
+
+class Page(Blocks):
+    """Gradio's page, for which an output that an event skips costs nothing.
+
+    Gradio builds such a component anew, 0.3 ms each; a text of 400 events skips 1,600.
+    """
+
+    async def postprocess_data(
+        self, block_fn: BlockFunction, predictions: Any, state: SessionState | None
+    ) -> list[Any]:
+        """Return what is sent for each output of `block_fn`."""
+        if len(block_fn.outputs) < 2 or not isinstance(predictions, list | tuple):
+            return await super().postprocess_data(block_fn, predictions, state)
+        skipped = [isinstance(one, dict) and one == skip() for one in predictions]
+        left_out = _Keywords.FINISHED_ITERATING  # Gradio's own word for an output that it is not to look at
+        kept = [left_out if skips else one for one, skips in zip(predictions, skipped, strict=True)]
+        sent = await super().postprocess_data(block_fn, kept, state)
+        return [skip() if skips else one for one, skips in zip(sent, skipped, strict=False)]
 
 
 class App(GradioApp):

@@ -48,8 +48,9 @@ async def gather(
 ) -> AsyncGenerator[list[int], None]:
     """Yield the new tokens, the first one at once, the others every `tick()` seconds at most.
 
-    `pace` is in tokens a second, 0 for as fast as the model runs; up to 30 every event carries one token. An empty list
-    is a heartbeat: nothing new for 150 ms, or for a tick if that is longer. Whoever stops listening cancels the stream.
+    `pace` is in tokens a second, 0 for as fast as the model runs; up to one a tick every event carries one token. An
+    empty list is a heartbeat: nothing new for 150 ms, or for a tick if that is longer. Whoever stops listening cancels
+    the stream.
     """
     loop = asyncio.get_running_loop()
     meter = meter or Meter()
@@ -73,7 +74,7 @@ async def gather(
             if not ready:
                 await _news(stream, max(HEARTBEAT_S, tick()))
                 ready += stream.take()
-            if not sent or 0 < pace <= EVENTS_PER_SECOND:
+            if not sent or 0 < pace * tick() <= 1.001:
                 most = 1
             else:
                 most = max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else len(ready)
