@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import json
 import multiprocessing
 import statistics
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,7 @@ from benchmarks.visitors import PROMPT, Page, RefusedError, ask, buttons, opened
 
 PAUSE_S = 0.25  # between two texts: this visitor is no crowd
 ANSWERED, BUSY, OTHERWISE = "answered", "busy", "otherwise"
+JSON = "application/json"
 CROWD = 10  # the number of the crowd's first visitor; 0 is the one whose waiting is measured
 VERSE = "O Romeo, Romeo! wherefore art thou Romeo?\nDeny thy father and refuse thy name.\n"
 Crowd = Callable[[str, dict[str, int], int, float], Coroutine[Any, Any, Counter[str]]]
@@ -106,6 +108,44 @@ async def sessions(url: str, functions: dict[str, int], many: int, seconds: floa
         return Counter(await asyncio.gather(*(outcome(make(Page.of(http))) for _ in range(many))))
 
 
+async def unfetched(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Ask for texts of five characters from a hundred addresses, and fetch none."""
+    return await post(url, many, {"prompt": PROMPT, "length": 5}, "call/v2/generate", 1)
+
+
+async def refused(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Send prompts of a million characters, each in a session of its own; none is taken."""
+    return await post(url, many, {"data": ["x" * 1_000_000, 5]}, "call/generate", 1)
+
+
+async def slow_bodies(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Send a megabyte of each body, and then nothing more for a time."""
+    return await post(url, many, {"prompt": "x" * 1_000_000}, "call/v2/generate", seconds)
+
+
+async def post(url: str, many: int, fields: dict[str, Any], path: str, seconds: float) -> Counter[str]:
+    """Send one body to an address, often, from a hundred visitors; its last byte comes after these seconds."""
+    places = asyncio.Semaphore(many if seconds > 1 else 50)
+
+    async def send(http: httpx.AsyncClient, number: int) -> None:
+        session = {"session_hash": f"{number:032x}"} if "data" in fields else {}
+        body = json.dumps(fields | session).encode()
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield body[:-1]
+            await asyncio.sleep(seconds if seconds > 1 else 0)
+            yield body[-1:]
+
+        async with places:
+            answer = await http.post(f"/gradio_api/{path}", content=parts(), headers={"Content-Type": JSON})
+            if answer.status_code != 200:
+                raise RefusedError(answer.text)
+
+    async with contextlib.AsyncExitStack() as visit:
+        there = [await visit.enter_async_context(visitor(url, CROWD + number)) for number in range(100)]
+        return Counter(await asyncio.gather(*(outcome(send(there[number % 100], number)) for number in range(many))))
+
+
 def come(crowd: Crowd, url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
     """Be the crowd, in a process of its own."""
     return asyncio.run(crowd(url, functions, many, seconds))
@@ -133,6 +173,7 @@ def main(
     new: Annotated[int, typer.Option(help="Sessions.")] = 2_000,
     seconds: Annotated[float, typer.Option(help="That pages and slow chats stay.")] = 60,
     warm_s: Annotated[float, typer.Option(help="Seconds to wait first: the app compiles in the background.")] = 60,
+    only: Annotated[str, typer.Option(help="Only the crowds with this word in their names.")] = "",
 ) -> None:
     crowds: dict[str, tuple[Crowd, int]] = {
         "nobody": (nobody, 0),
@@ -141,13 +182,17 @@ def main(
         f"{clients} × Surprise, each from its own": (functools.partial(surprises, addresses=clients), clients),
         f"{chats} chats at pace 1, from one address": (slow_chats, chats),
         f"{new:,} new sessions, from one address": (sessions, new),
+        f"{3 * new:,} texts that nobody fetches": (unfetched, 3 * new),
+        f"{new // 4:,} prompts of a megabyte, refused": (refused, new // 4),
+        f"{3 * clients} bodies that stop after a megabyte": (slow_bodies, 3 * clients),
     }
     print("In seconds: how long one visitor waits for five characters; in MiB: the server's memory.\n")
     heads = ("answered", "median", "p95", "longest", "of the crowd: answered", BUSY, OTHERWISE, "MiB before", "after")
     print(f"| app | beside | {' | '.join(heads)} |")
     print(f"|---|---|{'---:|' * len(heads)}", flush=True)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
-        for folder, (name, (crowd, many)) in itertools.product(app or [Path()], crowds.items()):
+        chosen = [(name, *crowds[name]) for name in crowds if only in name]
+        for folder, (name, crowd, many) in itertools.product(app or [Path()], chosen):
             with serving([str(folder / "app.py")], 7876) as (url, pid):
                 time.sleep(warm_s)
                 functions = buttons(httpx.Client(base_url=url))

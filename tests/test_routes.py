@@ -93,6 +93,21 @@ def test_a_file_that_was_uploaded_is_taken(server):
 
 
 @pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        *(("bytes=0-4", 206), ("bytes=6-", 206), ("bytes=12-", 416), ("bytes=999999999999999-", 416)),
+        *(("bytes=-5", 200), ("bytes=0-1,3-4", 200), ("bytes=a-b", 200), ("lines=1-2", 200), ("", 200)),
+        *((f"bytes={'9' * 30}-", 200), (f"bytes={'9' * 5_000}-", 200), ("bytes=0-" + "9" * 5_000, 200)),
+    ],
+)
+def test_a_range_of_a_file_is_given_refused_or_ignored(server, asked, status):
+    sent = httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("poem.txt", b"Tyger Tyger\n")})
+    answer = httpx.get(f"{server.url}/gradio_api/file={sent.json()[0]}", headers={"Range": asked})
+    assert answer.status_code == status, answer.text
+    assert status == 416 or answer.text in ("Tyger", "Tyger\n", "Tyger Tyger\n")
+
+
+@pytest.mark.parametrize(
     "path", ["http://example.com/x", "https:/example.com/x", "//example.com/x", "x", "/etc/passwd"]
 )
 def test_no_address_is_fetched_for_anybody(server, path):

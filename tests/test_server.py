@@ -7,6 +7,8 @@ import pytest
 
 from modelcraft.ui.server import Page
 
+pytestmark = pytest.mark.cases
+
 
 @pytest.fixture
 def built(monkeypatch):

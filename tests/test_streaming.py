@@ -53,6 +53,7 @@ def test_up_to_thirty_a_second_each_event_carries_one_token():
         assert events[-1][0] >= 29 / pace * 0.98  # never ahead of its pace
 
 
+@pytest.mark.cases
 def test_a_pace_is_kept_when_events_are_few():
     events, _ = run(numbers(60), 60, 30, tick=0.25)  # as beside a hundred readers
     assert events[-1][0] == pytest.approx(59 / 30, abs=0.4)

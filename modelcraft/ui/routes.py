@@ -68,6 +68,7 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
+RANGE = re.compile(rb"bytes=\d{1,15}-\d{0,15}")  # of a file; Gradio breaks on others, which HTTP lets us ignore
 FORWARDED = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-prefix", b"forwarded")
 
 
@@ -105,7 +106,7 @@ class Routes:
         elif asked:
             await self._preflight(headers, foreign)(scope, receive, send)
         else:
-            kept = [(name, value) for name, value in scope["headers"] if self._kept(name, foreign and not led)]
+            kept = [(name, value) for name, value in scope["headers"] if self._kept(name, value, foreign and not led)]
             scope = {**scope, "headers": kept, FOREIGN: foreign and not led}
             await self.app(scope, receive, _guarded(send, foreign and self._readable(headers)))
 
@@ -128,8 +129,10 @@ class Routes:
             allowed["Access-Control-Allow-Origin"] = "*"
         return Response(status_code=204, headers=allowed)
 
-    def _kept(self, name: bytes, foreign: bool) -> bool:
+    def _kept(self, name: bytes, value: bytes, foreign: bool) -> bool:
         if foreign and name in (b"cookie", b"authorization"):
+            return False
+        if name == b"range" and not RANGE.fullmatch(value):
             return False
         return self.behind_proxy or name not in FORWARDED
 
