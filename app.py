@@ -54,7 +54,7 @@ CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and ho
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
-def build(desk: Desk) -> gr.Blocks:
+def build(desk: Desk) -> Page:
     """Compose the page and the API around the models that `desk` serves."""
     demo = Page(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
     with demo:
@@ -88,7 +88,7 @@ def build(desk: Desk) -> gr.Blocks:
     return demo
 
 
-def launch(demo: gr.Blocks, desk: Desk, **options: Any) -> None:
+def launch(demo: Page, desk: Desk, **options: Any) -> None:
     """Serve the page; Gradio's environment variables give the address. `options` go to Gradio's own launch."""
     gate = Middleware(
         Gate,
@@ -97,6 +97,7 @@ def launch(demo: gr.Blocks, desk: Desk, **options: Any) -> None:
         uploaded=lambda: demo.upload_file_set,
         known=lambda session: session in demo.state_holder,
         streams=desk.streams,
+        queued=demo.queued,
     )
     demo.launch(
         theme=look.theme(),

@@ -25,7 +25,12 @@ from modelcraft.data import load_corpus
 
 RUNGS = sorted(folder.name for folder in Path("weights").iterdir())
 PROMPTS = ("ROMEO:", "\n", "To be, or not to be: that is the question, whether 'tis nobler in the mind to suffer\n" * 4)
-DIALS = ({"temperature": 0.8}, {"temperature": 0}, {"temperature": 1.0, "top_k": 5}, {"temperature": 1.2, "top_p": 0.9})
+DIALS: tuple[dict[str, Any], ...] = (
+    {"temperature": 0.8},
+    {"temperature": 0},
+    {"temperature": 1.0, "top_k": 5},
+    {"temperature": 1.2, "top_p": 0.9},
+)
 TRAININGS = {"bigram": 20, "head": 12, "block": 12, "gpt-mini": 6, "encoder-decoder": 4}
 CLOSE = 1e-5  # of a logit
 

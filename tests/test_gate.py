@@ -234,3 +234,37 @@ def test_files_that_come_while_others_are_swept_end_no_sweeping(server):
         files.add("another")
     files -= {"one", "another"}
     assert not files & {"one", "another"}
+
+
+@pytest.fixture
+def stuck(server, monkeypatch):
+    """The server with all its places taken: events wait for their turn until the test is over."""
+    queue = server.demo._queue
+    places = queue.active_jobs
+    queue.active_jobs = [object()]
+    yield server
+    queue.active_jobs = places
+    assert server.call("generate", {"prompt": "A", "length": 3})[-1][0] == "complete"
+
+
+def from_another_address(server, body):
+    transport = httpx.HTTPTransport(local_address="127.0.0.2")
+    with httpx.Client(transport=transport) as other:
+        return other.post(f"{server.url}/gradio_api/call/generate", json=body)
+
+
+def test_events_that_wait_have_a_bound_and_others_are_let_in(stuck, monkeypatch):
+    monkeypatch.setattr(gate, "EVENTS", (8, 3))
+    answers = [generate(stuck) for _ in range(4)]
+    assert [one.status_code for one in answers] == [200, 200, 200, 429]
+    assert answers[-1].json()["error"] == "Busy, try again in 3 seconds."
+    assert from_another_address(stuck, {"data": ["A", 3]}).status_code == 200
+
+
+def test_bodies_of_events_that_are_not_done_have_a_bound(stuck, monkeypatch):
+    monkeypatch.setattr(gate, "MAX_HELD", (16 << 20, 2 << 20))
+    large = {"data": ["A" * 1_200_000, 3]}
+    answers = [httpx.post(f"{stuck.url}/gradio_api/call/generate", json=large) for _ in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert generate(stuck).status_code == 200  # a small one holds nothing
+    assert from_another_address(stuck, large).status_code == 200

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelcraft.errors import BusyError
-from modelcraft.ui.bodies import MAX_BODY, Bodies, Body, RefusedError, parsed
-from modelcraft.ui.clients import Allowance, Client, Shares, network
+from modelcraft.ui.bodies import MAX_BODY, MAX_HELD, Bodies, Body, RefusedError, parsed
+from modelcraft.ui.clients import LAST_QUARTER, Allowance, Client, Shares, network
 from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
 
 ENVELOPE = 4096  # bytes that go around an uploaded file
@@ -25,6 +25,9 @@ LEAST_UPLOAD = 64 << 10  # as much is counted for a file at least: it has a fold
 MAX_FILES = 4  # in an upload; the page sends one
 PROGRESS = (60, 1)  # questions of an address about its uploads: at once, and a second; Gradio keeps each name
 NEW_SESSIONS = (1_000, 20)  # of an address: at once, and a second; every call without a session_hash makes one
+EVENTS = (256, 64)  # that wait for their turn: of all, and of an address
+QUEUE_S = 3
+BODY = "modelcraft.body"  # in a scope: the address that a body came from, and its bytes
 PREFIX = "/gradio_api"
 FILE = f"{PREFIX}/file="
 PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data
@@ -49,7 +52,8 @@ class Gate:
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
     `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded,
-    `known` tells a session that there is, and `streams` counts the texts that are being read.
+    `known` tells a session that there is, `streams` counts the texts that are being read, and `queued` the events that
+    wait and the bytes of all that are not done, both by address.
     """
 
     def __init__(
@@ -60,9 +64,10 @@ class Gate:
         uploaded: Callable[[], Collection[str]],
         known: Callable[[str], bool],
         streams: Shares,
+        queued: Callable[[], tuple[Counter[str], Counter[str]]],
     ) -> None:
         self.app, self.endpoints, self.functions, self.uploaded = app, endpoints, functions, uploaded
-        self.known, self.streams = known, streams
+        self.known, self.streams, self.queued = known, streams, queued
         self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
         self.upload_bytes = Allowance(UPLOADS_AN_ADDRESS, UPLOADS_AN_ADDRESS / UPLOADS_S)
         self.new_sessions = Allowance(*NEW_SESSIONS)
@@ -90,6 +95,7 @@ class Gate:
             with self.bodies.of(address) as body:
                 if scope["method"] == "POST":
                     receive = await self._checked(scope["path"].rstrip("/"), receive, body, bool(scope.get(FOREIGN)))
+                    scope = {**scope, BODY: (address, body.counted)}
                 await self.app(scope, receive, watched)
         except RefusedError as error:
             await JSONResponse({"error": str(error)}, error.status, error.headers)(scope, receive, send)
@@ -127,11 +133,21 @@ class Gate:
             streams = asked.streams
         else:
             return _replay(body, receive)
+        self._check_queue(arriving)
         if not session or not self.known(session):
             self.new_sessions.spend(arriving.address)
         if streams:
             self.streams.check(Client(arriving.address, session))
         return _replay(body, receive)
+
+    def _check_queue(self, body: Body) -> None:
+        """Refuse an event when too many wait, or when those that are not done hold too much together."""
+        waiting, held = self.queued()
+        of_all, of_one = waiting.total(), waiting[body.address]
+        if of_all >= EVENTS[0] or of_one >= EVENTS[1] or (of_one and of_all >= LAST_QUARTER * EVENTS[0]):
+            raise BusyError(QUEUE_S)
+        if body.counted and (held.total() >= MAX_HELD[0] or held[body.address] >= MAX_HELD[1]):
+            raise BusyError(QUEUE_S)
 
     def _check_progress(self, query: bytes, address: str) -> None:
         if len(query) > 100:

@@ -1,5 +1,6 @@
 """The server: Gradio's page and app with our first middleware, and sessions and events that cost next to nothing."""
 
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 from gradio import Blocks, skip
 from gradio.block_function import BlockFunction
 from gradio.components import _Keywords
-from gradio.queueing import Queue
+from gradio.queueing import Event, Queue
 from gradio.routes import App as GradioApp
 from gradio.routes import ORJSONResponse
 from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import LRUCache
 from starlette.types import ASGIApp
 
+from modelcraft.ui.gate import BODY
 from modelcraft.ui.routes import Routes
 
 # More than visitors can have at a time: beyond it Gradio forgets sessions that are still in use.
@@ -37,6 +39,23 @@ class Page(Blocks):
         kept = [left_out if skips else one for one, skips in zip(predictions, skipped, strict=True)]
         sent = await super().postprocess_data(block_fn, kept, state)
         return [skip() if skips else one for one, skips in zip(sent, skipped, strict=False)]
+
+    def queued(self) -> tuple[Counter[str], Counter[str]]:
+        """Return, by address, how many events wait for their turn, and the bytes of all that are not done."""
+        waiting: Counter[str] = Counter()
+        for queue in self._queue.event_queue_per_concurrency_id.values():
+            waiting.update(_body(event)[0] for event in queue.queue)
+        held: Counter[str] = Counter()
+        for event in self._queue.event_ids_to_events.values():
+            address, size = _body(event)
+            held[address] += size
+        return waiting, held
+
+
+def _body(event: Event) -> tuple[str, int]:
+    """Return the address that an event came from, and the bytes of its body."""
+    address, size = event.request.scope.get(BODY, ("", 0))
+    return address, size
 
 
 class App(GradioApp):
