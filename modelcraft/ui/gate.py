@@ -26,8 +26,8 @@ MAX_FILES = 4  # in an upload; the page sends one
 PROGRESS = (60, 1)  # questions of an address about its uploads: at once, and a second; Gradio keeps each name
 NEW_SESSIONS = (1_000, 20)  # of an address: at once, and a second; every call without a session_hash makes one
 EVENTS = (256, 64)  # that wait for their turn: of all, and of an address
-QUEUE_S = 3
-BODY = "modelcraft.body"  # in a scope: the address that a body came from, and its bytes
+QUEUE_S = 3  # until some of them are done
+BODY = "modelcraft.body"  # in a scope: the address that a body came from, and its bytes beyond SMALL
 PREFIX = "/gradio_api"
 FILE = f"{PREFIX}/file="
 PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data

@@ -41,7 +41,10 @@ class Page(Blocks):
         return [skip() if skips else one for one, skips in zip(sent, skipped, strict=False)]
 
     def queued(self) -> tuple[Counter[str], Counter[str]]:
-        """Return, by address, how many events wait for their turn, and the bytes of all that are not done."""
+        """Return, by address, how many events wait for their turn, and the bytes of all that are not done.
+
+        The first SMALL bytes of each body do not count.
+        """
         waiting: Counter[str] = Counter()
         for queue in self._queue.event_queue_per_concurrency_id.values():
             waiting.update(_body(event)[0] for event in queue.queue)

@@ -74,7 +74,7 @@ async def gather(
             if not ready:
                 await _news(stream, max(HEARTBEAT_S, tick()))
                 ready += stream.take()
-            if not sent or 0 < pace * tick() <= 1.001:
+            if not sent or 0 < pace * tick() <= 1.001:  # one a tick, within rounding
                 most = 1
             else:
                 most = max(1, int((loop.time() - start) * pace) + 1 - sent) if pace else len(ready)
