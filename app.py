@@ -17,6 +17,8 @@ from typing import Any
 from modelcraft.surroundings import address, prepare
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+# For a page of figures, which is closed here, Gradio makes a table of the last 10,000 events whenever one is done.
+os.environ.update(GRADIO_ANALYTICS_MAX_EVENTS="1", GRADIO_ANALYTICS_CACHE_FREQUENCY=str(sys.maxsize))
 os.environ["MPLBACKEND"] = "agg"  # gradio imports matplotlib, which a backend that is not installed here forbids
 if __name__ == "__main__":
     scratch = prepare()
@@ -27,7 +29,7 @@ from starlette.middleware import Middleware
 
 from modelcraft import logs
 from modelcraft.catalogue import Catalogue
-from modelcraft.device import share_one_heap, threads_for_serving
+from modelcraft.device import give_back_memory, share_one_heap, threads_for_serving
 from modelcraft.errors import ModelCraftError, StartError
 from modelcraft.ui import attention, ladder, look, next_character, plates, surprise, train
 from modelcraft.ui.api import add_api, add_api_help
@@ -50,6 +52,10 @@ from modelcraft.ui.train import TrainView
 from modelcraft.ui.visitors import VISITOR_KEY
 
 WARM_UP_AFTER_S = 10.0
+# Reading a prompt takes the interpreter's lock some 300 times. A busy event loop keeps it for 5 ms each time, unless told
+# otherwise: a second and a half a prompt.
+SWITCH_S = 1e-4
+GIVE_BACK_S = 10.0  # so often memory goes back to the system
 CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and how old they may become
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
@@ -92,7 +98,7 @@ def launch(demo: Page, desk: Desk, **options: Any) -> None:
     """Serve the page; Gradio's environment variables give the address. `options` go to Gradio's own launch."""
     gate = Middleware(
         Gate,
-        endpoints=lambda: demo.get_api_info()["named_endpoints"],
+        endpoints=functools.cache(lambda: demo.get_api_info()["named_endpoints"]),
         functions=functools.cache(lambda: functions(demo)),
         uploaded=lambda: demo.upload_file_set,
         known=lambda session: session in demo.state_holder,
@@ -167,7 +173,8 @@ def serve() -> None:
                     "with GRADIO_."
                 ) from error
             while True:
-                time.sleep(1)
+                time.sleep(GIVE_BACK_S)
+                give_back_memory()
         catch_signals(signal.SIG_IGN)  # it ends, within seconds
 
 
@@ -182,6 +189,7 @@ def catch_signals(handler: Any) -> None:
 if __name__ == "__main__":
     logs.set_up()
     share_one_heap()
+    sys.setswitchinterval(SWITCH_S)
     torch.set_num_threads(threads_for_serving())
     try:
         with contextlib.closing(scratch):

@@ -49,7 +49,7 @@ async def gather(
     """Yield the new tokens, the first one at once, the others every `tick()` seconds at most.
 
     `pace` is in tokens a second, 0 for as fast as the model runs; up to one a tick every event carries one token. An
-    empty list is a heartbeat: nothing new for 150 ms, or for a tick if that is longer. Whoever stops listening cancels
+    empty list is a heartbeat: nothing new for 150 ms, or for four ticks if that is longer. Whoever stops listening cancels
     the stream.
     """
     loop = asyncio.get_running_loop()
@@ -57,14 +57,17 @@ async def gather(
     start = last = loop.time()
     ready: list[int] = []
     sent = 0
+
+    def beat() -> float:
+        return max(HEARTBEAT_S, 4 * tick())
+
     try:
         while not stream.exhausted or ready:
             if sent:  # the next event: a tick after the last one, and not before the next token is due
                 at = max(last + tick(), start + sent / pace if pace else 0.0)
                 while (left := at - loop.time()) > 0:
-                    beat = max(HEARTBEAT_S, tick())
-                    await asyncio.sleep(min(left, beat))
-                    if left > beat:
+                    await asyncio.sleep(min(left, pause := beat()))
+                    if left > pause:
                         yield []
             try:
                 ready += stream.take()
@@ -72,7 +75,7 @@ async def gather(
                 if not ready:  # what was written before it broke is shown first
                     raise
             if not ready:
-                await _news(stream, max(HEARTBEAT_S, tick()))
+                await _news(stream, beat())
                 ready += stream.take()
             if not sent or 0 < pace * tick() <= 1.001:  # one a tick, within rounding
                 most = 1
