@@ -52,8 +52,8 @@ from modelcraft.ui.train import TrainView
 from modelcraft.ui.visitors import VISITOR_KEY
 
 WARM_UP_AFTER_S = 10.0
-# Reading a prompt takes the interpreter's lock some 300 times. A busy event loop keeps it for 5 ms each time, unless told
-# otherwise: a second and a half a prompt.
+# Reading a prompt takes the interpreter's lock some 300 times. A busy event loop keeps it for 5 ms each time, unless
+# told otherwise: a second and a half a prompt.
 SWITCH_S = 1e-4
 GIVE_BACK_S = 10.0  # so often memory goes back to the system
 CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and how old they may become

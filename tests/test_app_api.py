@@ -409,6 +409,15 @@ def our_threads() -> list[str]:
     return sorted(name for name in names if not name.startswith(("AnyIO worker", "asyncio")))
 
 
+@pytest.mark.cases
+def test_gradio_keeps_no_figures_of_events(server):
+    for _ in range(3):
+        server.call("generate", {"prompt": "ROMEO:", "length": 1})
+    queue = server.demo._queue
+    assert len(queue.event_analytics) <= 1
+    assert queue.cached_event_analytics_summary == {"functions": {}}  # it was never worked out
+
+
 def test_the_api_is_documented(server, client):
     described = client.view_api(return_format="dict")["named_endpoints"]
     assert set(described) == {"/generate", "/chat", "/models"}

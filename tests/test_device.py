@@ -1,6 +1,7 @@
 """What this machine has: a compiler, and cores."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -120,3 +121,22 @@ def test_a_small_model_is_trained_and_measured_on_one_thread(tmp_path, monkeypat
         torch.set_num_threads(before)
     assert len(seen) >= 7
     assert set(seen) == {1}
+
+
+@pytest.mark.cases
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="it is glibc that keeps it")
+def test_memory_that_is_free_goes_back_though_something_lies_above_it():
+    script = """
+from benchmarks.memory import resident
+from modelcraft.device import give_back_memory
+import os
+import platform
+pieces = [b"x" * 100_000 for _ in range(2_000)]
+last = pieces[-1]
+del pieces
+kept = resident(os.getpid())[0]
+give_back_memory()
+print(kept - resident(os.getpid())[0])
+"""
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(answer.stdout) > 150  # of 190 MiB

@@ -49,8 +49,8 @@ async def gather(
     """Yield the new tokens, the first one at once, the others every `tick()` seconds at most.
 
     `pace` is in tokens a second, 0 for as fast as the model runs; up to one a tick every event carries one token. An
-    empty list is a heartbeat: nothing new for 150 ms, or for four ticks if that is longer. Whoever stops listening cancels
-    the stream.
+    empty list is a heartbeat: nothing new for 150 ms, or for four ticks if that is longer. Whoever stops listening
+    cancels the stream.
     """
     loop = asyncio.get_running_loop()
     meter = meter or Meter()
