@@ -46,9 +46,10 @@ from modelcraft.ui.next_character import NextCharacter
 from modelcraft.ui.parts import QUIET, remembered
 from modelcraft.ui.race import Race
 from modelcraft.ui.requests import Desk
-from modelcraft.ui.server import MAX_SESSIONS, App, Page
+from modelcraft.ui.server import App, Page
 from modelcraft.ui.surprise import SurpriseView
 from modelcraft.ui.train import TrainView
+from modelcraft.ui.unread import MAX_SESSIONS
 from modelcraft.ui.visitors import VISITOR_KEY
 
 WARM_UP_AFTER_S = 10.0

@@ -95,17 +95,12 @@ async def slow_chats(url: str, functions: dict[str, int], many: int, seconds: fl
 
 async def sessions(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
     """Make new sessions from one address, fifty at a time, and read no answer."""
-    places = asyncio.Semaphore(50)
+    return await loop(url, many, lambda http, number: ask_new(http))
 
-    async def make(page: Page) -> None:
-        async with places:
-            body = {"data": [PROMPT, 1], "session_hash": page.session}
-            answer = await page.http.post("/gradio_api/call/generate", json=body)
-            if answer.status_code != 200:
-                raise RefusedError(answer.text)
 
-    async with visitor(url, CROWD) as http:
-        return Counter(await asyncio.gather(*(outcome(make(Page.of(http))) for _ in range(many))))
+async def ask_new(http: httpx.AsyncClient) -> httpx.Response:
+    body = {"data": [PROMPT, 1], "session_hash": Page.of(http).session}
+    return await http.post("/gradio_api/call/generate", json=body)
 
 
 async def unfetched(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
@@ -121,6 +116,42 @@ async def refused(url: str, functions: dict[str, int], many: int, seconds: float
 async def slow_bodies(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
     """Send a megabyte of each body, and then nothing more for a time."""
     return await post(url, many, {"prompt": "x" * 1_000_000}, "call/v2/generate", seconds)
+
+
+async def unread(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Ask for the list of models in thirty sessions of one address, fifty times at once, and read no answer."""
+    return await loop(url, many, lambda http, number: ask_in(http, f"{number % 30:032x}"))
+
+
+async def ask_in(http: httpx.AsyncClient, session: str) -> httpx.Response:
+    return await http.post("/gradio_api/call/models", json={"data": [], "session_hash": session})
+
+
+async def values(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Send prompts that are lists of 190,000 numbers, fifty at a time, from one address."""
+    body = {"prompt": [1] * 190_000}
+    return await loop(url, many, lambda http, number: http.post("/gradio_api/call/v2/generate", json=body))
+
+
+async def loads(url: str, functions: dict[str, int], many: int, seconds: float) -> Counter[str]:
+    """Load the page, fifty times at once, from one address."""
+    return await loop(url, many, lambda http, number: http.get("/"))
+
+
+async def loop(
+    url: str, many: int, send: Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
+) -> Counter[str]:
+    """Send requests from one address, fifty at a time."""
+    places = asyncio.Semaphore(50)
+
+    async def one(http: httpx.AsyncClient, number: int) -> None:
+        async with places:
+            answer = await send(http, number)
+            if answer.status_code != 200:
+                raise RefusedError(answer.text)
+
+    async with visitor(url, CROWD) as http:
+        return Counter(await asyncio.gather(*(outcome(one(http, number)) for number in range(many))))
 
 
 async def post(url: str, many: int, fields: dict[str, Any], path: str, seconds: float) -> Counter[str]:
@@ -184,6 +215,9 @@ def main(
         f"{new:,} new sessions, from one address": (sessions, new),
         f"{3 * new:,} texts that nobody fetches": (unfetched, 3 * new),
         f"{new // 4:,} prompts of a megabyte, refused": (refused, new // 4),
+        f"{3 * new:,} answers that nobody reads": (unread, 3 * new),
+        f"{new // 4:,} prompts of 190,000 values": (values, new // 4),
+        f"{new:,} times the page, from one address": (loads, new),
         f"{3 * clients} bodies that stop after a megabyte": (slow_bodies, 3 * clients),
     }
     print("In seconds: how long one visitor waits for five characters; in MiB: the server's memory.\n")

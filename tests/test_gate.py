@@ -1,5 +1,6 @@
 """The gate's bounds: bodies, sessions and streams of one client, each with a clear answer, and others go on."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -9,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from app_server import AppServer
+from gradio.server_messages import ProcessCompletedMessage
 
-from modelcraft.ui import bodies, connections, gate
+from modelcraft.ui import bodies, connections, gate, unread
 from modelcraft.ui.clients import Allowance, Shares
-from modelcraft.ui.server import Messages
+from modelcraft.ui.unread import Messages
 
 pytestmark = pytest.mark.cases
 
@@ -121,9 +123,12 @@ def test_what_is_no_file_is_refused_where_one_is_taken(server, value):
 
 
 def test_uploads_are_few_and_questions_about_them_short(server, layer, monkeypatch):
-    files = [("files", (f"{number}.txt", b"x")) for number in range(5)]
-    answer = httpx.post(f"{server.url}/gradio_api/upload", files=files)
-    assert (answer.status_code, answer.json()["error"]) == (400, "Upload one file at a time.")
+    for header in (b"Content-Disposition: ", b"content-disposition: ", b"CONTENT-DISPOSITION:"):
+        parts = [header + b'form-data; name="files"; filename="%d.txt"\r\n\r\nx' % number for number in range(5)]
+        form = b"".join(b"--x\r\n" + part + b"\r\n" for part in parts) + b"--x--\r\n"
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        answer = httpx.post(f"{server.url}/gradio_api/upload", content=form, headers=kind)
+        assert (answer.status_code, answer.json()["error"]) == (400, "Upload one file at a time.")
     address = f"{server.url}/gradio_api/upload_progress"
     assert httpx.get(address, params={"upload_id": "x" * 200}).status_code == 400
     monkeypatch.setattr(layer, "progress", Allowance(0, 1))
@@ -198,6 +203,7 @@ def test_views_have_a_bound_and_writing_goes_on(server):
         outcomes = [one.result() for one in looks]
     assert set(outcomes) == {"busy", "read"}
     assert outcomes.count("busy") >= 50
+    assert max(waited) < 5  # it was 24 s; benchmarks/crowded.py measures what it is
     print(f"{outcomes.count('read')} read, {outcomes.count('busy')} busy; others waited {max(waited):.2f} s at most")
 
 
@@ -209,10 +215,75 @@ def test_only_sessions_in_which_nothing_happens_make_room(server, monkeypatch):
     monkeypatch.setitem(queue.pending_event_ids_session, "unfetched", {"done"})
     monkeypatch.setitem(queue.event_ids_to_events, "runs", object())
     for session in ("oldest", "unfetched", "idle", "new"):
-        messages[session] = session
+        messages[session] = asyncio.Queue()
     assert list(messages) == ["oldest", "idle", "new"]
     assert "unfetched" not in queue.pending_event_ids_session
-    assert json.dumps(messages["oldest"])
+
+
+def test_where_all_that_is_unread_is_too_large_the_oldest_idle_session_is_forgotten(server, monkeypatch):
+    queue = server.demo._queue
+    messages = Messages(queue)
+    event = ProcessCompletedMessage(output={"data": ["x" * 100_000]}, success=True)
+    for session in ("read", "runs", "oldest", "newer"):
+        messages[session] = asyncio.Queue()
+        messages[session].put_nowait(event)
+    assert messages["read"].get_nowait() is event
+    monkeypatch.setitem(queue.pending_event_ids_session, "runs", {"event"})
+    monkeypatch.setitem(queue.event_ids_to_events, "event", object())
+    assert 300_000 < messages.held.total() < 310_000
+    monkeypatch.setattr(unread, "MAX_UNREAD", (350_000, 350_000))
+    messages["newest"] = asyncio.Queue()
+    messages["newest"].put_nowait(event)
+    assert list(messages) == ["read", "runs", "newer", "newest"]
+    assert 300_000 < messages.held.total() < 310_000
+    del messages["newer"], messages["newest"], messages["runs"]
+    assert not messages.held
+
+
+def test_answers_that_nobody_reads_have_a_bound_and_who_reads_goes_on(server, monkeypatch):
+    assert server.settled(60)
+    unread_before = server.demo._queue.pending_messages_per_session.held.total()
+    monkeypatch.setattr(gate, "MAX_UNREAD", (64 << 20, unread_before + 40_000))
+    body = {"data": [], "session_hash": "never reads"}
+    answers = [httpx.post(f"{server.url}/gradio_api/call/models", json=body)]
+    while answers[-1].status_code == 200 and len(answers) < 40:
+        time.sleep(0.05)  # it has been answered
+        answers.append(httpx.post(f"{server.url}/gradio_api/call/models", json=body))
+    assert answers[-1].status_code == 429
+    assert answers[0].status_code == 200
+    assert from_another_address(server, {"data": ["A", 3]}).status_code == 200
+    first = answers[0].json()["event_id"]
+    assert "complete" in httpx.get(f"{server.url}/gradio_api/call/models/{first}").text
+    assert generate(server).status_code == 200
+
+
+def test_requests_of_an_address_have_a_bound(server, layer, monkeypatch):
+    """Behind a proxy all connections have one address, and the requests have those of the visitors."""
+    monkeypatch.setattr(layer, "requests", Shares(100, 3, 3))
+    with contextlib.ExitStack() as open_requests:
+        for number in range(3):
+            heartbeat = httpx.stream("GET", f"{server.url}/gradio_api/heartbeat/{number}")
+            assert open_requests.enter_context(heartbeat).status_code == 200
+        assert generate(server).status_code == 429
+        assert from_another_address(server, {"data": ["A", 3]}).status_code == 200
+    deadline = time.monotonic() + 30
+    while (answer := generate(server)).status_code != 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["call/generate", "call/v2/generate", "queue/join"])
+def test_values_without_end_are_refused_before_anybody_looks_at_them(server, path):
+    ones = [1] * 190_000
+    body = {"prompt": ones} if "v2" in path else {"data": [ones], "fn_index": 0, "session_hash": "ones"}
+    status, answer = server.post(path, body)
+    assert status == 400
+    assert "too many parts" in json.loads(answer)["error"]
+
+
+def test_pages_of_an_address_have_a_bound(server, layer, monkeypatch):
+    monkeypatch.setattr(layer, "pages", Allowance(2, 0.1))
+    assert [httpx.get(f"{server.url}{path}").status_code for path in ("/", "/config", "/")] == [200, 200, 429]
 
 
 def test_a_fault_of_the_server_is_not_told_as_the_clients(server, monkeypatch):

@@ -18,7 +18,10 @@ MAX_HELD = (16 * MAX_BODY, 4 * MAX_BODY)  # of all, and of an address
 SMALL = 64 << 10  # bytes of each body that do not count: others' large ones keep no line from being written
 BODY_S = 30.0  # so long a body may take
 WAIT_S = 10
-MAX_LISTS, MAX_VALUES = 5_000, 200_000  # in JSON: as objects of Python's they take many times their bytes
+BODY = "modelcraft.body"  # in a scope: the address that a body came from, and its bytes beyond SMALL
+# In JSON, for as objects of Python's they take many times their bytes: objects and lists, commas (within texts, too),
+# and values, which a call of the API has a few of.
+MAX_LISTS, MAX_COMMAS, MAX_VALUES, MAX_FIELDS = 5_000, 200_000, 25_000, 100
 
 
 class RefusedError(Exception):
@@ -95,7 +98,7 @@ class Body:
 
 def parsed(body: bytes) -> dict[str, Any]:
     """Return the JSON object in a body; raises RefusedError for anything else, and for one of too many parts."""
-    if body.count(b"{") + body.count(b"[") > MAX_LISTS or body.count(b",") > MAX_VALUES:
+    if body.count(b"{") + body.count(b"[") > MAX_LISTS or body.count(b",") > MAX_COMMAS:
         raise RefusedError(400, "The request is not valid JSON, or it has too many parts.")
     try:
         found = json.loads(body)

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradio.utils import get_upload_folder
+from python_multipart.multipart import parse_options_header
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelcraft.errors import BusyError
-from modelcraft.ui.bodies import MAX_BODY, MAX_HELD, Bodies, Body, RefusedError, parsed
+from modelcraft.ui.bodies import BODY, MAX_BODY, MAX_FIELDS, MAX_HELD, MAX_VALUES, Bodies, Body, RefusedError, parsed
 from modelcraft.ui.clients import LAST_QUARTER, Allowance, Client, Shares, network
 from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
+from modelcraft.ui.unread import MAX_UNREAD
 
+PREFIX = "/gradio_api"
 ENVELOPE = 4096  # bytes that go around an uploaded file
 UPLOADS_S = 600  # so long what was uploaded may lie on the disk
 MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
@@ -27,8 +30,9 @@ PROGRESS = (60, 1)  # questions of an address about its uploads: at once, and a 
 NEW_SESSIONS = (1_000, 20)  # of an address: at once, and a second; every call without a session_hash makes one
 EVENTS = (256, 64)  # that wait for their turn: of all, and of an address
 QUEUE_S = 3  # until some of them are done
-BODY = "modelcraft.body"  # in a scope: the address that a body came from, and its bytes beyond SMALL
-PREFIX = "/gradio_api"
+REQUESTS = (1_000, 250)  # that are open, those of a page that stay open among them: of all, and of an address
+PAGES = (100, 2)  # of an address: at once, and a second; each takes 10 ms, or 60 from the first to the last
+HEAVY = ("/", "/config", f"{PREFIX}/info", f"{PREFIX}/openapi.json")
 FILE = f"{PREFIX}/file="
 PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data
 log = logging.getLogger(__name__)
@@ -47,13 +51,21 @@ class Function(NamedTuple):
     files: frozenset[int] = frozenset()
 
 
+class Queued(NamedTuple):
+    """What events hold, by address."""
+
+    waiting: Counter[str]  # for their turn: how many
+    bodies: Counter[str]  # of those that are not done: bytes, beyond the first SMALL of each
+    unread: Counter[str]  # what came of them and was not read yet: bytes
+
+
 class Gate:
     """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
     `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded,
-    `known` tells a session that there is, `streams` counts the texts that are being read, and `queued` the events that
-    wait and the bytes of all that are not done, both by address.
+    `known` tells a session that there is, `streams` counts the texts that are being read, and `queued` says what events
+    hold.
     """
 
     def __init__(
@@ -64,7 +76,7 @@ class Gate:
         uploaded: Callable[[], Collection[str]],
         known: Callable[[str], bool],
         streams: Shares,
-        queued: Callable[[], tuple[Counter[str], Counter[str]]],
+        queued: Callable[[], Queued],
     ) -> None:
         self.app, self.endpoints, self.functions, self.uploaded = app, endpoints, functions, uploaded
         self.known, self.streams, self.queued = known, streams, queued
@@ -73,6 +85,8 @@ class Gate:
         self.new_sessions = Allowance(*NEW_SESSIONS)
         self.progress = Allowance(*PROGRESS)
         self.bodies = Bodies()
+        self.requests = Shares(*REQUESTS, REQUESTS[1])
+        self.pages = Allowance(*PAGES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what makes sense, answer the rest."""
@@ -92,9 +106,11 @@ class Gate:
                 _check_address(scope["path"].partition(FILE)[2])
             if scope["path"].endswith("/upload_progress"):
                 self._check_progress(scope["query_string"], address)
-            with self.bodies.of(address) as body:
+            if scope["method"] == "GET" and scope["path"].removeprefix(scope.get("root_path", "")) in HEAVY:
+                self.pages.spend(address)
+            with self.requests.hold(Client(address)), self.bodies.of(address) as body:
                 if scope["method"] == "POST":
-                    receive = await self._checked(scope["path"].rstrip("/"), receive, body, bool(scope.get(FOREIGN)))
+                    receive = await self._checked(scope, receive, body)
                     scope = {**scope, BODY: (address, body.counted)}
                 await self.app(scope, receive, watched)
         except RefusedError as error:
@@ -111,25 +127,25 @@ class Gate:
             sentence = "This request could not be understood." if theirs else "Something broke here; try again."
             await JSONResponse({"error": sentence}, 400 if theirs else 503)(scope, receive, send)
 
-    async def _checked(self, path: str, receive: Receive, arriving: Body, foreign: bool) -> Receive:
+    async def _checked(self, scope: Scope, receive: Receive, arriving: Body) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out.
 
         Raises RefusedError, or BusyError for a client who has enough.
         """
-        path = path.partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
+        path = scope["path"].rstrip("/").partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
         if path == "/upload":
             upload = await arriving.read(receive, MAX_BODY + ENVELOPE)
-            return _replay(self._counted(upload, arriving.address), receive)
+            return _replay(self._counted(upload, arriving.address, dict(scope["headers"])), receive)
         body = await arriving.read(receive)
         fields = parsed(body)
-        self._check_files(fields)
+        self._check_values(fields, MAX_FIELDS if path.startswith("/call/") else MAX_VALUES)
         session = str(fields.get("session_hash") or "")
         if path.startswith("/call/v2/"):
             body, streams = self._named(path.removeprefix("/call/v2/"), fields), True
         elif path.startswith("/call/"):
             body, streams = self._positional(path.removeprefix("/call/"), fields), True
         elif path == "/queue/join":
-            asked, body = self._join(fields, foreign)
+            asked, body = self._join(fields, bool(scope.get(FOREIGN)))
             streams = asked.streams
         else:
             return _replay(body, receive)
@@ -141,12 +157,14 @@ class Gate:
         return _replay(body, receive)
 
     def _check_queue(self, body: Body) -> None:
-        """Refuse an event when too many wait, or when those that are not done hold too much together."""
-        waiting, held = self.queued()
+        """Refuse an event when too many wait, when they hold too much, or when too much of what came is unread."""
+        waiting, bodies, unread = self.queued()
         of_all, of_one = waiting.total(), waiting[body.address]
         if of_all >= EVENTS[0] or of_one >= EVENTS[1] or (of_one and of_all >= LAST_QUARTER * EVENTS[0]):
             raise BusyError(QUEUE_S)
-        if body.counted and (held.total() >= MAX_HELD[0] or held[body.address] >= MAX_HELD[1]):
+        if body.counted and (bodies.total() >= MAX_HELD[0] or bodies[body.address] >= MAX_HELD[1]):
+            raise BusyError(QUEUE_S)
+        if unread.total() >= MAX_UNREAD[0] or unread[body.address] >= MAX_UNREAD[1]:
             raise BusyError(QUEUE_S)
 
     def _check_progress(self, query: bytes, address: str) -> None:
@@ -154,11 +172,13 @@ class Gate:
             raise RefusedError(400, "upload_id must be a short text.")
         self.progress.spend(address)
 
-    def _check_files(self, value: Any) -> None:
-        """Refuse whatever Gradio could take for a file and fetch, unless it was uploaded here."""
-        values, uploaded = [value], self.uploaded()
+    def _check_values(self, value: Any, most: int) -> None:
+        """Refuse too many values, and whatever Gradio could take for a file and fetch, unless it was uploaded here."""
+        values, found, uploaded = [value], 1, self.uploaded()
         while values:
             one = values.pop()
+            if isinstance(one, dict | list) and (found := found + len(one)) > most:
+                raise RefusedError(400, f"The request has too many parts, more than {most:,}.")
             if isinstance(one, dict):
                 if "path" in one and not (isinstance(one["path"], str) and one["path"] in uploaded):
                     raise RefusedError(400, "There is no such file here; upload it first.")
@@ -166,9 +186,12 @@ class Gate:
             elif isinstance(one, list):
                 values.extend(one)
 
-    def _counted(self, upload: bytes, address: str) -> bytes:
+    def _counted(self, upload: bytes, address: str, headers: dict[bytes, bytes]) -> bytes:
         """Refuse an upload when too much has come of late: all of it lies on the disk until it is swept."""
-        if upload.count(b"\r\nContent-Disposition: form-data") > MAX_FILES:
+        _, options = parse_options_header(headers.get(b"content-type"))
+        if b"boundary" not in options:
+            raise RefusedError(400, "An upload is a form with a file.")
+        if upload.count(b"--" + options[b"boundary"]) > MAX_FILES + 1:  # one before each part, one at the end
             raise RefusedError(400, "Upload one file at a time.")
         now = time.monotonic()
         while self.uploads and self.uploads[0][0] < now - UPLOADS_S:

@@ -8,18 +8,16 @@ from typing import Any
 from gradio import Blocks, skip
 from gradio.block_function import BlockFunction
 from gradio.components import _Keywords
-from gradio.queueing import Event, Queue
+from gradio.queueing import Event
 from gradio.routes import App as GradioApp
 from gradio.routes import ORJSONResponse
 from gradio.state_holder import SessionState, StateHolder
-from gradio.utils import LRUCache
 from starlette.types import ASGIApp
 
-from modelcraft.ui.gate import BODY
+from modelcraft.ui.bodies import BODY
+from modelcraft.ui.gate import Queued
 from modelcraft.ui.routes import Routes
-
-# More than visitors can have at a time: beyond it Gradio forgets sessions that are still in use.
-MAX_SESSIONS = 4_096
+from modelcraft.ui.unread import Messages
 
 
 class Page(Blocks):
@@ -40,19 +38,17 @@ class Page(Blocks):
         sent = await super().postprocess_data(block_fn, kept, state)
         return [skip() if skips else one for one, skips in zip(sent, skipped, strict=False)]
 
-    def queued(self) -> tuple[Counter[str], Counter[str]]:
-        """Return, by address, how many events wait for their turn, and the bytes of all that are not done.
-
-        The first SMALL bytes of each body do not count.
-        """
+    def queued(self) -> Queued:
+        """Return what events hold at the moment."""
         waiting: Counter[str] = Counter()
         for queue in self._queue.event_queue_per_concurrency_id.values():
             waiting.update(_body(event)[0] for event in queue.queue)
-        held: Counter[str] = Counter()
+        bodies: Counter[str] = Counter()
         for event in self._queue.event_ids_to_events.values():
             address, size = _body(event)
-            held[address] += size
-        return waiting, held
+            bodies[address] += size
+        messages = self._queue.pending_messages_per_session
+        return Queued(waiting, bodies, messages.held if isinstance(messages, Messages) else Counter())
 
 
 def _body(event: Event) -> tuple[str, int]:
@@ -90,27 +86,6 @@ class Sessions(StateHolder):
         if session_id not in self.session_data:
             self.session_data[session_id] = Session(self.blocks)
         return super().__getitem__(session_id)
-
-
-class Messages(LRUCache[str, Any]):
-    """The events that sessions have not read yet. Where there are too many sessions, Gradio drops the oldest, which may
-    be reading a text at this moment; here it is the oldest in which nothing happens."""
-
-    def __init__(self, queue: Queue) -> None:
-        super().__init__(MAX_SESSIONS)
-        self._queue = queue
-
-    def __setitem__(self, session: str, messages: Any) -> None:
-        if session not in self and len(self) >= self.max_size:
-            idle = next((one for one in self if not self._busy(one)), None)
-            if idle is not None:
-                del self[idle]
-                self._queue.pending_event_ids_session.pop(idle, None)
-        super().__setitem__(session, messages)
-
-    def _busy(self, session: str) -> bool:
-        events = self._queue.pending_event_ids_session.get(session, ())
-        return any(event in self._queue.event_ids_to_events for event in events)
 
 
 class Files(set[str]):
