@@ -103,6 +103,7 @@ def launch(demo: Page, desk: Desk, **options: Any) -> None:
         functions=functools.cache(lambda: functions(demo)),
         uploaded=lambda: demo.upload_file_set,
         known=lambda session: session in demo.state_holder,
+        pending=demo.pending,
         streams=desk.streams,
         queued=demo.queued,
     )

@@ -17,6 +17,7 @@ from gradio_client import Client
 
 import modelcraft
 from modelcraft.ui.clients import Shares
+from modelcraft.ui.gate import NO_EVENT
 
 
 @pytest.fixture(scope="module")
@@ -314,9 +315,16 @@ def test_an_upload_stays_within_its_folder_and_its_bounds(server, monkeypatch):
 
 
 def test_an_event_that_does_not_exist(server):
-    kind, data = server.events("call/generate", "0" * 32)[-1]
-    assert kind == "error"
-    assert "Traceback" not in str(data)
+    for path in ("call/generate", "call/v2/generate"):
+        assert server.events(path, "0" * 32) == [("error", {"error": NO_EVENT})]
+
+
+@pytest.mark.cases
+def test_an_event_that_was_read_is_not_waited_for(server):
+    """Fetching it a second time was answered with heartbeats, for ever."""
+    asked = json.loads(server.post("call/v2/generate", {"prompt": "A", "length": 2})[1])["event_id"]
+    assert server.events("call/v2/generate", asked)[-1][0] == "complete"
+    assert server.events("call/v2/generate", asked) == [("error", {"error": NO_EVENT})]
 
 
 def test_a_reader_who_leaves_ends_the_generation(server):

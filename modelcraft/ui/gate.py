@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from gradio.utils import get_upload_folder
 from python_multipart.multipart import parse_options_header
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelcraft.errors import BusyError
@@ -34,6 +35,8 @@ REQUESTS = (1_000, 250)  # that are open, those of a page that stay open among t
 PAGES = (100, 2)  # of an address: at once, and a second; each takes 10 ms, or 60 from the first to the last
 HEAVY = ("/", "/config", f"{PREFIX}/info", f"{PREFIX}/openapi.json")
 FILE = f"{PREFIX}/file="
+EVENT = re.compile(rf".*{PREFIX}/call/(?:v2/)?[^/]+/([^/]+)/?")
+NO_EVENT = "There is no such event, or what came of it has been read; ask anew."
 PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
@@ -64,8 +67,8 @@ class Gate:
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
     `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded,
-    `known` tells a session that there is, `streams` counts the texts that are being read, and `queued` says what events
-    hold.
+    `known` tells a session that there is, `pending` an event that somebody may fetch, `streams` counts the texts that
+    are being read, and `queued` says what events hold.
     """
 
     def __init__(
@@ -75,11 +78,12 @@ class Gate:
         functions: Callable[[], Mapping[int, Function]],
         uploaded: Callable[[], Collection[str]],
         known: Callable[[str], bool],
+        pending: Callable[[str], bool],
         streams: Shares,
         queued: Callable[[], Queued],
     ) -> None:
         self.app, self.endpoints, self.functions, self.uploaded = app, endpoints, functions, uploaded
-        self.known, self.streams, self.queued = known, streams, queued
+        self.known, self.pending, self.streams, self.queued = known, pending, streams, queued
         self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
         self.upload_bytes = Allowance(UPLOADS_AN_ADDRESS, UPLOADS_AN_ADDRESS / UPLOADS_S)
         self.new_sessions = Allowance(*NEW_SESSIONS)
@@ -108,6 +112,9 @@ class Gate:
                 self._check_progress(scope["query_string"], address)
             if scope["method"] == "GET" and scope["path"].removeprefix(scope.get("root_path", "")) in HEAVY:
                 self.pages.spend(address)
+            if scope["method"] == "GET" and (event := EVENT.fullmatch(scope["path"])) and not self.pending(event[1]):
+                await _no_event()(scope, receive, send)  # Gradio would wait for it for ever
+                return
             with self.requests.hold(Client(address)), self.bodies.of(address) as body:
                 if scope["method"] == "POST":
                     receive = await self._checked(scope, receive, body)
@@ -259,6 +266,12 @@ class Gate:
         # Gradio's client for JavaScript leaves out fields at the end; null is their default.
         passed = {name: fields[name] for name in PASSED if name in fields}
         return asked, json.dumps(passed | {"data": data + [None] * (takes[-1] - len(data))}).encode()
+
+
+def _no_event() -> Response:
+    """Say so as the last event of a stream, which is what whoever asks for one reads."""
+    said = json.dumps({"error": NO_EVENT})
+    return Response(f"event: error\ndata: {said}\n\n", media_type="text/event-stream")
 
 
 def _check_address(path: str) -> None:

@@ -38,6 +38,13 @@ class Page(Blocks):
         sent = await super().postprocess_data(block_fn, kept, state)
         return [skip() if skips else one for one, skips in zip(sent, skipped, strict=False)]
 
+    def pending(self, event_id: str) -> bool:
+        """Say whether somebody may still read what comes of an event."""
+        queue = self._queue
+        return event_id in queue.event_ids_to_events or any(
+            event_id in events for events in queue.pending_event_ids_session.values()
+        )
+
     def queued(self) -> Queued:
         """Return what events hold at the moment."""
         waiting: Counter[str] = Counter()
