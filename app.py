@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from modelcraft.surroundings import address, prepare
+from modelcraft.support.surroundings import address, prepare
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 # For a page of figures, which is closed here, Gradio makes a table of the last 10,000 events whenever one is done.
@@ -27,30 +27,32 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
-from modelcraft import logs
-from modelcraft.catalogue import Catalogue
-from modelcraft.device import give_back_memory, share_one_heap, threads_for_serving
-from modelcraft.errors import ModelCraftError, StartError
-from modelcraft.ui import attention, ladder, look, next_character, plates, surprise, train
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.serving.service import Desk
+from modelcraft.serving.visitors import VISITOR_KEY
+from modelcraft.support import logs
+from modelcraft.support.device import give_back_memory, share_one_heap, threads_for_serving
+from modelcraft.support.errors import ModelCraftError, StartError
+from modelcraft.ui import plots as plates
+from modelcraft.ui import theme as look
 from modelcraft.ui.api import add_api, add_api_help
-from modelcraft.ui.attention import AttentionView
 from modelcraft.ui.bodies import MAX_BODY
-from modelcraft.ui.chat import Chat
 from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
-from modelcraft.ui.counting import CountingView
-from modelcraft.ui.embeddings import EmbeddingsView
-from modelcraft.ui.exact import RECALL_JS
-from modelcraft.ui.gate import Function, Gate
-from modelcraft.ui.ladder import Ladder
-from modelcraft.ui.next_character import NextCharacter
-from modelcraft.ui.parts import QUIET, remembered
-from modelcraft.ui.race import Race
-from modelcraft.ui.requests import Desk
+from modelcraft.ui.middleware import Function, Gate
+from modelcraft.ui.script import RECALL_JS
 from modelcraft.ui.server import App, Page
-from modelcraft.ui.surprise import SurpriseView
-from modelcraft.ui.train import TrainView
+from modelcraft.ui.tabs import attention, ladder, next_character, surprise, train
+from modelcraft.ui.tabs.attention import AttentionView
+from modelcraft.ui.tabs.chat import Chat
+from modelcraft.ui.tabs.counting import CountingView
+from modelcraft.ui.tabs.embeddings import EmbeddingsView
+from modelcraft.ui.tabs.ladder import Ladder
+from modelcraft.ui.tabs.next_character import NextCharacter
+from modelcraft.ui.tabs.race import Race
+from modelcraft.ui.tabs.surprise import SurpriseView
+from modelcraft.ui.tabs.train import TrainView
 from modelcraft.ui.unread import MAX_SESSIONS
-from modelcraft.ui.visitors import VISITOR_KEY
+from modelcraft.ui.widgets import QUIET, remembered
 
 WARM_UP_AFTER_S = 10.0
 # Reading a prompt takes the interpreter's lock some 300 times. A busy event loop keeps it for 5 ms each time, unless

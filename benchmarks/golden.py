@@ -40,7 +40,7 @@ def rung(name: str) -> tuple[torch.Tensor, dict[str, Any]]:
     try:
         engine_module = import_module("modelcraft.inference.engine")
     except ModuleNotFoundError:  # where it was before
-        engine_module = import_module("modelcraft.engine")
+        engine_module = import_module("modelcraft.inference.engine")
     model, tokenizer = modelcraft.load(name)
     context = min(model.block_size, 256)
     text = torch.tensor(tokenizer.encode(load_corpus().text[-4 * (context + 1) :])).view(4, context + 1)

@@ -24,8 +24,8 @@ from modelcraft.data import load_corpus
 from modelcraft.evaluate import exact_loss
 from modelcraft.gpt import FeedForward, GPTConfig, GPTLanguageModel, SelfAttention
 from modelcraft.model import seeded
-from modelcraft.recipe import TrainConfig
 from modelcraft.tokenizer import CharTokenizer
+from modelcraft.training.recipes import TrainConfig
 
 CONFIG = GPTConfig(block_size=64, n_embd=96, n_layer=3, dropout=0.0, noise=0.0)
 RECIPE = TrainConfig(

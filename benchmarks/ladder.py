@@ -17,7 +17,17 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks.training import fit
-from modelcraft.attention import (
+from modelcraft.bigram import BigramConfig, BigramLanguageModel
+from modelcraft.block import (
+    Block,
+    BlockConfig,
+    BlockLanguageModel,
+    FeedForwardLanguageModel,
+    ResidualLanguageModel,
+)
+from modelcraft.data import load_corpus
+from modelcraft.evaluate import exact_loss
+from modelcraft.head import (
     AveragingLanguageModel,
     HeadConfig,
     HeadLanguageModel,
@@ -25,20 +35,10 @@ from modelcraft.attention import (
     MultiHeadConfig,
     MultiHeadLanguageModel,
 )
-from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.checkpoint import WEIGHTS_DIR, read_info
-from modelcraft.data import load_corpus
-from modelcraft.evaluate import exact_loss
 from modelcraft.model import LanguageModel, seeded
-from modelcraft.recipe import TrainConfig
+from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.transformer import (
-    Block,
-    BlockConfig,
-    BlockLanguageModel,
-    FeedForwardLanguageModel,
-    ResidualLanguageModel,
-)
+from modelcraft.training.recipes import TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README, DOCS = ROOT / "README.md", ROOT / "docs"

@@ -25,15 +25,15 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from modelcraft.checkpoint import read_info
 from modelcraft.data import load_corpus
 from modelcraft.evaluate import exact_loss
 from modelcraft.gpt import GPTConfig
 from modelcraft.ladder import RUNGS
 from modelcraft.model import LanguageModel, ModelConfig
-from modelcraft.recipe import TrainConfig
+from modelcraft.store.folder import read_info
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.train import Trainer
+from modelcraft.training.recipes import TrainConfig
 
 
 class PlainGPT(LanguageModel):

@@ -105,8 +105,8 @@ def main(
     from playwright.sync_api import sync_playwright
 
     import app
-    from modelcraft.catalogue import Catalogue
-    from modelcraft.ui.requests import Desk
+    from modelcraft.serving.catalogue import Catalogue
+    from modelcraft.serving.service import Desk
 
     desk = Desk(Catalogue())
     demo = app.build(desk)

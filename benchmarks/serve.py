@@ -26,9 +26,9 @@ import typer
 
 import modelcraft
 from benchmarks.visitors import PROMPT, ask, buttons, opened, read_chat
-from modelcraft.device import threads_for_serving
-from modelcraft.engine import Engine
+from modelcraft.inference.engine import Engine
 from modelcraft.sampling import SamplingParams
+from modelcraft.support.device import threads_for_serving
 
 
 def engine_alone(engine: Engine, ids: list[int], streams: int, length: int) -> float:

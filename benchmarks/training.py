@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from modelcraft.model import LanguageModel
-from modelcraft.optim import make_optimizers, set_share
-from modelcraft.recipe import TrainConfig
+from modelcraft.training.optim import make_optimizers, set_share
+from modelcraft.training.recipes import TrainConfig
 
 
 def fit(model: LanguageModel, train_data: Tensor, recipe: TrainConfig, seed: int) -> float:

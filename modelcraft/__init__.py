@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelcraft.checkpoint import load
-    from modelcraft.errors import ModelCraftError
     from modelcraft.generate import stream
     from modelcraft.sampling import SamplingParams, sample
+    from modelcraft.store.folder import load
+    from modelcraft.support.errors import ModelCraftError
     from modelcraft.tokenizer import CharTokenizer
 
 if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is told so, instead of what it cannot import)
@@ -26,9 +26,9 @@ __all__ = ["CharTokenizer", "ModelCraftError", "SamplingParams", "load", "sample
 
 _HOMES = {
     "CharTokenizer": "tokenizer",
-    "ModelCraftError": "errors",
+    "ModelCraftError": "support.errors",
     "SamplingParams": "sampling",
-    "load": "checkpoint",
+    "load": "store.folder",
     "sample": "sampling",
     "stream": "generate",
 }

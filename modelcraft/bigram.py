@@ -30,10 +30,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelcraft.data import get_batch
-from modelcraft.device import pick_device
-from modelcraft.errors import ConfigError
 from modelcraft.evaluate import estimate_loss
 from modelcraft.model import LanguageModel, ModelConfig, seeded
+from modelcraft.support.device import pick_device
+from modelcraft.support.errors import ConfigError
 
 __all__ = ["BigramConfig", "BigramLanguageModel", "create_model", "estimate_loss", "get_batch", "train_model"]
 

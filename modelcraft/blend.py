@@ -30,10 +30,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from modelcraft.counting import CountingLanguageModel, scored
 from modelcraft.data import UNSCORED
-from modelcraft.errors import CheckpointError, ConfigError, CorpusError
 from modelcraft.model import LanguageModel, ModelConfig, evaluating
-from modelcraft.ngram import CountingLanguageModel, scored
+from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from safetensors import SafetensorError
 
-from modelcraft.errors import FOR_VISITOR, ConfigError, ModelCraftError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import DEFAULT_RUNG, QUICK_RUNG, RUNGS, Rung, rung_named
 from modelcraft.model import ModelConfig
-from modelcraft.recipe import TrainConfig
+from modelcraft.support.errors import FOR_VISITOR, ConfigError, ModelCraftError, ModelCraftWarning, TrainingError
+from modelcraft.training.recipes import TrainConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelcraft.checkpoint import ModelInfo
     from modelcraft.data import Corpus
-    from modelcraft.parallel import Ranks
+    from modelcraft.store.folder import ModelInfo
     from modelcraft.tokenizer import CharTokenizer
+    from modelcraft.training.distributed import Ranks
 
 CORPUS_HELP = "tiny_shakespeare (downloaded on first use), or the path of any UTF-8 text."
 STOPPED_AT_ONCE = "Stopped at once; --resume goes on from the last saved state."
@@ -88,7 +88,7 @@ def _as_a_sentence(
 
 
 def _fail(error: ModelCraftError) -> NoReturn:
-    from modelcraft.parallel import launched
+    from modelcraft.training.distributed import launched
 
     if launched().first:  # of several processes one says it
         print(error, file=sys.stderr)
@@ -154,8 +154,8 @@ def train(
 
     Ctrl-C saves everything; --resume goes on and ends with the same weights as an uninterrupted run.
     """
-    from modelcraft.control import follow_stdin
-    from modelcraft.parallel import joined
+    from modelcraft.support.control import follow_stdin
+    from modelcraft.training.distributed import joined
 
     if stdin:
         follow_stdin()
@@ -207,11 +207,11 @@ def _train(
     exact: bool,
 ) -> None:
     """Train `rung` into `folder`; of several processes the first one alone writes there."""
-    from modelcraft.claim import claimed
     from modelcraft.data import load_corpus
-    from modelcraft.signals import stopped_at_once
+    from modelcraft.support.signals import stopped_at_once
     from modelcraft.tokenizer import CharTokenizer
     from modelcraft.train import TrainingStoppedError, describe_state
+    from modelcraft.training.claim import claimed
 
     if rung.fit and given:
         option = next(iter(given)).replace("_", "-")
@@ -279,11 +279,11 @@ def _train_by_gradient(
     samples: bool,
     exact: bool,
 ) -> "ModelInfo | None":
-    from modelcraft.card import write_sample
-    from modelcraft.device import pick_device
-    from modelcraft.export import export, exported
-    from modelcraft.files import write_text
+    from modelcraft.store.card import write_sample
+    from modelcraft.support.device import pick_device
+    from modelcraft.support.files import write_text
     from modelcraft.train import SAMPLE_FILE, Trainer
+    from modelcraft.training.export import export, exported
 
     def write(trainer: Trainer) -> None:
         write_text(folder / SAMPLE_FILE, write_sample(trainer.judged, tokenizer))
@@ -326,9 +326,9 @@ def _fit(
     exact: bool,
 ) -> "ModelInfo":
     """Make a rung that is not trained by gradient: one look at the training text is all."""
-    from modelcraft.checkpoint import load_parts
-    from modelcraft.device import pick_device
-    from modelcraft.export import write_folder
+    from modelcraft.store.folder import load_parts
+    from modelcraft.support.device import pick_device
+    from modelcraft.training.export import write_folder
 
     assert rung.fit is not None
     chosen = pick_device(device)
@@ -383,9 +383,9 @@ def evaluate(
 
     By each of its protocols, and by where in its window a character stands and of what kind it is.
     """
-    from modelcraft.checkpoint import load
     from modelcraft.data import load_corpus
     from modelcraft.evaluate import character_losses
+    from modelcraft.store.folder import load
 
     network, tokenizer = load(model, device)
     text = load_corpus(corpus)
@@ -424,9 +424,9 @@ def generate(
     device: Device = None,
 ) -> None:
     """Continue a text, streamed to the terminal as it is written."""
-    from modelcraft.checkpoint import load
-    from modelcraft.engine import Engine
+    from modelcraft.inference.engine import Engine
     from modelcraft.sampling import SamplingParams
+    from modelcraft.store.folder import load
 
     params = SamplingParams(length, temperature, top_k, top_p, seed)
     network, tokenizer = load(model, device)

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from modelcraft.errors import CorpusError, VocabularyError
-from modelcraft.files import replacing
+from modelcraft.support.errors import CorpusError, VocabularyError
+from modelcraft.support.files import HOME, replacing
 from modelcraft.tokenizer import CharTokenizer, describe, listing
 
 TINY_SHAKESPEARE = "tiny_shakespeare"
 TINY_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-DATA_DIR = Path(__file__).resolve().parent.parent / "data"
+DATA_DIR = HOME / "data"
 UTF_8, UTF_16, WINDOWS_1252 = "UTF-8", "UTF-16", "Windows-1252"
 NO_CORPUS = "The text is not to be had here at the moment; train on one of your own."  # what visitors read
 NO_TEXT = {  # how files begin that hold a text, but in a format of their own

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from modelcraft.data import UNSCORED, Batch
-from modelcraft.errors import ConfigError, CorpusError
+from modelcraft.support.errors import ConfigError, CorpusError
 
 SOURCES = ("right", "shuffled", "none")
 NOTHING = -1  # fills up a row of speeches: no character

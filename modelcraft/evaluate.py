@@ -14,9 +14,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelcraft.data import UNSCORED
-from modelcraft.device import threads_by_size
-from modelcraft.errors import CorpusError
 from modelcraft.model import LanguageModel, evaluating
+from modelcraft.support.device import threads_by_size
+from modelcraft.support.errors import CorpusError
 
 PROTOCOLS = {
     "disjoint": "every character but the first, in disjoint windows of the model's context",

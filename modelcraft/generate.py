@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from modelcraft.errors import VocabularyError, shown
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
+from modelcraft.support.errors import VocabularyError, shown
 
 __all__ = ["SamplingParams", "sample", "stream"]
 

@@ -26,7 +26,7 @@ years since GPT-2 have found out, each in a few lines:
 - a cap on the logits (`logit_cap`): 15 · tanh(logits / 15), so that no certainty is without bounds.
 - grouped queries (`n_kv_head`): several query heads share one key and value head; half the cache to read for every
   character that is written.
-- and, in optim.py, Muon for the matrices, and an average of the weights.
+- and, in training/optim.py, Muon for the matrices, and an average of the weights.
 
 What each of them buys: the exact validation loss of a small one (3 layers, 96 wide, context 64, 300 steps of 32
 windows, 1.813 with all of it) against that without one part, by benchmarks/gpt_parts.py; in brackets its 2 seeds:
@@ -62,12 +62,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelcraft.compiled import CompiledStep
 from modelcraft.data import Batch
-from modelcraft.device import has_compiler, name_compiler
-from modelcraft.errors import ConfigError
+from modelcraft.inference.gpt_compiled import CompiledStep
+from modelcraft.inference.gpt_step import RingCache, RingSlots, StepWeights, step_one, versions
 from modelcraft.model import LanguageModel, ModelConfig
-from modelcraft.ring import RingCache, RingSlots, StepWeights, step_one, versions
+from modelcraft.support.device import has_compiler, name_compiler
+from modelcraft.support.errors import ConfigError
 
 ROPE_BASE = 1024  # the slowest of the rotations turns once in some 5,000 characters: far more than the context
 LAYING_OUT = threading.Lock()  # a page's threads share a model, and one of them lays its weights out
@@ -289,7 +289,7 @@ class GPTLanguageModel(LanguageModel):
         return self.step_many(idx, cache)
 
     def warm_up(self) -> None:
-        """Compile the step for a single text (compiled.py), unless that is done; nothing changes but the speed."""
+        """Compile the step for a single text (gpt_compiled.py), unless that is done; nothing changes but the speed."""
         weights = self.make_cache(1).weights
         if not has_compiler(self.device) or (self._compiled and self._compiled.weights is weights):
             return

@@ -44,8 +44,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # it exports 
 )
 from huggingface_hub.utils._http import default_client_factory
 
-from modelcraft.card import model_card, write_sample
-from modelcraft.checkpoint import (
+from modelcraft.ladder import rung_named
+from modelcraft.store.card import model_card, write_sample
+from modelcraft.store.folder import (
     CARD_FILE,
     CONFIG_FILE,
     MAX_CONFIG_BYTES,
@@ -55,8 +56,7 @@ from modelcraft.checkpoint import (
     load_folder,
     read_info,
 )
-from modelcraft.errors import TOKEN, CheckpointError, HubError, ModelCraftError, is_plain
-from modelcraft.ladder import rung_named
+from modelcraft.support.errors import TOKEN, CheckpointError, HubError, ModelCraftError, is_plain
 
 Over = Literal["nothing", "model", "anything"]
 REPLACE = "say that it is to be replaced (--replace; on the page the box beside the name)"

@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from modelcraft.attention import (
+from modelcraft.bigram import BigramConfig, BigramLanguageModel
+from modelcraft.blend import BlendConfig, BlendLanguageModel
+from modelcraft.block import BlockConfig, BlockLanguageModel, FeedForwardLanguageModel, ResidualLanguageModel
+from modelcraft.counting import CountingConfig, CountingLanguageModel, count
+from modelcraft.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from modelcraft.gpt import GPTConfig, GPTLanguageModel
+from modelcraft.head import (
     AveragingLanguageModel,
     HeadConfig,
     HeadLanguageModel,
     MultiHeadConfig,
     MultiHeadLanguageModel,
 )
-from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.blend import BlendConfig, BlendLanguageModel
-from modelcraft.errors import ConfigError, is_plain, shown
-from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.model import LanguageModel, ModelConfig, seeded
-from modelcraft.ngram import CountingConfig, CountingLanguageModel, count
-from modelcraft.recipe import TrainConfig
-from modelcraft.seq2seq import EncoderDecoder, EncoderDecoderConfig
-from modelcraft.transformer import BlockConfig, BlockLanguageModel, FeedForwardLanguageModel, ResidualLanguageModel
+from modelcraft.support.errors import ConfigError, is_plain, shown
+from modelcraft.training.recipes import TrainConfig
 
 MAX_BYTES = 2 << 30  # that a model may take
 
@@ -120,7 +120,7 @@ class _NoInit(TorchFunctionMode):
 
 
 def _fit_blend(train_data: Tensor, config: BlendConfig, *parts: LanguageModel) -> LanguageModel:
-    from modelcraft.blending import fit_blend  # it trains a network, and the trainer comes after the ladder
+    from modelcraft.training.fit import fit_blend  # it trains a network, and the trainer comes after the ladder
 
     return fit_blend(train_data, config, *parts)
 

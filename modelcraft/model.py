@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from modelcraft.data import Batch, disjoint_windows, get_batch, sliding_windows
-from modelcraft.device import read_at_once
-from modelcraft.errors import ConfigError, VocabularyError, shown
 from modelcraft.sampling import SamplingParams, check_number, sample
+from modelcraft.support.device import read_at_once
+from modelcraft.support.errors import ConfigError, VocabularyError, shown
 
 
 @dataclass(frozen=True)

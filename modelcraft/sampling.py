@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modelcraft.errors import ConfigError, ModelError
+from modelcraft.support.errors import ConfigError, ModelError
 
 MAX_SEED = 2**63 - 1
 

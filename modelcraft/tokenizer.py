@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from modelcraft.errors import VocabularyError, shown
+from modelcraft.support.errors import VocabularyError, shown
 
 # What a keyboard, a phone or a web page writes for something that plain text has, too.
 _EQUIVALENTS = {

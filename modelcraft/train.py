@@ -24,17 +24,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from modelcraft.checkpoint import STATE_FILE, why_unread
 from modelcraft.data import UNSCORED
-from modelcraft.device import gains_from_bf16, threads_by_size
-from modelcraft.errors import CheckpointError, TrainingError, shown
 from modelcraft.evaluate import estimate_loss
-from modelcraft.files import check_is_file, replacing, sweep, write_text
 from modelcraft.model import LanguageModel
-from modelcraft.optim import compile_parts, ema, make_optimizers, set_share
-from modelcraft.parallel import Ranks
-from modelcraft.recipe import TrainConfig
-from modelcraft.signals import graceful_stop
+from modelcraft.store.folder import STATE_FILE, why_unread
+from modelcraft.support.device import gains_from_bf16, threads_by_size
+from modelcraft.support.errors import CheckpointError, TrainingError, shown
+from modelcraft.support.files import check_is_file, replacing, sweep, write_text
+from modelcraft.support.signals import graceful_stop
+from modelcraft.training.distributed import Ranks
+from modelcraft.training.optim import compile_parts, ema, make_optimizers, set_share
+from modelcraft.training.recipes import TrainConfig
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLE_FILE = "sample.txt"

@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 
 import app
-from modelcraft.catalogue import Catalogue
-from modelcraft.ui.requests import Desk
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.serving.service import Desk
 
 
 class BigramFirst(Catalogue):

@@ -10,10 +10,10 @@ from helpers import CHAIN, VOCABULARY, PrefixModel, spread
 from hypothesis import HealthCheck, settings
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.checkpoint import ModelInfo, save_folder
 from modelcraft.data import TINY_SHAKESPEARE, load_corpus
 from modelcraft.evaluate import exact_loss
 from modelcraft.model import ModelConfig
+from modelcraft.store.folder import ModelInfo, save_folder
 
 # The same examples every time, and no clock: a test fails because of the code, not because a machine was busy.
 settings.register_profile(

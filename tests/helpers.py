@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from modelcraft.errors import ModelCraftError
 from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.support.errors import ModelCraftError
 
 VOCABULARY = "\n abcdefg"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from helpers import PrefixModel, spread
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.catalogue import Catalogue
-from modelcraft.checkpoint import ModelInfo, save_folder
 from modelcraft.generate import SamplingParams, stream
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.store.folder import ModelInfo, save_folder
 
 ALPHABET = "".join(sorted("\n !',-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))
 WELL = ["r-one", "r-two", "r-three", "r-four", "r-five"]

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(900)  # thousands of requests take their time
 @pytest.fixture(scope="module")
 def server():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("modelcraft.ui.gate.NEW_SESSIONS", (1e9, 1e9))  # all of these come from one address
+        patch.setattr("modelcraft.ui.middleware.NEW_SESSIONS", (1e9, 1e9))  # all of these come from one address
         one = AppServer()
     # Each training is a process: here nobody's turn ever comes.
     one.desk.workshop.running = 0
@@ -137,7 +137,7 @@ def test_every_function_behind_the_page_answers_whatever_it_is_sent(server):
 
 
 def test_uploads_stay_where_they_belong(server, monkeypatch):
-    monkeypatch.setattr("modelcraft.ui.gate.MAX_UPLOADS", 1 << 30)
+    monkeypatch.setattr("modelcraft.ui.middleware.MAX_UPLOADS", 1 << 30)
     folder = Path(get_upload_folder()).resolve()
 
     async def one(client, seen, number):
@@ -169,7 +169,7 @@ def test_uploads_stay_where_they_belong(server, monkeypatch):
         "file=../../../../etc/passwd",
         "file=%2e%2e/%2e%2e/etc/passwd",
         "file=app.py",
-        "file=modelcraft/workshop.py",
+        "file=modelcraft/serving/training_queue.py",
         "file=weights/bigram/config.json",
         "file=C:\\Windows\\win.ini",
         "file=file:///etc/passwd",

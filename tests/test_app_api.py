@@ -16,8 +16,8 @@ from gradio.utils import get_upload_folder
 from gradio_client import Client
 
 import modelcraft
-from modelcraft.ui.clients import Shares
-from modelcraft.ui.gate import NO_EVENT
+from modelcraft.serving.clients import Shares
+from modelcraft.ui.middleware import NO_EVENT
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +308,7 @@ def test_an_upload_stays_within_its_folder_and_its_bounds(server, monkeypatch):
             assert "Traceback" not in answer
     assert upload(server, b"x" * (3 << 20))[0] == 413
     assert server.post("upload", {})[0] == 400
-    monkeypatch.setattr("modelcraft.ui.gate.MAX_UPLOADS", 1 << 20)
+    monkeypatch.setattr("modelcraft.ui.middleware.MAX_UPLOADS", 1 << 20)
     status, answer = upload(server, b"x" * (1 << 20))
     assert status == 503
     assert "Busy, try again in 300 seconds." in answer
@@ -349,7 +349,7 @@ def test_a_reader_who_leaves_ends_the_generation(server):
 
 @pytest.mark.cases
 def test_a_stream_that_nobody_fetches_is_ended_with_an_error(server, monkeypatch):
-    monkeypatch.setattr("modelcraft.ui.streaming.PATIENCE_S", 0.5)
+    monkeypatch.setattr("modelcraft.serving.streaming.PATIENCE_S", 0.5)
     server.delay = 0.02
     try:
         status, answer = server.post("call/v2/generate", {"prompt": "A", "length": 2000})

@@ -13,7 +13,7 @@ from helpers import Scripted
 
 import app
 import modelcraft
-from modelcraft.catalogue import Entry
+from modelcraft.serving.catalogue import Entry
 
 ODD = "  ROMEO:\n\n   *bold* _it_ `code` # head\n<b>b</b> &amp; $x$ ${1} {{value}} \\n</div> – “q” 日本"
 
@@ -214,7 +214,8 @@ def test_the_page_says_what_became_of_the_repositories(browser, server, monkeypa
     """While one is on its way the page looks again by itself, then it shows the result and stops looking."""
     states = {"some/one": "on its way"}
     monkeypatch.setattr(server.desk.catalogue, "_states", states)
-    monkeypatch.setattr("modelcraft.catalogue.Catalogue.pulling", property(lambda _: "on its way" in states.values()))
+    pulling = property(lambda _: "on its way" in states.values())
+    monkeypatch.setattr("modelcraft.serving.catalogue.Catalogue.pulling", pulling)
     demo = app.build(server.desk)
     app.launch(demo, server.desk, server_name="127.0.0.1", quiet=True)
     try:

@@ -17,7 +17,8 @@ from rung_checks import (
     make,
 )
 
-from modelcraft.attention import (
+from modelcraft.bigram import BigramConfig
+from modelcraft.head import (
     AveragingLanguageModel,
     HeadConfig,
     HeadLanguageModel,
@@ -29,8 +30,7 @@ from modelcraft.attention import (
     average_matrix,
     average_softmax,
 )
-from modelcraft.bigram import BigramConfig
-from modelcraft.errors import ConfigError
+from modelcraft.support.errors import ConfigError
 
 RUNGS = {
     "averaging": (AveragingLanguageModel, BigramConfig),

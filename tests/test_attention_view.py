@@ -7,10 +7,10 @@ import pytest
 import torch
 from app_server import BigramFirst
 
-from modelcraft.catalogue import Catalogue
-from modelcraft.inside import look_inside
-from modelcraft.ui.attention import EXAMPLES, MAX_SEEN, STAGES, AttentionView
-from modelcraft.ui.requests import Desk
+from modelcraft.insight.attention import look_inside
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.serving.service import Desk
+from modelcraft.ui.tabs.attention import EXAMPLES, MAX_SEEN, STAGES, AttentionView
 
 WITHOUT = {"counting", "bigram"}
 

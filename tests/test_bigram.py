@@ -10,9 +10,9 @@ from helpers import CHAIN
 
 import modelcraft
 from modelcraft.bigram import BigramConfig, BigramLanguageModel, create_model, estimate_loss, get_batch, train_model
-from modelcraft.checkpoint import WEIGHTS_DIR
 from modelcraft.data import Corpus
-from modelcraft.errors import ConfigError
+from modelcraft.store.folder import WEIGHTS_DIR
+from modelcraft.support.errors import ConfigError
 from modelcraft.tokenizer import CharTokenizer
 
 DEVICE = "cpu"

@@ -10,9 +10,9 @@ from helpers import CHAIN, assert_one_sentence
 
 import modelcraft
 from modelcraft.commands import train
-from modelcraft.errors import CheckpointError, ConfigError
 from modelcraft.ladder import RUNGS, Rung
-from modelcraft.recipe import TrainConfig
+from modelcraft.support.errors import CheckpointError, ConfigError
+from modelcraft.training.recipes import TrainConfig
 
 SMALL = {"n_embd": 16, "n_layer": 1, "block_size": 12, "n_head": 2, "n_kv_head": 1}
 QUICK = TrainConfig(steps=30, batch_size=8, learning_rate=1e-2, eval_interval=30, eval_batches=2, save_interval=30)
@@ -44,7 +44,7 @@ def test_a_blend_of_what_lies_beside_it(text, tmp_path, monkeypatch):
     assert ((blend.w > 0) & (blend.w < 1)).all() and blend.w.unique().numel() > 1
     ids = tokenizer.encode(tokenizer.vocabulary[:2])
     assert len(list(modelcraft.stream(blend, ids, modelcraft.SamplingParams(30, seed=1)))) == 30
-    said = {name: modelcraft.checkpoint.read_info(runs / name).losses for name in ("blend", "gpt", "counting")}
+    said = {name: modelcraft.store.folder.read_info(runs / name).losses for name in ("blend", "gpt", "counting")}
     sliding = {name: losses["sliding"]["nats_per_character"] for name, losses in said.items()}
     assert sliding["blend"] < min(sliding["gpt"], sliding["counting"]) + 0.02
 

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from helpers import assert_one_sentence
 
-from modelcraft import catalogue, hub
-from modelcraft.catalogue import Catalogue, Figures
-from modelcraft.errors import CheckpointError, ConfigError, HubError
+from modelcraft import hub
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS, Rung
+from modelcraft.serving import catalogue
+from modelcraft.serving.catalogue import Catalogue, Figures
+from modelcraft.support.errors import CheckpointError, ConfigError, HubError
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import modelcraft
-from modelcraft import checkpoint
-from modelcraft.checkpoint import WEIGHTS_DIR, ModelInfo, load_folder, read_info, save_folder
-from modelcraft.errors import CheckpointError, HubError
 from modelcraft.ladder import RUNGS
+from modelcraft.store import folder as checkpoint
+from modelcraft.store.folder import WEIGHTS_DIR, ModelInfo, load_folder, read_info, save_folder
+from modelcraft.support.errors import CheckpointError, HubError
 
 ROOT = Path(__file__).resolve().parent.parent
 V = len(VOCABULARY)

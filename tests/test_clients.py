@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from modelcraft.errors import BusyError
-from modelcraft.ui.clients import Allowance, Client, Shares, network
+from modelcraft.serving.clients import Allowance, Client, Shares, network
+from modelcraft.support.errors import BusyError
 
 pytestmark = pytest.mark.cases
 ANA, BEN = Client("10.0.0.1", "a"), Client("10.0.0.2", "b")
@@ -66,7 +66,7 @@ def test_an_allowance_comes_back_with_time(monkeypatch):
 
 
 def test_an_allowance_forgets_whom_it_has_not_seen_for_long(monkeypatch):
-    monkeypatch.setattr("modelcraft.ui.clients.MAX_ADDRESSES", 2)
+    monkeypatch.setattr("modelcraft.serving.clients.MAX_ADDRESSES", 2)
     allowance = Allowance(most=1, a_second=1e-9)
     for address in "abc":
         allowance.spend(address)

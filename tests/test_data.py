@@ -28,7 +28,7 @@ from modelcraft.data import (
     read_text,
     sliding_windows,
 )
-from modelcraft.errors import CorpusError
+from modelcraft.support.errors import CorpusError
 from modelcraft.tokenizer import CharTokenizer
 
 CONTENT = bytes(range(256)) * 1_000

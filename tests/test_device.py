@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch._inductor import config
 
-from modelcraft import device
-from modelcraft.checkpoint import WEIGHTS_DIR, read_info
-from modelcraft.device import has_compiler, name_compiler
 from modelcraft.evaluate import exact_loss
 from modelcraft.ladder import RUNGS
-from modelcraft.recipe import TrainConfig
+from modelcraft.store.folder import WEIGHTS_DIR, read_info
+from modelcraft.support import device
+from modelcraft.support.device import has_compiler, name_compiler
 from modelcraft.train import Trainer
+from modelcraft.training.recipes import TrainConfig
 
 CPU = torch.device("cpu")
 
@@ -53,7 +53,7 @@ def test_as_many_threads_as_cores_that_may_be_used():
     script = (
         "import os\n"
         "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "from modelcraft.device import threads_for, threads_for_serving, usable_cores\n"
+        "from modelcraft.support.device import threads_for, threads_for_serving, usable_cores\n"
         "print(usable_cores(), threads_for_serving(), threads_for(10**7))\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
@@ -128,7 +128,7 @@ def test_a_small_model_is_trained_and_measured_on_one_thread(tmp_path, monkeypat
 def test_memory_that_is_free_goes_back_though_something_lies_above_it():
     script = """
 from benchmarks.memory import resident
-from modelcraft.device import give_back_memory
+from modelcraft.support.device import give_back_memory
 import os
 import platform
 pieces = [b"x" * 100_000 for _ in range(2_000)]

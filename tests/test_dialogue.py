@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcraft.dialogue import Dialogue, as_source, cut_speeches
-from modelcraft.errors import ConfigError, CorpusError
+from modelcraft.support.errors import ConfigError, CorpusError
 
 ALPHABET = "\nabcdefghijklmnopqrstuvwxyz"
 

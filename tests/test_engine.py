@@ -9,15 +9,15 @@ import pytest
 import torch
 from helpers import assert_one_sentence, spread
 
-from modelcraft.engine import Engine
-from modelcraft.errors import BusyError, ModelError, UnreadError, VocabularyError
+from modelcraft.block import BlockConfig, BlockLanguageModel
+from modelcraft.counting import count
 from modelcraft.generate import stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
+from modelcraft.inference.engine import Engine
+from modelcraft.inference.gpt_step import RingSlots
 from modelcraft.ladder import RUNGS
-from modelcraft.ngram import count
-from modelcraft.ring import RingSlots
 from modelcraft.sampling import SamplingParams, sample, sample_rows
-from modelcraft.transformer import BlockConfig, BlockLanguageModel
+from modelcraft.support.errors import BusyError, ModelError, UnreadError, VocabularyError
 
 V = 11
 GPT = GPTConfig(vocab_size=V, block_size=16, n_embd=32, n_layer=2)
@@ -220,7 +220,7 @@ def test_what_breaks_is_told_to_its_readers_and_the_next_one_is_served(monkeypat
 
 
 def test_a_prompt_that_breaks_ends_nobody_elses_text(engine, monkeypatch):
-    import modelcraft.engine as module
+    import modelcraft.inference.engine as module
 
     others = [engine.submit([k], SamplingParams(3_000, seed=k)) for k in range(3)]
     until(lambda: all(len(one.tokens) > 5 for one in others))

@@ -10,16 +10,17 @@ import pytest
 from helpers import assert_one_sentence
 
 import modelcraft
-from modelcraft import commands, errors
-from modelcraft.catalogue import Catalogue
+from modelcraft import commands
 from modelcraft.data import Corpus, load_corpus
-from modelcraft.errors import MAX_SENTENCE, CheckpointError, ConfigError, CorpusError, ModelCraftError
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.serving.service import Desk
+from modelcraft.support import errors
+from modelcraft.support.errors import MAX_SENTENCE, CheckpointError, ConfigError, CorpusError, ModelCraftError
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.ui.chat import Chat
-from modelcraft.ui.exact import Lane
-from modelcraft.ui.parts import told
-from modelcraft.ui.race import guarded
-from modelcraft.ui.requests import Desk
+from modelcraft.ui.script import Lane
+from modelcraft.ui.tabs.chat import Chat
+from modelcraft.ui.tabs.race import guarded
+from modelcraft.ui.widgets import told
 
 LONG = f"The text {'x' * 300_000} is too long; take a shorter one."
 FAMILY = [

@@ -4,9 +4,9 @@ import math
 import pytest
 from ladders import NAMES, WELL, make_ladder
 
-from modelcraft import catalogue as catalogue_module
-from modelcraft.catalogue import Figures
-from modelcraft.ui.figures import choices, label, share
+from modelcraft.serving import catalogue as catalogue_module
+from modelcraft.serving.catalogue import Figures
+from modelcraft.ui.labels import choices, label, share
 
 
 @pytest.mark.parametrize(

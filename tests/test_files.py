@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from modelcraft.files import replacing, write_text
+from modelcraft.support.files import replacing, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 HALF_WAY = """
 import sys, time
 from pathlib import Path
-from modelcraft.files import replacing
+from modelcraft.support.files import replacing
 with replacing(Path(sys.argv[1])) as aside, aside.open("w") as file:
     file.write("new" * 1000)
     file.flush()

@@ -12,8 +12,9 @@ import pytest
 from app_server import AppServer
 from gradio.server_messages import ProcessCompletedMessage
 
-from modelcraft.ui import bodies, connections, gate, unread
-from modelcraft.ui.clients import Allowance, Shares
+from modelcraft.serving.clients import Allowance, Shares
+from modelcraft.ui import bodies, connections, unread
+from modelcraft.ui import middleware as gate
 from modelcraft.ui.unread import Messages
 
 pytestmark = pytest.mark.cases

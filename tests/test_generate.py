@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import modelcraft
-from modelcraft.errors import VocabularyError
 from modelcraft.generate import SamplingParams, stream
+from modelcraft.support.errors import VocabularyError
 
 V = len(VOCABULARY)
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import init
 
-from modelcraft.checkpoint import round_to
-from modelcraft.compiled import CompiledStep, lone_step
-from modelcraft.device import has_compiler
-from modelcraft.errors import ConfigError
 from modelcraft.generate import SamplingParams, stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, garble, norm, rotate
+from modelcraft.inference.gpt_compiled import CompiledStep, lone_step
 from modelcraft.ladder import RUNGS
 from modelcraft.model import seeded
+from modelcraft.store.folder import round_to
+from modelcraft.support.device import has_compiler
+from modelcraft.support.errors import ConfigError
 
 CONFIG = GPTConfig(vocab_size=11, block_size=8, n_embd=32, n_layer=2, n_head=4, n_kv_head=2, dropout=0.0, noise=0.0)
 

@@ -18,10 +18,10 @@ from huggingface_hub.utils import httpx
 from safetensors.torch import load as load_tensors
 
 from modelcraft.bigram import create_model
-from modelcraft.card import model_card, write_sample
-from modelcraft.checkpoint import ModelInfo, load_folder, save_folder
-from modelcraft.errors import HubError
 from modelcraft.hub import _in_one_sentence, check_repo_id
+from modelcraft.store.card import model_card, write_sample
+from modelcraft.store.folder import ModelInfo, load_folder, save_folder
+from modelcraft.support.errors import HubError
 from modelcraft.tokenizer import CharTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -466,7 +466,7 @@ def test_a_hub_that_drips_ends_in_a_sentence(server: HubServer, client: Client, 
     program = """
 import sys
 from modelcraft import hub
-from modelcraft.errors import HubError
+from modelcraft.support.errors import HubError
 try:
     hub.pull("ana/slow", seconds=2)
 except HubError as error:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers import spread
 
-from modelcraft.errors import VocabularyError
-from modelcraft.inside import look_inside
+from modelcraft.insight.attention import look_inside
 from modelcraft.ladder import RUNGS
+from modelcraft.support.errors import VocabularyError
 
 SIZES = {"vocab_size": 9, "block_size": 12, "n_embd": 16}
 HEADS = {  # kind → (layers, heads of each)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from helpers import assert_one_sentence, spread
 
-from modelcraft.checkpoint import WEIGHTS_DIR
-from modelcraft.errors import ConfigError
+from modelcraft.counting import count
 from modelcraft.ladder import DEFAULT_RUNG, MAX_BYTES, RUNGS, memory_of, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
-from modelcraft.ngram import count
-from modelcraft.recipe import TrainConfig
+from modelcraft.store.folder import WEIGHTS_DIR
+from modelcraft.support.errors import ConfigError
+from modelcraft.training.recipes import TrainConfig
 
 every_rung = pytest.mark.parametrize("name", RUNGS)
 

@@ -4,7 +4,7 @@ import pytest
 from app_server import AppServer
 from browsing import CONTRAST, open_tab
 
-from modelcraft import lessons
+from modelcraft.insight import lessons
 from modelcraft.ladder import RUNGS
 
 

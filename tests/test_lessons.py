@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from modelcraft import lessons
-from modelcraft.checkpoint import WEIGHTS_DIR
-from modelcraft.errors import ConfigError
+from modelcraft.insight import lessons
 from modelcraft.ladder import RUNGS
+from modelcraft.store.folder import WEIGHTS_DIR
+from modelcraft.support.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", RUNGS)

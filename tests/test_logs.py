@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from modelcraft.logs import Bounded, Lines
+from modelcraft.support.logs import Bounded, Lines
 
 pytestmark = pytest.mark.cases
 
@@ -44,7 +44,7 @@ def test_a_traceback_is_indented(log):
 def test_a_flood_is_cut_and_counted(log, monkeypatch):
     logger, written = log
     now = [1000.0]
-    monkeypatch.setattr("modelcraft.logs.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("modelcraft.support.logs.time.monotonic", lambda: now[0])
     logger.handlers[0].filters[0]._since = now[0]
     for number in range(1_000):
         logger.warning("request %s", number)

@@ -6,8 +6,8 @@ from helpers import VOCABULARY, PrefixModel, assert_one_sentence, spread
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcraft.errors import ConfigError, VocabularyError
 from modelcraft.model import LanguageModel, ModelConfig, evaluating
+from modelcraft.support.errors import ConfigError, VocabularyError
 
 V = len(VOCABULARY)
 

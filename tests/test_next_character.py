@@ -8,8 +8,8 @@ import torch
 from app_server import BigramFirst
 
 from modelcraft.sampling import SamplingParams, distribution, sample
-from modelcraft.ui.next_character import MAX_TEXT, NextCharacter, next_logits, page
-from modelcraft.ui.requests import Desk
+from modelcraft.serving.service import Desk
+from modelcraft.ui.tabs.next_character import MAX_TEXT, NextCharacter, next_logits, page
 
 DIALS = (1.0, 0, 1.0, 0.0)
 TEXT = "O Romeo, Romeo! wherefore art th"
@@ -41,7 +41,7 @@ def test_its_odds_are_those_of_the_first_character_of_a_stream(view, rung):
 
 def test_sliders_sample_the_stored_logits_and_run_no_forward_pass(view, monkeypatch):
     shown = look(view)
-    monkeypatch.setattr("modelcraft.ui.next_character.next_logits", None)  # whoever calls it fails
+    monkeypatch.setattr("modelcraft.ui.tabs.next_character.next_logits", None)  # whoever calls it fails
     entry = view.desk.catalogue.get("bigram")
     for dials in [(0.5, 0, 1.0, 0.0), (1.0, 5, 1.0, 0.0), (1.0, 0, 0.8, 0.0), (1.3, 0, 1.0, 0.2), (0.0, 0, 1.0, 0.0)]:
         again = asyncio.run(view.redraw(shown, *dials))
@@ -78,8 +78,8 @@ def test_step_appends_what_is_marked(view):
 
 
 def test_run_appends_many_and_frees_its_place(view, monkeypatch):
-    monkeypatch.setattr("modelcraft.ui.next_character.RUN_TICK_S", 0)
-    monkeypatch.setattr("modelcraft.ui.next_character.RUN", 8)
+    monkeypatch.setattr("modelcraft.ui.tabs.next_character.RUN_TICK_S", 0)
+    monkeypatch.setattr("modelcraft.ui.tabs.next_character.RUN", 8)
 
     async def run():
         return [text async for _, text in view.run(look_at, *DIALS)]

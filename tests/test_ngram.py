@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from modelcraft import ngram
+from modelcraft import counting as ngram
+from modelcraft.counting import CountingConfig, CountingLanguageModel, PairCounts, count, count_pairs
 from modelcraft.data import Corpus
-from modelcraft.errors import CheckpointError, ConfigError, CorpusError, VocabularyError
 from modelcraft.generate import stream
-from modelcraft.ngram import CountingConfig, CountingLanguageModel, PairCounts, count, count_pairs
 from modelcraft.sampling import SamplingParams
+from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError, VocabularyError
 from modelcraft.tokenizer import CharTokenizer
 
 ALPHABET = "abcd"

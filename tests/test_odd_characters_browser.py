@@ -6,12 +6,12 @@ import pytest
 from app_server import AppServer, BigramFirst
 
 from modelcraft.bigram import create_model
-from modelcraft.catalogue import Entry
-from modelcraft.checkpoint import ModelInfo
+from modelcraft.block import BlockConfig, BlockLanguageModel
+from modelcraft.serving.catalogue import Entry
+from modelcraft.store.folder import ModelInfo
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.transformer import BlockConfig, BlockLanguageModel
-from modelcraft.ui import attention, embeddings, surprise
-from modelcraft.ui.plates import sign
+from modelcraft.ui.plots import sign
+from modelcraft.ui.tabs import attention, embeddings, surprise
 
 pytestmark = pytest.mark.cases
 ODD = "".join(sorted("\0\x07\n\x1b abc\x7f\x85\u0301\u200b\u202e\u2028\ue000\U000e0001"))

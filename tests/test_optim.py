@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from modelcraft.ladder import RUNGS
-from modelcraft.optim import compile_parts, ema, make_optimizers, set_share
-from modelcraft.recipe import TrainConfig
+from modelcraft.training.optim import compile_parts, ema, make_optimizers, set_share
+from modelcraft.training.recipes import TrainConfig
 
 
 def parts(optimizers, model):

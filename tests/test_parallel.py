@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from modelcraft.data import UNSCORED
-from modelcraft.errors import ConfigError
-from modelcraft.parallel import LAUNCHER, Ranks
+from modelcraft.support.errors import ConfigError
 from modelcraft.train import METRICS_FILE, describe_state
+from modelcraft.training.distributed import LAUNCHER, Ranks
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["n_embd=32", "n_layer=2", "block_size=16", "dropout=0.0", "noise=0.0"]

@@ -6,8 +6,8 @@ import gradio as gr
 import pytest
 from app_server import AppServer
 
-from modelcraft.errors import CheckpointError, ConfigError
-from modelcraft.ui.parts import BROKEN, told
+from modelcraft.support.errors import CheckpointError, ConfigError
+from modelcraft.ui.widgets import BROKEN, told
 
 pytestmark = pytest.mark.cases
 RAISED = [

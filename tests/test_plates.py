@@ -8,11 +8,11 @@ import pytest
 import torch
 from app_server import BigramFirst
 
-from modelcraft.catalogue import Catalogue
-from modelcraft.ui.counting import CountingView
-from modelcraft.ui.embeddings import EmbeddingsView
-from modelcraft.ui.plates import INK, heat, name_ticks, plate
-from modelcraft.ui.requests import Desk
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.serving.service import Desk
+from modelcraft.ui.plots import INK, heat, name_ticks, plate
+from modelcraft.ui.tabs.counting import CountingView
+from modelcraft.ui.tabs.embeddings import EmbeddingsView
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from modelcraft.plots import loss_curve
-from modelcraft.ui.plates import plate
+from modelcraft.training.plots import loss_curve
+from modelcraft.ui.plots import plate
 
 RECORDS = [{"characters": n * 1e6, "train_loss": 3 - n, "val_loss": 3.1 - n} for n in range(3)]
 PNG = b"\x89PNG"
@@ -27,8 +27,8 @@ def test_any_name_is_a_title(tmp_path, title):
 def test_the_environments_backend_does_not_matter_and_stays_as_it_is(tmp_path, backend):
     script = (
         "import os, pathlib, sys\n"
-        "from modelcraft.plots import loss_curve\n"
-        "from modelcraft.ui.plates import plate\n"
+        "from modelcraft.training.plots import loss_curve\n"
+        "from modelcraft.ui.plots import plate\n"
         "records = [{'characters': 1, 'train_loss': 2.0, 'val_loss': 2.0}]\n"
         "loss_curve(records, pathlib.Path(sys.argv[1]), 'a title')\n"
         "assert '<svg' in plate('title', 'alt', lambda axes: axes.plot([1, 2]))['svg']\n"

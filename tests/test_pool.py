@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from modelcraft.errors import BusyError
-from modelcraft.ui.clients import Client
-from modelcraft.ui.pool import Pool
+from modelcraft.serving.clients import Client
+from modelcraft.serving.pool import Pool
+from modelcraft.support.errors import BusyError
 
 pytestmark = pytest.mark.cases
 ANA, BEN = Client("10.0.0.1"), Client("10.0.0.2")

@@ -12,10 +12,10 @@ import pytest
 from app_server import AppServer
 from ladders import BROKEN, NARROW, WELL, make_ladder, slow_down, text_of
 
-from modelcraft.ui.clients import Shares
-from modelcraft.ui.race import Race, first_choice
-from modelcraft.ui.requests import Desk
-from modelcraft.ui.streaming import TICK_S
+from modelcraft.serving.clients import Shares
+from modelcraft.serving.service import Desk
+from modelcraft.serving.streaming import TICK_S
+from modelcraft.ui.tabs.race import Race, first_choice
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from helpers import Scripted
 from ladders import BROKEN, NAMES, NARROW, WELL, make_ladder, slow_down, text_of
 
 import modelcraft
-from modelcraft.catalogue import Entry
-from modelcraft.ui.race import QUESTION, first_choice
+from modelcraft.serving.catalogue import Entry
+from modelcraft.ui.tabs.race import QUESTION, first_choice
 
 ODD = "  ROMEO:\n\n   *bold* _it_ `code` # head\n<b>b</b> &amp; $x$ ${1} {{value}} \\n</div> – “q” 日本"
 RESTING = "!document.querySelector('.mc-lane.mc-writing')"

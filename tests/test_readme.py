@@ -15,11 +15,11 @@ import torch
 from app_server import AppServer
 from gradio_client import Client
 
-from modelcraft.catalogue import Catalogue
-from modelcraft.checkpoint import WEIGHTS_DIR, read_info
 from modelcraft.data import Corpus
 from modelcraft.evaluate import exact_loss
 from modelcraft.ladder import RUNGS
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.tokenizer import CharTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,8 +6,8 @@ from helpers import assert_one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcraft.errors import ConfigError
-from modelcraft.recipe import TrainConfig
+from modelcraft.support.errors import ConfigError
+from modelcraft.training.recipes import TrainConfig
 
 NUMBERS = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in ("precision", "compile")]
 

@@ -6,8 +6,8 @@ from helpers import assert_one_sentence
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from modelcraft.errors import ConfigError
 from modelcraft.sampling import SamplingParams, check_number, distribution, sample, sample_rows
+from modelcraft.support.errors import ConfigError
 
 LOGITS = torch.tensor([[1.2, -0.3, 0.4, 2.0, -1.1, 0.9]])
 DRAWS = 100_000

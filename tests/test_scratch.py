@@ -8,13 +8,13 @@ import threading
 import pytest
 from helpers import assert_one_sentence
 
-from modelcraft.errors import StartError
-from modelcraft.scratch import LOCK, PREFIX, Scratch, sweep_abandoned
+from modelcraft.support.errors import StartError
+from modelcraft.support.scratch import LOCK, PREFIX, Scratch, sweep_abandoned
 
 pytestmark = pytest.mark.cases
 OWNER = """
 import time
-from modelcraft.scratch import Scratch
+from modelcraft.support.scratch import Scratch
 scratch = Scratch()
 print(scratch.path, flush=True)
 time.sleep(120)

@@ -9,14 +9,21 @@ import torch.nn.functional as F
 from helpers import assert_one_sentence, spread
 from rung_checks import ids, make
 
-from modelcraft.attention import KeysAndValues, MultiHeadAttention
+from modelcraft.block import BlockConfig
 from modelcraft.dialogue import Dialogue
-from modelcraft.errors import ConfigError
+from modelcraft.encoder_decoder import (
+    Attention,
+    DecoderBlock,
+    EncoderBlock,
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    attend,
+)
 from modelcraft.evaluate import exact_loss
 from modelcraft.generate import stream
+from modelcraft.head import KeysAndValues, MultiHeadAttention
 from modelcraft.sampling import SamplingParams, sample
-from modelcraft.seq2seq import Attention, DecoderBlock, EncoderBlock, EncoderDecoder, EncoderDecoderConfig, attend
-from modelcraft.transformer import BlockConfig
+from modelcraft.support.errors import ConfigError
 
 SMALL = EncoderDecoderConfig(vocab_size=7, block_size=6, n_embd=8, n_layer=2, newline=2)
 BLOCK = BlockConfig(vocab_size=9, block_size=6, n_embd=8, n_layer=2)

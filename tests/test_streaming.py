@@ -6,10 +6,10 @@ import time
 import pytest
 from helpers import Scripted
 
-from modelcraft.engine import Engine
+from modelcraft.inference.engine import Engine
 from modelcraft.model import LanguageModel
 from modelcraft.sampling import SamplingParams
-from modelcraft.ui.streaming import HEARTBEAT_S, TICK_S, Meter, gather, together
+from modelcraft.serving.streaming import HEARTBEAT_S, TICK_S, Meter, gather, together
 
 
 def run(model: LanguageModel, count: int, pace: float, most: int = 10_000, tick: float = TICK_S):

@@ -9,10 +9,10 @@ import torch
 from app_server import BigramFirst
 
 import modelcraft
-from modelcraft.errors import VocabularyError
-from modelcraft.surprise import surprise
-from modelcraft.ui.requests import Desk
-from modelcraft.ui.surprise import EXAMPLES, MAX_TEXT, SurpriseView
+from modelcraft.insight.surprise import surprise
+from modelcraft.serving.service import Desk
+from modelcraft.support.errors import VocabularyError
+from modelcraft.ui.tabs.surprise import EXAMPLES, MAX_TEXT, SurpriseView
 
 TEXT = "ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n"
 

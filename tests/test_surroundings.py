@@ -14,8 +14,8 @@ import httpx
 import pytest
 from helpers import assert_one_sentence
 
-from modelcraft.errors import StartError
-from modelcraft.surroundings import address, check_is_free, give_uploads, pass_by_proxies, prepare
+from modelcraft.support.errors import StartError
+from modelcraft.support.surroundings import address, check_is_free, give_uploads, pass_by_proxies, prepare
 
 pytestmark = pytest.mark.cases
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,9 +128,9 @@ def test_an_older_python_gets_a_sentence(run):
 def test_an_older_python_can_read_what_says_so():
     for name in ("app.py", "modelcraft/__init__.py"):
         ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
-    assert re.search(r"^from modelcraft\.surroundings", (ROOT / "app.py").read_text(), re.MULTILINE).start() < (
-        (ROOT / "app.py").read_text().index("import gradio")
-    )
+    page = (ROOT / "app.py").read_text()
+    first = re.search(r"^from modelcraft\.support\.surroundings", page, re.MULTILINE)
+    assert first.start() < page.index("import gradio")
 
 
 @pytest.mark.parametrize(("space", "trusted"), [("ana/space", True), ("", False)])

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import modelcraft
-from modelcraft.catalogue import Catalogue
-from modelcraft.ngram import CountingConfig, count, count_pairs
-from modelcraft.tables import counted_pairs, embeddings, learned_pairs, plane, position_similarity, similarity
+from modelcraft.counting import CountingConfig, count, count_pairs
+from modelcraft.insight.tables import counted_pairs, embeddings, learned_pairs, plane, position_similarity, similarity
+from modelcraft.serving.catalogue import Catalogue
 
 
 @pytest.mark.parametrize("n", [1, 2, 6])

@@ -8,7 +8,7 @@ from helpers import assert_one_sentence
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelcraft.errors import VocabularyError
+from modelcraft.support.errors import VocabularyError
 from modelcraft.tokenizer import CharTokenizer, describe, describe_text, listing
 
 SHAKESPEARE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -19,12 +19,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import modelcraft
-from modelcraft import export
-from modelcraft.checkpoint import read_info
 from modelcraft.commands import STOPPED_AT_ONCE, evaluate, run, train
-from modelcraft.errors import CheckpointError, ModelCraftWarning, TrainingError
 from modelcraft.ladder import RUNGS
-from modelcraft.recipe import TrainConfig
+from modelcraft.store.folder import read_info
+from modelcraft.support.errors import CheckpointError, ModelCraftWarning, TrainingError
 from modelcraft.train import (
     METRICS_FILE,
     STATE_FILE,
@@ -34,6 +32,8 @@ from modelcraft.train import (
     digest,
     read_state,
 )
+from modelcraft.training import export
+from modelcraft.training.recipes import TrainConfig
 
 TEXT = "".join(random.Random(1).choices("abcde \n", weights=[9, 1, 4, 2, 6, 5, 1], k=4000))
 RECIPE = TrainConfig(
@@ -547,7 +547,7 @@ def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus
     """Kill -9 at every moment of the export: afterwards the folder loads, or says that the run is not finished."""
     script = (
         "import os, pathlib, sys\n"
-        "import modelcraft.files as files\n"
+        "import modelcraft.support.files as files\n"
         "count = 0\n"
         "replace = pathlib.Path.replace\n"
         "def dying(self, target):\n"

@@ -9,14 +9,14 @@ import pytest
 from app_server import BigramFirst
 from gradio.utils import get_upload_folder
 
-from modelcraft.ui.chat import status_line
-from modelcraft.ui.next_character import NextCharacter
-from modelcraft.ui.requests import Desk
-from modelcraft.ui.streaming import Meter
-from modelcraft.ui.surprise import panel
-from modelcraft.ui.train import OURS, PARTS, PASTED, UPLOADED, TrainView
-from modelcraft.ui.visitors import Visitors
-from modelcraft.workshop import DONE, Workshop
+from modelcraft.serving.service import Desk
+from modelcraft.serving.streaming import Meter
+from modelcraft.serving.training_queue import DONE, Workshop
+from modelcraft.serving.visitors import Visitors
+from modelcraft.ui.tabs.chat import status_line
+from modelcraft.ui.tabs.next_character import NextCharacter
+from modelcraft.ui.tabs.surprise import panel
+from modelcraft.ui.tabs.train import OURS, PARTS, PASTED, UPLOADED, TrainView
 
 POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
 VISITORS = Visitors()

@@ -14,9 +14,7 @@ from rung_checks import (
     make,
 )
 
-from modelcraft.attention import MultiHeadConfig
-from modelcraft.errors import ConfigError
-from modelcraft.transformer import (
+from modelcraft.block import (
     Block,
     BlockConfig,
     BlockLanguageModel,
@@ -25,6 +23,8 @@ from modelcraft.transformer import (
     ResidualBlock,
     ResidualLanguageModel,
 )
+from modelcraft.head import MultiHeadConfig
+from modelcraft.support.errors import ConfigError
 
 RUNGS = {
     "feedforward": (FeedForwardLanguageModel, MultiHeadConfig),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelcraft.errors import BusyError
-from modelcraft.ui.visitors import GIVEN_OUT, Texts, Visitors
+from modelcraft.serving.visitors import GIVEN_OUT, Texts, Visitors
+from modelcraft.support.errors import BusyError
 
 pytestmark = pytest.mark.cases
 

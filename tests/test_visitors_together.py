@@ -7,9 +7,9 @@ import pytest
 from app_server import BigramFirst
 
 from modelcraft.sampling import SamplingParams
-from modelcraft.ui import attention, embeddings, surprise
-from modelcraft.ui.next_character import next_logits
-from modelcraft.ui.requests import Desk
+from modelcraft.serving.service import Desk
+from modelcraft.ui.tabs import attention, embeddings, surprise
+from modelcraft.ui.tabs.next_character import next_logits
 
 RUNGS = ("block", "encoder-decoder", "blend")
 TEXTS = ("ROMEO:\nO, she doth", "What's in a name?", "To be", "First Citizen:\nBefore we proceed any further")

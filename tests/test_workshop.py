@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcraft.checkpoint import load_folder
-from modelcraft.errors import BusyError, ConfigError, CorpusError
 from modelcraft.ladder import RUNGS
-from modelcraft.workshop import (
+from modelcraft.serving.training_queue import (
     DONE,
     FAILED,
     FINISHING,
@@ -31,6 +29,8 @@ from modelcraft.workshop import (
     sizes_of,
     trainable,
 )
+from modelcraft.store.folder import load_folder
+from modelcraft.support.errors import BusyError, ConfigError, CorpusError
 
 POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
 ANN, BOB = "a" * 32, "b" * 32
@@ -197,7 +197,7 @@ def test_the_queue_has_an_end_and_says_when_there_is_room():
 
 
 def test_when_there_is_no_room_who_was_not_seen_for_longest_is_forgotten(monkeypatch):
-    monkeypatch.setattr("modelcraft.workshop.MAX_JOBS", 2)
+    monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
     shop = Workshop(running=0, waiting=9)
     try:
         first, second = shop.start(ANN, poem()), shop.start(BOB, poem())
@@ -243,7 +243,7 @@ def test_closing_leaves_no_process_and_no_file(workshop):
 
 APP = """
 import sys, time
-from modelcraft.workshop import Order, Workshop
+from modelcraft.serving.training_queue import Order, Workshop
 job = Workshop().start("a" * 32, Order("head", 5_000, {"block_size": 256}, sys.argv[1] * 5))
 while not job.records:
     time.sleep(0.02)
@@ -341,7 +341,7 @@ def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
 def test_a_small_model_is_trained_on_one_thread(workshop, monkeypatch, order, threads):
     """Whatever the machine has."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("modelcraft.device.usable_cores", lambda: 8)
+    monkeypatch.setattr("modelcraft.support.device.usable_cores", lambda: 8)
     monkeypatch.setattr("torch.get_num_threads", lambda: 8)
     assert f"OMP_NUM_THREADS={threads}".encode() in environment_of(workshop.start(ANN, order)).split(b"\0")
 
@@ -393,7 +393,7 @@ def test_the_shortest_text_that_is_taken_is_enough():
 
 
 def test_every_rung_that_is_offered_can_be_made_at_both_ends_of_its_sizes():
-    from modelcraft.workshop import SIZES
+    from modelcraft.serving.training_queue import SIZES
 
     for name in trainable():
         rung = RUNGS[name]
@@ -436,7 +436,7 @@ def test_one_address_does_not_fill_the_queue(monkeypatch):
 
 @pytest.mark.cases
 def test_one_address_does_not_fill_the_machine_with_what_it_has_paused(monkeypatch):
-    monkeypatch.setattr("modelcraft.workshop.AN_ADDRESS", (4, 3))
+    monkeypatch.setattr("modelcraft.serving.training_queue.AN_ADDRESS", (4, 3))
     shop = Workshop(running=0)
     for number in range(3):
         shop.start(f"ann{number}", poem(), "10.0.0.1")
@@ -444,7 +444,7 @@ def test_one_address_does_not_fill_the_machine_with_what_it_has_paused(monkeypat
     with pytest.raises(BusyError):
         shop.start("ann3", poem(), "10.0.0.1")
     shop.start("ben", poem(), "10.0.0.2")
-    monkeypatch.setattr("modelcraft.workshop.SPARED_S", -1.0)
+    monkeypatch.setattr("modelcraft.serving.training_queue.SPARED_S", -1.0)
     shop.start("ann3", poem(), "10.0.0.1")  # it makes room for itself
     assert shop.look("ann0") is None
     assert shop.look("ben") is not None
@@ -459,7 +459,7 @@ def test_a_pause_ends_after_a_while_and_what_was_learned_is_kept(workshop, monke
     until(job, PAUSED, FAILED)
     never = workshop.start(BOB, poem())
     workshop.pause(BOB)
-    monkeypatch.setattr("modelcraft.workshop.PAUSED_S", -1.0)
+    monkeypatch.setattr("modelcraft.serving.training_queue.PAUSED_S", -1.0)
     until(job, DONE, FAILED)
     assert job.state == DONE
     until(never, DONE, FAILED, TRAINING)
@@ -468,8 +468,8 @@ def test_a_pause_ends_after_a_while_and_what_was_learned_is_kept(workshop, monke
 @pytest.mark.cases
 def test_who_waits_keeps_the_place_though_the_page_be_closed(monkeypatch):
     for name in ("SPARED_S", "KEPT_S"):
-        monkeypatch.setattr(f"modelcraft.workshop.{name}", -1.0)
-    monkeypatch.setattr("modelcraft.workshop.MAX_JOBS", 2)
+        monkeypatch.setattr(f"modelcraft.serving.training_queue.{name}", -1.0)
+    monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
     shop = Workshop(running=0)
     job = shop.start(ANN, poem())
     shop.start(BOB, poem())
@@ -514,7 +514,7 @@ def test_turns_and_the_last_places_are_for_addresses_that_have_had_least():
 
 @pytest.mark.cases
 def test_what_is_over_gives_way_however_often_it_is_looked_at(monkeypatch):
-    monkeypatch.setattr("modelcraft.workshop.MAX_JOBS", 2)
+    monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
     shop = Workshop(running=0)
     done, failed = shop.start("a", poem(), "a"), shop.start("b", poem(), "b")
     done.state, done.over_at = DONE, time.monotonic()

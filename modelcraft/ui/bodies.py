@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import Receive
 
-from modelcraft.errors import BusyError
+from modelcraft.support.errors import BusyError
 
 MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
 MAX_READ = 16 * MAX_BODY

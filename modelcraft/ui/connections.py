@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from typing import Any
 
-from modelcraft.ui.clients import network
+from modelcraft.serving.clients import network
 
 MAX_CONNECTIONS = 1_000  # at a time
 AN_ADDRESS = 250  # of these; of a proxy that is named there may be as many as there are

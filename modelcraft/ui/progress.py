@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modelcraft.card import write_sample
 from modelcraft.ladder import RUNGS
-from modelcraft.ui.plates import MUTED, RUBRIC, plate
-from modelcraft.workshop import DONE, FAILED, FINISHING, PAUSED, TRAINING, WAITING, Job
+from modelcraft.serving.training_queue import DONE, FAILED, FINISHING, PAUSED, TRAINING, WAITING, Job
+from modelcraft.store.card import write_sample
+from modelcraft.ui.plots import MUTED, RUBRIC, plate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

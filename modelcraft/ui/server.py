@@ -15,7 +15,7 @@ from gradio.state_holder import SessionState, StateHolder
 from starlette.types import ASGIApp
 
 from modelcraft.ui.bodies import BODY
-from modelcraft.ui.gate import Queued
+from modelcraft.ui.middleware import Queued
 from modelcraft.ui.routes import Routes
 from modelcraft.ui.unread import Messages
 

@@ -1,0 +1,286 @@
+"""Many streams through one model: requests join and leave a running batch between two of its steps.
+
+A step of the GPT reads all weights once, whether for one text or for thirty; so thirty texts together are written many
+times as fast as one after the other. An engine keeps the texts of its model in `Slots`, takes new ones in and lets
+finished ones go between two steps, and draws each text's characters with its own parameters from its own generator: a
+text is the same alone and in company, but for a tie within rounding.
+
+It knows token ids, never text, and nothing of who asks.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from modelcraft.model import LanguageModel, Slots, evaluating
+from modelcraft.sampling import SamplingParams, sample_rows
+from modelcraft.support.errors import BusyError, ModelError, UnreadError
+
+MAX_ROWS = 128  # texts that are written at a time: past 64 they cost each other time, but waiting costs more
+MAX_WAITING = 128  # requests that wait for a row
+SHARE = 3 / 4  # of the rows, which one client may have: so there is always one left for another
+JOINS_A_STEP = 8  # so many prompts at most are read before the others write on
+PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended
+BROKEN = "The model was stopped while it wrote; ask for the text again."
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Stream:
+    """One request: what was asked, and what has been written so far. `take` and iteration are for one reader."""
+
+    ids: Sequence[int]
+    params: SamplingParams
+    generator: torch.Generator
+    client: str = ""  # who asked, if that is known; rows are dealt fairly among them
+    tokens: list[int] = field(default_factory=list)  # all that was written; only the engine appends
+    finished: bool = False
+    cancelled: bool = False
+    error: Exception | None = None
+    wake: Callable[[], None] | None = None  # called once, by the engine's thread, when there is news
+    worked: float = 0.0  # seconds of processor time that its tokens took, its share of what was done together
+    read: int = 0  # so many of the tokens were taken
+    read_at: float = field(default_factory=time.monotonic)
+    changed: threading.Event = field(default_factory=threading.Event)
+
+    def take(self) -> list[int]:
+        """Return the tokens that are new since the last time; raises what ended the stream, once all are taken."""
+        self.read_at = time.monotonic()
+        finished = self.finished  # before the look at the tokens: none can come after it
+        new = self.tokens[self.read :]
+        self.read += len(new)
+        if finished and not new and self.error is not None:
+            raise self.error
+        return new
+
+    def cancel(self) -> None:
+        """Ask for no more; the row is free before the next step."""
+        self.cancelled = True
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything there will ever be has been taken."""
+        return self.finished and self.read == len(self.tokens)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield each token as soon as it is there; whoever stops listening cancels."""
+        try:
+            while True:
+                self.changed.clear()
+                for token in self.take():
+                    self.read_at = time.monotonic()  # a slow reader is one, too
+                    yield token
+                if self.exhausted:
+                    self.take()
+                    return
+                if not self.finished:
+                    self.changed.wait(1)
+        finally:
+            self.cancel()
+
+    def notify(self) -> None:
+        """Tell the reader, if one waits."""
+        self.changed.set()
+        wake, self.wake = self.wake, None
+        if wake is not None:
+            try:
+                wake()
+            except Exception:  # the reader's own affair
+                log.exception("a reader could not be woken")
+
+
+class Engine:
+    """Writes the texts of one model together, on a thread that is there while there is work."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        max_rows: int = MAX_ROWS,
+        max_waiting: int = MAX_WAITING,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.model = model
+        self.max_rows, self.max_waiting, self.patience_s = max_rows, max_waiting, patience_s
+        self._waiting: deque[Stream] = deque()
+        self._streams: list[Stream] = []  # row k of `_slots` is the text of the k-th
+        self._newest: list[int] = []  # its newest token
+        self._slots: Slots | None = None  # while nobody writes
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._speed = 1_000.0  # tokens a second of late, all streams together
+
+    def submit(self, ids: Sequence[int], params: SamplingParams, client: str = "") -> Stream:
+        """Take a request of `client` in: the continuation of the token ids `ids`, at least one.
+
+        Raises BusyError, at once, when too many wait, and VocabularyError for ids that the model does not know.
+        """
+        self.model.check_context(torch.tensor([list(ids)], dtype=torch.long))
+        stream = Stream(list(ids)[-self.model.block_size :], params, params.make_generator(), client)
+        if not params.max_new_tokens:
+            stream.finished = True
+            return stream
+        with self._lock:
+            if len(self._waiting) >= self.max_waiting:
+                raise BusyError(self._seconds_to_wait())
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="engine", daemon=True)
+                thread.start()  # it waits for the lock
+                self._thread = thread
+            self._waiting.append(stream)
+        return stream
+
+    def close(self) -> None:
+        """End all texts, and wait until the thread has ended: Python must not leave while it is at work in torch."""
+        while (thread := self._thread) is not None and thread.is_alive():
+            for stream in (*self._streams, *self._waiting):  # again and again: who is just joining is in neither
+                stream.cancel()
+            thread.join(0.02)
+
+    @property
+    def running(self) -> int:
+        """How many streams are written now, or wait for their turn."""
+        return len(self._streams) + len(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many streams wait for their turn."""
+        return len(self._waiting)
+
+    def _seconds_to_wait(self) -> int:
+        """Guess when there will be room: when the one that is nearest to its end will be there."""
+        left = [stream.params.max_new_tokens - len(stream.tokens) for stream in list(self._streams)]
+        return max(1, round(len(left) * min(left, default=0) / self._speed))
+
+    def _run(self) -> None:
+        """Write until there is nothing to write; whatever goes wrong is told to those whose texts end by it."""
+        while True:
+            with self._lock:
+                if not self._waiting and not self._streams:
+                    self._slots = self._thread = None
+                    return
+            try:
+                self._drop()
+                self._join()
+                if self._streams:
+                    self._step()
+            except BaseException as error:  # the model's own, or no memory
+                log.exception("%s texts ended", len(self._streams))
+                ended, self._streams, self._newest, self._slots = self._streams, [], [], None
+                if not isinstance(error, Exception):  # this thread is to end: the next request starts another
+                    with self._lock:
+                        ended += self._waiting
+                        self._waiting.clear()
+                        self._thread = None
+                for stream in ended:
+                    self._finish(stream, error if isinstance(error, Exception) else ModelError(BROKEN))
+                if not isinstance(error, Exception):
+                    return
+
+    def _drop(self) -> None:
+        """Let go of the streams that nobody wants any more."""
+        now = time.monotonic()
+
+        def unwanted(stream: Stream) -> bool:
+            if now - stream.read_at > self.patience_s and not stream.cancelled:
+                stream.cancelled = True
+                stream.error = UnreadError(self.patience_s)
+            return stream.cancelled
+
+        with self._lock:
+            gone = [stream for stream in self._waiting if unwanted(stream)]
+            for stream in gone:
+                self._waiting.remove(stream)
+        for stream in gone:
+            self._finish(stream, stream.error)
+        for row in reversed(range(len(self._streams))):  # from the last, for the last replaces who leaves
+            if unwanted(self._streams[row]):
+                self._leave(row)
+
+    def _join(self) -> None:
+        """Take in who waits, as far as there are rows: read their prompts, and write their first token."""
+        for _ in range(JOINS_A_STEP):
+            with self._lock:
+                stream = self._next()
+                if stream is None:
+                    return
+                self._waiting.remove(stream)
+            try:
+                token = self._read(stream)
+            except Exception as error:  # its own affair
+                log.exception("a prompt could not be read")
+                self._finish(stream, error)
+                continue
+            except BaseException:
+                self._finish(stream, ModelError(BROKEN))
+                raise
+            self._streams.append(stream)
+            self._newest.append(token)
+            self._write(len(self._streams) - 1)
+
+    def _next(self) -> Stream | None:
+        """Choose who gets the next row: of those whose client has the fewest, who came first. None: nobody, for now."""
+        if not self._waiting or len(self._streams) >= self.max_rows:
+            return None
+        rows = Counter(stream.client for stream in self._streams)
+        stream = min(self._waiting, key=lambda stream: rows[stream.client])
+        fair = not stream.client or rows[stream.client] < max(1, SHARE * self.max_rows)
+        return stream if fair else None
+
+    def _read(self, stream: Stream) -> int:
+        """Read a prompt into a row of its own, the last one; return the first token that follows it."""
+        began = time.thread_time()
+        self._slots = self._slots or self.model.make_slots()
+        with evaluating(self.model):
+            logits = self._slots.join(torch.tensor([list(stream.ids)], device=self.model.device))  # (1, T) -> (1, V)
+            try:
+                token = int(sample_rows(logits, [stream.params], [stream.generator]))
+            except Exception:
+                self._slots.leave(len(self._streams))
+                raise
+        stream.worked = time.thread_time() - began
+        return token
+
+    def _step(self) -> None:
+        """Write one token of every text."""
+        assert self._slots is not None
+        began, started, rows = time.thread_time(), time.perf_counter(), len(self._streams)
+        with evaluating(self.model):
+            newest = torch.tensor(self._newest, device=self.model.device)[:, None]  # (B, 1)
+            logits = self._slots.step(newest)  # (B, V)
+            generators = [stream.generator for stream in self._streams]
+            tokens = sample_rows(logits, [stream.params for stream in self._streams], generators)  # (B,)
+        self._newest = tokens.tolist()
+        self._speed += 0.05 * (rows / max(1e-6, time.perf_counter() - started) - self._speed)
+        share = (time.thread_time() - began) / rows
+        for row in reversed(range(rows)):
+            self._streams[row].worked += share
+            self._write(row)
+
+    def _write(self, row: int) -> None:
+        stream = self._streams[row]
+        stream.tokens.append(self._newest[row])
+        if len(stream.tokens) == stream.params.max_new_tokens:
+            self._leave(row)
+        else:
+            stream.notify()
+
+    def _leave(self, row: int) -> None:
+        """Free a row; the last one takes its place."""
+        assert self._slots is not None
+        stream = self._streams[row]
+        self._slots.leave(row)
+        self._streams[row], self._newest[row] = self._streams[-1], self._newest[-1]
+        self._streams.pop()
+        self._newest.pop()
+        self._finish(stream, stream.error)
+
+    def _finish(self, stream: Stream, error: Exception | None = None) -> None:
+        # Without its traceback, which would hold on to all that was there when it happened.
+        stream.error = error.with_traceback(None) if error is not None else None
+        stream.finished = True
+        stream.notify()

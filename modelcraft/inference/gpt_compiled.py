@@ -1,0 +1,110 @@
+"""One character's way through the GPT as one small function, which PyTorch compiles.
+
+`step_one` in gpt_step.py serves any number of texts. For a single one its time goes into its hundred and fifty calls,
+hardly into arithmetic. `lone_step` is the same once more for that case, with shapes that never change, and it is
+compiled into one piece of C++, in which all that stands between two products is fused with them:
+
+- a product is written as a sum over the inputs, for that the compiler can fuse; it reads the weights once, in the order
+  in which they lie;
+- weights that bfloat16 holds exactly, as those of the bundled models, are read as bfloat16: half as many bytes, and the
+  numbers are the same;
+- the ring is read as a whole; what is not filled yet is hidden.
+
+Compiling takes some fifteen seconds, so nobody should wait for it: the app lets `GPTLanguageModel.warm_up` run in the
+background, and until it is done (or where there is no compiler) `step_one` writes.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from modelcraft.inference.gpt_step import TINY, RingCache, StepWeights
+
+if TYPE_CHECKING:
+    from modelcraft.gpt import GPTLanguageModel
+
+Matrix = Tensor  # (outputs, inputs)
+
+
+def lone_step(
+    token: Tensor,
+    position: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    freqs: Tensor,
+    embedding: Tensor,
+    layers: Sequence[tuple[Matrix, Matrix, Matrix, Matrix]],
+    lm_head: Matrix,
+    logit_cap: float,
+) -> Tensor:
+    """Read one token (1,) at `position` (1,) into the ring keys and values (n_layer, n_kv, W, hs); return logits (V,).
+
+    `layers` are the matrices qkv, proj, fc and out of each block.
+    """
+    _, n_kv, W, hs = keys.shape
+    nh = layers[0][1].shape[1] // hs
+    slot = position % W
+    hidden = torch.where(torch.arange(W, device=keys.device) > position, -torch.inf, 0.0)  # (W,)
+    angles = position * freqs  # (hs/2,)
+    cos, sin = angles.cos(), angles.sin()
+    x = embedding[token][0]  # (C,)
+    for (qkv, proj, fc, out), ring_k, ring_v in zip(layers, keys, values, strict=True):
+        heads = _product(qkv, _unit(x)).view(nh + 2 * n_kv, hs)
+        a, b = heads[: nh + n_kv].chunk(2, dim=-1)  # (nh + n_kv, hs/2) each
+        qk = _unit(torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1))  # turned, (nh + n_kv, hs)
+        ring_k.index_copy_(1, slot, qk[nh:, None])
+        ring_v.index_copy_(1, slot, heads[nh + n_kv :, None])
+        q = qk[:nh].view(n_kv, nh // n_kv, 1, hs)
+        wei = (q * ring_k[:, None]).sum(-1) * hs**0.5 + hidden  # (n_kv, nh/n_kv, W)
+        gathered = (wei.softmax(-1)[..., None] * ring_v[:, None]).sum(-2)  # (n_kv, nh/n_kv, hs)
+        x = x + _product(proj, gathered.view(-1))
+        x = x + _product(out, _product(fc, _unit(x)).relu().square())
+    return logit_cap * torch.tanh(_product(lm_head, _unit(x)) / logit_cap)
+
+
+def _product(matrix: Matrix, x: Tensor) -> Tensor:
+    return (matrix.float() * x).sum(-1)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.square().sum(-1, keepdim=True).sqrt().clamp(min=TINY)
+
+
+class CompiledStep:
+    """`lone_step`, compiled, for one state of one model's weights. Making it takes some fifteen seconds of a core."""
+
+    def __init__(self, model: "GPTLanguageModel", weights: StepWeights) -> None:
+        c = model.config
+        self.weights = weights
+        layers = [(_kept(w.qkv), _kept(w.proj), _kept(w.fc), _kept(w.out)) for w in weights.layers]
+        self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), float(c.logit_cap))
+        self._step = torch.compile(lone_step, fullgraph=True, dynamic=False)
+        cache = model.make_cache(1)
+        self._made_for = (torch.get_num_threads(), cache.keys.stride())
+        for _ in range(2):  # which compiles it
+            self(torch.zeros((1, 1), dtype=torch.long, device=model.device), cache)
+
+    def serves(self, idx: Tensor, cache: RingCache) -> bool:
+        """Say whether this is the step that it was compiled for: one token of one text, by these weights.
+
+        Anything else that it depends on must be the same, too, or PyTorch would compile it anew, and the text wait.
+        """
+        alone = idx.shape == (1, 1) and cache.keys.shape[1] == 1 and cache.weights is self.weights
+        return alone and self._made_for == (torch.get_num_threads(), cache.keys.stride())
+
+    @torch.no_grad()
+    def __call__(self, idx: Tensor, cache: RingCache) -> Tensor:
+        """Read one token, idx (1, 1), after what `cache` holds; return the logits (1, V) of the next."""
+        position = cache.positions  # (1,)
+        logits: Tensor = self._step(idx[0], position, cache.keys[:, 0], cache.values[:, 0], *self._given)  # (V,)
+        cache.lengths = [cache.lengths[0] + 1]
+        return logits[None]
+
+
+def _kept(laid: Tensor) -> Matrix:
+    """Turn a matrix of StepWeights (inputs, outputs) the other way round; in bfloat16 where that holds it exactly."""
+    matrix = laid.t().contiguous()
+    rounded = matrix.bfloat16()
+    return rounded if torch.equal(rounded.float(), matrix) else matrix

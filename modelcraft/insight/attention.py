@@ -1,0 +1,174 @@
+"""What happens inside a forward pass, for those who want to watch: every head's scores, and the logits they led to.
+
+Nothing is attached to the model, which others are using at the same time: its way through the layers is written here
+once more, and at each attention layer the scores are computed from what it is given. Tests hold the weights against
+what the layers give out, and what several threads see against what each sees alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from modelcraft.blend import BlendLanguageModel
+from modelcraft.block import Block, ResidualLanguageModel
+from modelcraft.encoder_decoder import Attention, EncoderDecoder
+from modelcraft.gpt import GPTLanguageModel, norm
+from modelcraft.head import (
+    AttentionLanguageModel,
+    AveragingLanguageModel,
+    Head,
+    HeadLanguageModel,
+    MultiHeadLanguageModel,
+)
+from modelcraft.model import LanguageModel, evaluating
+
+KINDS = ("self", "encoder", "decoder", "cross")
+
+
+@dataclass(frozen=True)
+class HeadView:
+    """One head: how well each key answers each query, before anything is done to it.
+
+    `kind` is "self", or of an encoder–decoder "encoder", "decoder" or "cross"; `layer` and `head` count from 0 within
+    it.
+    """
+
+    kind: str
+    layer: int
+    head: int
+    scores: Tensor  # (T, S): query · key
+    scale: float  # 1 / √head_size
+    visible: Tensor  # (T, S): true where a query may look
+
+    def weights(self, scaled: bool = True, masked: bool = True) -> Tensor:
+        """Return what each query takes of each key, (T, S), each row a share of 1; as it is, or without one step."""
+        return self.logits(scaled, masked).softmax(-1)
+
+    def logits(self, scaled: bool = True, masked: bool = True) -> Tensor:
+        """Return what softmax is given, (T, S): -inf where a query may not look."""
+        wei = self.scores * self.scale if scaled else self.scores
+        return wei.masked_fill(~self.visible, -torch.inf) if masked else wei
+
+
+@dataclass(frozen=True)
+class Inside:
+    """One forward pass: what was read, the scores of what follows each position, and the heads in their order.
+
+    `source` are the ids (S,) that an encoder read, with the newline before them; None for all other models.
+    """
+
+    ids: Tensor  # (T,)
+    logits: Tensor  # (T, V)
+    heads: Sequence[HeadView]
+    source: Tensor | None = None
+
+
+def look_inside(model: LanguageModel, ids: Sequence[int], source: Sequence[int] | None = None) -> Inside:
+    """Run `model` over `ids` and note what its heads do; all tensors are on the CPU, float32.
+
+    At most `model.block_size` ids are read, the last ones. For an encoder–decoder `ids` are the reply so far (its
+    newline first) and `source` the speech. Raises VocabularyError for no or unknown ids.
+    """
+    idx = torch.tensor([list(ids)[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, T)
+    model.check_context(idx)
+    arguments: dict[str, Tensor] = {}
+    heard = None
+    if isinstance(model, EncoderDecoder):
+        said = torch.tensor([list(source or [])[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, S)
+        if said.numel():
+            model.check_context(said)
+        arguments["source"] = said
+        heard = torch.cat((said.new_full((1, 1), model.config.newline), said), dim=1)[0].cpu()
+    with evaluating(model):
+        logits, _ = model(idx, **arguments)  # (1, T, V)
+        heads = list(_heads(model, idx, **arguments))
+    heads.sort(key=lambda head: KINDS.index(head.kind))  # stable: within a kind in the order of the layers
+    return Inside(idx[0].cpu(), logits[0].float().cpu(), heads, heard)
+
+
+def _heads(model: LanguageModel, idx: Tensor, source: Tensor | None = None) -> Iterator[HeadView]:
+    """Go through `model` as its `forward` does, and yield what each attention layer makes of what it is given."""
+    if isinstance(model, BlendLanguageModel):
+        yield from _heads(model.network, idx)
+    elif isinstance(model, EncoderDecoder):
+        assert source is not None
+        yield from _encoder_decoder_heads(model, idx, source)
+    elif isinstance(model, GPTLanguageModel):
+        yield from _gpt_heads(model, idx)
+    elif isinstance(model, AveragingLanguageModel):  # no head, but weights all the same: equal scores
+        yield HeadView("self", 0, 0, torch.zeros((idx.shape[1],) * 2), 1.0, _past(idx.shape[1]))
+    elif isinstance(model, AttentionLanguageModel):
+        yield from _video_heads(model, idx)
+
+
+def _video_heads(model: AttentionLanguageModel, idx: Tensor) -> Iterator[HeadView]:
+    """The rungs from `head` to `block`."""
+    x = model.token_embedding_table(idx) + model.position_embedding_table.weight[: idx.shape[1]]  # (1, T, C)
+    if isinstance(model, HeadLanguageModel):
+        yield from _seen("self", 0, [_of_head(model.sa_head, x)])
+    elif isinstance(model, MultiHeadLanguageModel):
+        yield from _seen("self", 0, [_of_head(head, x) for head in model.sa_heads.heads])
+    elif isinstance(model, ResidualLanguageModel):
+        for layer, block in enumerate(model.blocks):
+            given = block.ln1(x) if isinstance(block, Block) else x
+            yield from _seen("self", layer, [_of_head(head, given) for head in block.sa.heads])
+            x = block(x)
+
+
+def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:
+    T = idx.shape[1]
+    visible = _past(T, idx.device)  # a text as long as the context at most: the band is all of the past
+    cos, sin = model.angles(torch.arange(T, device=idx.device))
+    x = model.embed(idx)  # (1, T, C)
+    for layer, block in enumerate(model.blocks):
+        q, k, _ = block.sa.project(norm(x), cos, sin)  # (1, nh, T, hs), (1, n_kv, T, hs)
+        k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)  # (1, nh, T, hs)
+        yield from _seen("self", layer, [(q[0, head], k[0, head], visible) for head in range(q.shape[1])])
+        x = block(x, cos, sin, visible)
+
+
+def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -> Iterator[HeadView]:
+    heard = model.encode(source)
+    S, T = heard.visible.shape[-1], idx.shape[1]
+    all_of_it = torch.ones((S, S), dtype=torch.bool, device=idx.device)
+    read = torch.cat((source.new_full((1, 1), model.config.newline), source), dim=1)  # (1, S)
+    x = model.token_embedding_table(read) + model.source_position_embedding_table.weight[:S]  # (1, S, C)
+    for layer, block in enumerate(model.encoder_blocks):
+        given = block.ln1(x)
+        yield from _of_attention("encoder", layer, block.sa, given, block.sa.offer(given)[0], all_of_it)
+        x = block(x, heard.visible)
+    visible = _past(T, idx.device)
+    x = model.token_embedding_table(idx) + model.position_embedding_table.weight[:T]  # (1, T, C)
+    for layer, (decoder, (k, v)) in enumerate(zip(model.blocks, heard.offered, strict=True)):
+        own = decoder.ln1(x)
+        own_k, own_v = decoder.sa.offer(own)
+        yield from _of_attention("decoder", layer, decoder.sa, own, own_k, visible)
+        asking = decoder.ln_ca(x + decoder.sa(own, own_k, own_v, visible))
+        yield from _of_attention("cross", layer, decoder.ca, asking, k, all_of_it[:1].expand(T, S))
+        x = decoder(x, k, v, heard.visible)
+
+
+def _past(T: int, device: torch.device | None = None) -> Tensor:
+    return torch.ones((T, T), dtype=torch.bool, device=device).tril()
+
+
+Asked = tuple[Tensor, Tensor, Tensor]  # q (T, hs), k (S, hs), visible (T, S)
+
+
+def _of_head(head: Head, x: Tensor) -> Asked:
+    return head.query(x)[0], head.key(x)[0], _past(x.shape[1], x.device)
+
+
+def _of_attention(
+    kind: str, layer: int, attention: Attention, x: Tensor, k: Tensor, visible: Tensor
+) -> Iterator[HeadView]:
+    q = attention.split(attention.query(x))[0]  # (nh, T, hs)
+    return _seen(kind, layer, [(one, k[0, head], visible) for head, one in enumerate(q)])
+
+
+def _seen(kind: str, layer: int, heads: Sequence[Asked]) -> Iterator[HeadView]:
+    for number, (q, k, visible) in enumerate(heads):
+        scores = (q.float() @ k.float().T).cpu()  # (T, hs) @ (hs, S) -> (T, S)
+        yield HeadView(kind, layer, number, scores, k.shape[-1] ** -0.5, visible.cpu())

@@ -1,0 +1,88 @@
+"""What a model keeps in tables: pairs that were counted or learned, and where its characters and places lie."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modelcraft.bigram import BigramLanguageModel
+from modelcraft.blend import BlendLanguageModel
+from modelcraft.counting import CountingLanguageModel
+from modelcraft.gpt import GPTLanguageModel, norm
+from modelcraft.model import LanguageModel, evaluating
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Characters in two dimensions, and how much of their spread these two show."""
+
+    points: Tensor  # (V, 2)
+    explained: tuple[float, float]  # shares of the variance, the first the larger
+
+
+def counted_pairs(model: CountingLanguageModel) -> Tensor:
+    """Return how often each character followed each other one, (V, V), first × second: out of the longest n-grams.
+
+    An n-gram's last two digits are its last pair, and every character of the text but the first ends one n-gram.
+    """
+    base, V = model.base, model.config.vocab_size
+    pairs = model.keys.cpu() % base**2  # (entries,)
+    counted = torch.zeros(base**2, dtype=torch.long).index_add_(0, pairs, model.counts.cpu().long())
+    return counted.view(base, base)[1:, 1:].reshape(V, V)  # the digit 0 is what stands before the text
+
+
+def learned_pairs(model: BigramLanguageModel) -> Tensor:
+    """Return the probability of each character after each other one, (V, V), the mean over the places it can be at."""
+    V, T = model.config.vocab_size, model.block_size
+    idx = torch.arange(V, device=model.device)[:, None].expand(V, T)  # (V, T): nothing but the one character
+    with evaluating(model):
+        logits, _ = model(idx)  # (V, T, V)
+    return logits.float().softmax(-1).mean(1).cpu()  # (V, V)
+
+
+def embeddings(model: LanguageModel) -> Tensor | None:
+    """Return the vectors (V, C) that stand for the characters as the model reads them; None if it has none."""
+    if isinstance(model, BlendLanguageModel):
+        return embeddings(model.network)
+    table = getattr(model, "token_embedding_table", None)
+    if not isinstance(table, nn.Embedding):
+        return None
+    vectors = table.weight.detach().float().cpu()  # (V, C)
+    return norm(vectors) if isinstance(model, GPTLanguageModel) else vectors
+
+
+def plane(vectors: Tensor) -> Plane:
+    """Lay vectors (V, C) out in the two directions in which they differ most (principal components)."""
+    centred = vectors - vectors.mean(0)
+    u, s, _ = torch.linalg.svd(centred, full_matrices=False)  # (V, K), (K,)
+    u, s = F.pad(u, (0, max(0, 2 - len(s)))), F.pad(s, (0, max(0, 2 - len(s))))
+    points = u[:, :2] * s[:2]  # (V, 2)
+    # A direction is one up to its sign: the farthest point lies on the positive side.
+    points = points * points.gather(0, points.abs().argmax(0)[None]).sign()
+    first, second = (s[:2] ** 2 / (s**2).sum().clamp(min=1e-12)).tolist()
+    return Plane(points, (first, second))
+
+
+def similarity(vectors: Tensor) -> Tensor:
+    """Return the cosine of the angle between each two vectors: (N, C) -> (N, N)."""
+    unit = F.normalize(vectors, dim=-1)
+    return unit @ unit.T
+
+
+def position_similarity(model: LanguageModel) -> tuple[Tensor, str] | None:
+    """Return how alike the model takes each two places to be, (T, T) from -1 to 1, and by what; None if it has none.
+
+    A learned table: the cosine of its rows. Rotations (RoPE): what is left of a product of two equal vectors when they
+    are turned by their places, the mean over the pairs of numbers; it depends on the distance alone.
+    """
+    if isinstance(model, BlendLanguageModel):
+        return position_similarity(model.network)
+    if isinstance(model, GPTLanguageModel):
+        cos, sin = model.angles(torch.arange(model.block_size, device=model.device))  # (T, hs/2) each
+        turned = torch.cat((cos.view(model.block_size, -1), sin.view(model.block_size, -1)), -1).float().cpu()
+        return similarity(turned), "rotations"
+    table = getattr(model, "position_embedding_table", None)
+    if not isinstance(table, nn.Embedding):
+        return None
+    return similarity(table.weight.detach().float().cpu()), "a learned table"

@@ -1,0 +1,1 @@
+"""Models for many visitors, without a word of Gradio."""

@@ -1,0 +1,119 @@
+"""Who asks, and how much of something one client may have, so that nobody takes all of it."""
+
+import contextlib
+import ipaddress
+import math
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gradio.context import LocalContext
+
+from modelcraft.support.errors import BusyError
+
+LAST_QUARTER = 3 / 4
+MAX_ADDRESSES = 10_000  # that are remembered
+
+
+@dataclass(frozen=True)
+class Client:
+    """An open page or a program: the network it asks from, and its session."""
+
+    address: str = ""
+    session: str = ""
+
+
+def current_client() -> Client:
+    """Return who sent the request that is being answered."""
+    request = LocalContext.request.get(None)
+    if request is None or request.client is None:
+        return Client()
+    return Client(network(request.client.host), request.session_hash or "")
+
+
+def unread_events() -> Callable[[], int]:
+    """Return what counts the events that wait to be read by whoever sent the request that is being answered."""
+    blocks, session = LocalContext.blocks.get(None), current_client().session
+    if blocks is None:
+        return lambda: 0
+    queues = blocks._queue.pending_messages_per_session
+
+    def unread() -> int:
+        queue = queues.get(session)
+        return 0 if queue is None else queue.qsize()
+
+    return unread
+
+
+def network(host: str) -> str:
+    """Return what one subscriber has: an IPv4 address, or the first half of an IPv6 one, whose second is theirs."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+class Allowance:
+    """Tokens that an address spends and that come back with time, `a_second` of them, up to `most`."""
+
+    def __init__(self, most: float, a_second: float) -> None:
+        self.most, self.a_second = most, a_second
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by address: tokens, as of when
+
+    def spend(self, address: str, tokens: float = 1) -> None:
+        """Take some; raises BusyError, which says when there will be enough."""
+        now = time.monotonic()
+        left, then = self._left.pop(address, (self.most, now))
+        left = min(self.most, left + self.a_second * (now - then))
+        self._left[address] = (left - tokens if left >= tokens else left, now)
+        while len(self._left) > MAX_ADDRESSES:
+            self._left.popitem(last=False)
+        if left < tokens:
+            raise BusyError(max(1, math.ceil((tokens - left) / self.a_second)))
+
+
+class Shares:
+    """Counts who holds how many of something that there are `most` of, for an address and for a session, too.
+
+    The last quarter is for addresses that have none: so a few of them cannot take all of it.
+    """
+
+    def __init__(self, most: int, an_address: int, a_session: int, wait_s: int = 5) -> None:
+        self.most, self.an_address, self.a_session, self.wait_s = most, an_address, a_session, wait_s
+        self.held: Counter[str] = Counter()  # by address
+        self._by_session: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """How many are held."""
+        return self.held.total()
+
+    def check(self, client: Client, more: int = 1) -> None:
+        """Raise BusyError unless `client` may hold so many more."""
+        own = self.held[client.address]
+        if (
+            self.total + more > self.most
+            or (own and self.total + more > LAST_QUARTER * self.most)
+            or own + more > self.an_address
+            or (client.session and self._by_session[client.session] + more > self.a_session)
+        ):
+            raise BusyError(self.wait_s)
+
+    @contextlib.contextmanager
+    def hold(self, client: Client) -> Iterator[None]:
+        """Hold one; raises BusyError."""
+        self.check(client)
+        counts = ((self.held, client.address), (self._by_session, client.session))
+        for count, key in counts:
+            count[key] += 1
+        try:
+            yield
+        finally:
+            for count, key in counts:
+                count[key] -= 1
+                if not count[key]:
+                    del count[key]

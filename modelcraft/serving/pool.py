@@ -1,0 +1,86 @@
+"""Where the views do their work: beside what writes text, within bounds, and fairly dealt among the clients.
+
+A look into a model takes up to a second of a core. The event loop's own threads would take any number of them at once,
+and one client who asks a hundred times would leave nothing for the others.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from modelcraft.serving.clients import Client, Shares
+
+NICENESS = 10  # who waits for a character comes first
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class Pool:
+    """A few threads, and a short queue in which those who have had least come first. For one event loop.
+
+    `waiting` says how many may wait: of all, of an address (a whole class may share one), of a session.
+    """
+
+    def __init__(self, threads: int = 1, waiting: tuple[int, int, int] = (64, 32, 3)) -> None:
+        self._free = self._all = threads
+        self._waiting = Shares(*waiting)
+        self._seconds = 0.5  # that a look takes, of late
+        self._threads = ThreadPoolExecutor(threads, "view", initializer=_step_back)
+        self._queue: list[tuple[Client, asyncio.Future[None]]] = []
+        self._had: Counter[str] = Counter()  # looks of late, by address
+
+    async def run(self, client: Client, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Return `work(...)`, done in a thread when it is the client's turn; raises BusyError if too many wait."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.wait_s = max(1, round(self._seconds * self._waiting.total))
+        with self._waiting.hold(client):
+            self._queue.append((client, turn))
+            self._deal()
+            try:
+                await turn
+            except BaseException:  # whoever waited has left, perhaps just when their turn came
+                self._leave(turn)
+                raise
+        began = loop.time()
+        looking = self._threads.submit(work, *args, **kwargs)
+
+        def done() -> None:
+            self._seconds += 0.2 * (loop.time() - began - self._seconds)
+            self._free += 1
+            self._deal()
+
+        def tell(_: Future[Result]) -> None:  # only when the thread is free, even if the client left long before
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(done)
+
+        looking.add_done_callback(tell)
+        return await asyncio.wrap_future(looking)
+
+    def _leave(self, turn: asyncio.Future[None]) -> None:
+        if turn.done() and not turn.cancelled():
+            self._free += 1
+            self._deal()
+        self._queue = [one for one in self._queue if one[1] is not turn]
+
+    def _deal(self) -> None:
+        self._queue = [one for one in self._queue if not one[1].done()]
+        while self._free and self._queue:
+            number = min(range(len(self._queue)), key=lambda n: self._had[self._queue[n][0].address])
+            client, turn = self._queue.pop(number)
+            self._free -= 1
+            self._had[client.address] += 1
+            turn.set_result(None)
+        if self._free == self._all:  # nobody works or waits: nobody owes anybody anything
+            self._had.clear()
+
+
+def _step_back() -> None:
+    """Let the system prefer the other threads, where it can."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # on Linux: of this thread alone

@@ -1,0 +1,165 @@
+"""What a visitor may ask for. Gradio checks nothing of what a client sends, so everything is checked here."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from modelcraft.sampling import MAX_SEED, SamplingParams, check_number
+from modelcraft.serving.catalogue import Catalogue, Entry
+from modelcraft.serving.clients import Shares, current_client
+from modelcraft.serving.pool import P, Pool, Result
+from modelcraft.serving.streaming import TICK_S, Meter, gather
+from modelcraft.serving.training_queue import PREFIX, Workshop
+from modelcraft.serving.visitors import Visitors
+from modelcraft.support.device import threads_for_serving
+from modelcraft.support.errors import ConfigError, VocabularyError
+from modelcraft.tokenizer import listing
+
+MAX_LENGTH, DEFAULT_LENGTH = 2_000, 400
+MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
+MAX_TOP_K = 1_000
+MAX_PACE, DEFAULT_PACE = 120, 30
+MAX_PROMPT = 10_000
+MAX_STREAMS = 128  # texts that are written at a time; more only make all of them slow
+STREAMS_AN_ADDRESS = 64
+OPEN_STREAMS = (512, 64, 8)  # that are still being read, however slowly: of all, of an address, of a session
+EVENTS_PER_SECOND = 600  # to all clients together: Gradio passes some 1,400 on two cores, and pages need some, too
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A request that makes sense: the prompt in the model's vocabulary, and what was changed to bring it there."""
+
+    entry: Entry
+    ids: list[int]
+    params: SamplingParams
+    pace: float
+    notice: str
+
+
+class Desk:
+    """Takes wishes and fulfils them: checks what was asked for, and streams it from the model."""
+
+    def __init__(self, catalogue: Catalogue, workshop: Workshop | None = None) -> None:
+        self.catalogue = catalogue
+        self.workshop = workshop or Workshop()
+        self.streams = Shares(*OPEN_STREAMS)
+        self._pool = Pool(threads_for_serving())
+        self.visitors = Visitors()
+        self.writing = Shares(MAX_STREAMS, STREAMS_AN_ADDRESS, STREAMS_AN_ADDRESS)  # that are not written to their end
+
+    @property
+    def running(self) -> int:
+        """How many streams are open."""
+        return self.streams.total
+
+    async def get(self, name: Any = None) -> Entry:
+        """Return the model of that name, loaded off the event loop; raises ConfigError for an unknown one."""
+        if name is not None and not isinstance(name, str):
+            raise ConfigError(f"model must be the name of a model, not {type(name).__name__}.")
+        if name is not None and name.startswith(PREFIX):
+            return await asyncio.to_thread(self.workshop.get, name)
+        if (entry := self.catalogue.loaded(name)) is not None:  # at once: the threads may be busy loading another
+            return entry
+        return await asyncio.to_thread(self.catalogue.get, name)
+
+    async def look(self, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Return `work(...)`, a view's look into a model, when it is the client's turn; raises BusyError."""
+        return await self._pool.run(current_client(), work, *args, **kwargs)
+
+    async def check(
+        self,
+        prompt: Any,
+        length: Any,
+        temperature: Any,
+        model: Any,
+        top_k: Any,
+        top_p: Any,
+        seed: Any,
+        pace: Any = 0,
+        line: str = "",
+    ) -> Wish:
+        """Turn what a client sent into a Wish; raises ConfigError or VocabularyError with one sentence.
+
+        Null is the default. A prompt longer than the model's context is read from its last characters on. `line` is
+        the part of the prompt that is new, if there is one: the model must be able to read something of it.
+        """
+        defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0)
+        given = (length, temperature, top_k, top_p)
+        length, temperature, top_k, top_p = (d if g is None else g for g, d in zip(given, defaults, strict=True))
+        params = check_dials(length, temperature, top_k, top_p, seed, pace)
+        check_prompt(prompt)
+        return await self.wish(model, prompt, params, pace, line)
+
+    async def wish(self, model: Any, prompt: str, params: SamplingParams, pace: float = 0, line: str = "") -> Wish:
+        """Put a prompt that was checked before one model; raises ConfigError, CheckpointError or VocabularyError."""
+        entry = await self.get(model)
+        new = entry.tokenizer.normalize(line or prompt)
+        if not new.text:
+            raise VocabularyError(f"Nothing is left of the prompt. {new.report()}")
+        ids = entry.tokenizer.encode(entry.tokenizer.normalize(prompt).text[-entry.model.block_size :])
+        self.check_room()
+        return Wish(entry, ids, params, pace, new.report())
+
+    async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncGenerator[str, None]:
+        """Yield the text written so far, again and again; the same text again is a heartbeat. Raises BusyError."""
+        self.check_room()
+        client = current_client()
+        with self.streams.hold(client), contextlib.ExitStack() as writing:
+            text = ""
+            writing.enter_context(self.writing.hold(client))
+            stream = wish.entry.engine.submit(wish.ids, wish.params, client.address)
+            batches = gather(stream, wish.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
+            async with aclosing(batches):  # so that who leaves is gone at once
+                async for batch in batches:
+                    text += wish.entry.tokenizer.decode(batch)
+                    if stream.finished:  # a slow reader keeps nobody from writing
+                        writing.close()
+                    yield text
+
+    def check_room(self, streams: int = 1) -> None:
+        """Raise BusyError unless so many more texts of this client may be written."""
+        self.writing.check(current_client(), streams)
+
+
+def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:
+    """Turn what a client set into SamplingParams; raises ConfigError with one sentence."""
+    length = check_whole("length", length, 1, MAX_LENGTH)
+    check_number("temperature", temperature, 0, MAX_TEMPERATURE)
+    top_k = check_whole("top_k", top_k, 0, MAX_TOP_K)
+    check_number("top_p", top_p, 0, 1)
+    seed = None if seed is None else check_whole("seed", seed, 0, MAX_SEED)
+    check_number("pace", pace, 0, MAX_PACE)
+    if 0 < pace < 1:
+        raise ConfigError("pace must be 0, as fast as the model runs, or at least 1 character a second.")
+    return SamplingParams(length, temperature, top_k, top_p, seed)
+
+
+def check_prompt(prompt: Any) -> None:
+    """Raise ConfigError or VocabularyError unless `prompt` is a text to go on from."""
+    if not check_text("prompt", prompt, MAX_PROMPT):
+        raise VocabularyError("The prompt is empty; give at least one character to continue.")
+
+
+def check_whole(name: str, value: Any, low: int, high: int) -> int:
+    """Return `value` as an int if it is a whole number from `low` to `high` (5.0 is one), else raise ConfigError."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    check_number(name, value, low, high, whole=True)
+    number: int = value
+    return number
+
+
+def check_text(name: str, value: Any, most: int) -> str:
+    """Return `value` if it is a text of at most `most` whole characters, else raise ConfigError."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be text, not {type(value).__name__}.")
+    if len(value) > most:
+        raise ConfigError(f"{name} must have at most {most:,} characters, not {len(value):,}.")
+    if halves := dict.fromkeys(c for c in value if "\ud800" <= c <= "\udfff"):
+        codes = listing([f"U+{ord(c):04X}" for c in halves])
+        raise ConfigError(f"{name} holds halves of characters (lone surrogates {codes}); send whole ones.")
+    return value

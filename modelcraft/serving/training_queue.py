@@ -1,0 +1,520 @@
+"""Trainings that visitors start: each a process of its own, in a queue, within bounds, known only to its owner.
+
+A process is `python -m modelcraft.train`, the same that one types: it outlives the page that started it, "stop" on its
+input pauses it, it resumes exactly, and whatever becomes of it, the page goes on. It ends with the app, and so does the
+folder where all of it lies; an owner is whoever knows the secret that the visitor's browser keeps.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from modelcraft.data import TRAIN_SHARE, corpus_source
+from modelcraft.ladder import RUNGS, Rung
+from modelcraft.model import ModelConfig
+from modelcraft.sampling import check_number
+from modelcraft.serving.catalogue import Entry
+from modelcraft.store.folder import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FILE, WEIGHTS_FILE, load_folder
+from modelcraft.support.control import STOP, STOPPED
+from modelcraft.support.device import threads_for, threads_for_serving
+from modelcraft.support.errors import FOR_VISITOR, MAX_SENTENCE, BusyError, ConfigError, CorpusError, shown
+from modelcraft.support.files import HOME, replacing, write_text
+from modelcraft.support.scratch import Scratch
+from modelcraft.train import METRICS_FILE, SAMPLE_FILE
+
+log = logging.getLogger(__name__)
+PREFIX = "yours-"  # how the name of a visitor's model begins
+MAX_STEPS = 5_000
+MAX_TEXT = 2_000_000  # characters
+MAX_VOCABULARY = 1_000  # different ones
+MAX_SECONDS = 20 * 60.0  # of training; then what was learned is kept
+MAX_JOBS = 24  # kept at a time, whatever their state
+AN_ADDRESS = (4, 12)  # of one address (a whole class may share it): those that wait or work, and all that are kept
+KEPT_S = 2 * 3600.0  # a result that nobody looks at is forgotten after so long
+PAUSED_S = 1800.0  # a pause ends after so long, and what was learned is kept
+# Of the environment a training gets what Python, PyTorch and the system need, and nothing else, so no secret either.
+NEEDED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|PWD|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT|APPDATA"
+    r"|LOCALAPPDATA|USERPROFILE|PYTHON\w*|VIRTUAL_ENV|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_\w+|(OMP|MKL|KMP|GOMP|OPENBLAS)_\w+"
+    r"|(CUDA|NVIDIA|HIP|ROCR|HSA|PYTORCH|TORCH|TORCHINDUCTOR|TRITON)_\w+|MPL\w+|XDG_\w+|MODELCRAFT_CORPUS|MALLOC_\w+"
+)
+# Seconds that a step takes for each parameter, before trainings here have told, and those around the steps.
+SECONDS_A_PARAMETER, SECONDS_AROUND = 3e-7, 10.0
+OLD_S = 1800.0  # a result gives way to others after so long, however often it is looked at
+SPARED_S = 10 * 60.0  # and before that only if there is no room, and nobody has looked at it for so long
+EVALUATIONS = 25  # in a run
+NICENESS = 15  # a visitor who waits for a character comes first
+TICK_S = 0.25
+WAITING, TRAINING, PAUSED, FINISHING, DONE, FAILED = "waiting", "training", "paused", "finishing", "done", "failed"
+SIZES: Mapping[str, tuple[int, int, int]] = {  # of a model: the least, the most, the step
+    "n_embd": (32, 256, 32),
+    "n_layer": (1, 6, 1),
+    "block_size": (8, 256, 8),
+}
+LEFT_OUT = {"blend", "gpt-video"}  # made of models that are trained already; and for a GPU
+
+
+def trainable() -> list[str]:
+    """Return the rungs that a visitor can train, in the order of the ladder."""
+    return [name for name in RUNGS if name not in LEFT_OUT]
+
+
+def sizes_of(rung: Rung) -> dict[str, int]:
+    """Return which sizes of a rung a visitor can set, with the rung's own ones."""
+    if rung.fit is not None:
+        return {}
+    has = vars(rung.config)
+    looks_back = rung.name != "bigram"  # whose context is one character, whatever a window holds
+    return {name: has[name] for name in SIZES if name in has and (looks_back or name != "block_size")}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, the app's corpus.
+
+    `title` is the name of the text. Raises ConfigError or CorpusError for what is out of bounds.
+    """
+
+    rung: str
+    steps: int = 500
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    text: str | None = None
+    title: str = "tiny Shakespeare"
+
+    def __post_init__(self) -> None:
+        if self.rung not in trainable():
+            raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+        check_number("steps", self.steps, 1, MAX_STEPS, whole=True)
+        known = sizes_of(RUNGS[self.rung])
+        for name, size in self.sizes.items():
+            if name not in known:
+                raise ConfigError(f"The rung {self.rung} has no size {shown(name)} to set.")
+            low, high, step = SIZES[name]
+            check_number(name, size, low, high, whole=True)
+            if size % step:
+                raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
+        if self.text is not None:
+            check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
+        RUNGS[self.rung].check_size(self._config())  # what cannot work is refused now, not when its turn comes
+
+    @property
+    def parameters(self) -> int:
+        """How many the model has; without a text with the alphabet of tiny Shakespeare."""
+        return RUNGS[self.rung].build(self._config(), device="meta").num_parameters
+
+    def _config(self) -> ModelConfig:
+        settings = {**vars(RUNGS[self.rung].config), **self.sizes}
+        if self.text is not None:
+            settings["vocab_size"] = len(set(self.text))
+        return RUNGS[self.rung].configure(settings)
+
+
+def check_corpus(text: str, block_size: int = 8) -> None:
+    """Raise CorpusError unless a model with a context of `block_size` can be trained here on `text`."""
+    if len(text) > MAX_TEXT:
+        raise CorpusError(f"The text has {len(text):,} characters; {MAX_TEXT:,} are the most that are trained on here.")
+    least = round((block_size + 1) / (1 - TRAIN_SHARE)) + 1
+    if len(text) < least:
+        raise CorpusError(
+            f"The text has {len(text):,} characters; a context of {block_size} needs {least:,} or more, so that the "
+            "last tenth, on which the loss is measured, holds one."
+        )
+    if (different := len(set(text))) > MAX_VOCABULARY:
+        raise CorpusError(
+            f"The text has {different:,} different characters; {MAX_VOCABULARY:,} are the most that are trained on "
+            "here, so take one in an alphabet."
+        )
+
+
+@dataclass
+class Job:
+    """One training, with the folder where all of it is and the process that works at it, if one does."""
+
+    owner: str
+    order: Order
+    folder: Path
+    address: str = ""  # where it was ordered
+    state: str = WAITING
+    wanted: str = ""  # PAUSED or DONE: what the process was asked to come to
+    problem: str = ""  # why it failed
+    process: subprocess.Popen[bytes] | None = None
+    worked: float = 0.0  # seconds, in processes that have ended
+    since: float = 0.0  # when the process at hand began
+    paused_at: float = 0.0
+    over_at: float = 0.0
+    looked_at: float = field(default_factory=time.monotonic)
+    name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # by which its model is asked for
+
+    @property
+    def run(self) -> Path:
+        """Where the training writes."""
+        return self.folder / "run"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has worked."""
+        return self.worked + (time.monotonic() - self.since if self.process else 0.0)
+
+    @property
+    def records(self) -> list[dict[str, float]]:
+        """What its evaluations brought so far; see Trainer."""
+        with contextlib.suppress(OSError, ValueError):
+            return [json.loads(line) for line in (self.run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+        return []
+
+    @property
+    def sample(self) -> str:
+        """What the model wrote at the last evaluation."""
+        with contextlib.suppress(OSError):
+            return (self.run / SAMPLE_FILE).read_text(encoding="utf-8")
+        return ""
+
+    @cached_property
+    def entry(self) -> Entry:
+        """The finished model; it stays with whoever is using it."""
+        return Entry(*load_folder(self.run), "trained here", self.name)
+
+
+class Workshop:
+    """The trainings of all visitors. Methods may be called from any thread; an owner is a visitor's secret."""
+
+    def __init__(self, running: int = 1, waiting: int = 8, seconds: float = MAX_SECONDS) -> None:
+        self.running, self.waiting, self.max_seconds = running, waiting, seconds
+        self._jobs: dict[str, Job] = {}  # owner → the training, in the order in which they queue
+        self._lock = threading.RLock()
+        self._scratch: Scratch | None = None
+        self._keeper: threading.Thread | None = None
+        self._closed = False
+        self._pace = SECONDS_A_PARAMETER
+        self._had: Counter[str] = Counter()  # trainings that were begun, by address, since the queue was empty
+
+    def start(self, owner: str, order: Order, address: str = "") -> Job:
+        """Queue a training, in the place of the owner's last one, which must be over.
+
+        Raises ConfigError while that one goes on, BusyError if too many wait, in all or of this `address`.
+        """
+        with self._lock:
+            if self._closed:
+                raise BusyError(60)
+            last = self._jobs.get(owner)
+            if last is not None and last.state not in (DONE, FAILED):
+                raise ConfigError("Your last training is not over yet; stop it first.")
+            self._make_room(last, address)
+            if last is not None:
+                self._forget(last)
+            job = Job(owner, order, self._new_folder(), address)
+            if order.text is not None:
+                write_text(job.folder / file_name(order.title), order.text)
+            self._jobs[owner] = job
+            self._keep()
+            self._tick()
+            return job
+
+    def pause(self, owner: str) -> None:
+        """Save the training and let others have its place."""
+        with self._lock:
+            job = self._of(owner)
+            if job.state == WAITING:
+                job.state, job.paused_at = PAUSED, time.monotonic()
+            elif job.state == TRAINING and not job.wanted:
+                self._ask(job, PAUSED)
+
+    def resume(self, owner: str) -> None:
+        """Queue a training again that was paused; it goes on exactly where it was. Raises BusyError."""
+        with self._lock:
+            job = self._of(owner)
+            if job.state == PAUSED:
+                self._check_queue(job.address)
+                job.state = WAITING
+                self._jobs[owner] = self._jobs.pop(owner)  # to the end of the queue
+                self._tick()
+
+    def stop(self, owner: str) -> None:
+        """End the training, and keep the best model that it has found so far."""
+        with self._lock:
+            job = self._of(owner)
+            if job.state == TRAINING and not job.wanted:
+                self._ask(job, DONE)
+            elif job.state in (WAITING, PAUSED):
+                self._end(job, "Stopped before it began.")
+                self._tick()
+
+    def _end(self, job: Job, otherwise: str) -> None:
+        """Keep the best model of a training that does not run, or fail if there is none."""
+        if job.records:
+            job.state, job.wanted = FINISHING, DONE
+        else:
+            self._fail(job, otherwise)
+
+    def look(self, owner: str) -> Job | None:
+        """Return the owner's training, None if there is none."""
+        with self._lock:
+            job = self._jobs.get(owner)
+            if job is not None:
+                job.looked_at = time.monotonic()
+            return job
+
+    def position(self, job: Job) -> int:
+        """Return how many trainings come to their end, or pause, before this one begins."""
+        with self._lock:
+            queue = self._queue()
+            busy = sum(one.process is not None for one in self._jobs.values())
+            return queue.index(job) + max(0, busy - self.running + 1) if job in queue else 0
+
+    def wait(self, job: Job) -> float:
+        """Return in about how many seconds a training that waits will begin: as long as those before it take."""
+        with self._lock:
+            left = [self._left(one) for one in self._jobs.values() if one.process is not None]
+            queue = self._queue()
+            before = [self._left(one) for one in queue[: queue.index(job)]] if job in queue else []
+            return sum(left + before) / max(1, self.running)
+
+    def _queue(self) -> list[Job]:
+        """Return those that wait in the order of their turns: first of addresses that have had least, then who came."""
+        waiting = [job for job in self._jobs.values() if job.state == WAITING]
+        before: Counter[str] = Counter()
+        turns = []
+        for job in waiting:
+            turns.append(self._had[job.address] + before[job.address])
+            before[job.address] += 1
+        return [job for _, job in sorted(zip(turns, waiting, strict=True), key=lambda turn: turn[0])]
+
+    def _left(self, job: Job) -> float:
+        """Guess how many seconds a training still takes: by how far it has come, else as long as others took."""
+        most = max(5.0, self.max_seconds - job.seconds)
+        records = job.records
+        if records and 0 < (done := records[-1]["step"]) <= job.order.steps and job.seconds:
+            return min(most, job.seconds * (job.order.steps - done) / done + 5)
+        return min(most, SECONDS_AROUND + self._pace * job.order.steps * job.order.parameters)
+
+    def get(self, name: str | None) -> Entry:
+        """Return the finished model of that name, which only its owner was told; raises ConfigError."""
+        with self._lock:
+            job = next((job for job in self._jobs.values() if job.name == name and job.state == DONE), None)
+            if job is None:
+                raise ConfigError("This model is not there any more; train it again, or choose another.")
+            job.looked_at = time.monotonic()
+            return job.entry
+
+    def archive(self, owner: str) -> Path:
+        """Return a zip of the owner's finished model folder; raises ConfigError if there is none."""
+        job = self.finished(owner)
+        path = job.folder / f"{job.order.rung}-{Path(file_name(job.order.title)).stem}.zip"
+        with self._lock:
+            if not path.exists():
+                with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as file:
+                    for name in (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PICTURE_FILE, METRICS_FILE):
+                        if (job.run / name).exists():
+                            file.write(job.run / name, f"{path.stem}/{name}")
+        return path
+
+    def finished(self, owner: str) -> Job:
+        """Return the owner's training if it is done; raises ConfigError."""
+        job = self.look(owner)
+        if job is None or job.state != DONE:
+            raise ConfigError("There is no finished model of yours yet.")
+        return job
+
+    def close(self) -> None:
+        """End all trainings and remove what they left."""
+        with self._lock:
+            self._closed = True
+            jobs = list(self._jobs.values())
+            for job in jobs:
+                if job.process is not None:
+                    job.process.kill()
+            for job in jobs:
+                self._forget(job)
+            if self._scratch is not None:
+                self._scratch.close()
+
+    def _of(self, owner: str) -> Job:
+        job = self.look(owner)
+        if job is None:
+            raise ConfigError("You have no training here; start one.")
+        return job
+
+    def _check_queue(self, address: str) -> None:
+        queue = self._queue()
+        busy = [job for job in self._jobs.values() if job.process is not None]
+        own = sum(job.address == address for job in queue + busy)
+        crowded = len(queue) >= 3 / 4 * self.waiting  # the last places are for addresses that have none
+        if len(queue) >= self.waiting or (address and own >= AN_ADDRESS[0]) or (address and own and crowded):
+            raise BusyError(max(10, round(min(map(self._left, busy), default=10))))
+
+    def _make_room(self, last: Job | None, address: str) -> None:
+        self._check_queue(address)
+        if last is not None:
+            return
+        own = [job for job in self._jobs.values() if job.address == address]
+        crowded = address and len(own) >= AN_ADDRESS[1]
+        if not crowded and len(self._jobs) < MAX_JOBS:
+            return
+        now = time.monotonic()
+        # Who waits keeps the place, though the page be closed; an address makes room for itself.
+        may_go = [job for job in (own if crowded else self._jobs.values()) if job.state in (PAUSED, DONE, FAILED)]
+        idle = [
+            job
+            for job in may_go
+            if job.process is None
+            and (
+                job.state == FAILED
+                or job.looked_at < now - SPARED_S
+                or (job.state == DONE and job.over_at < now - OLD_S)
+            )
+        ]
+        if not idle:
+            raise BusyError(60)
+        self._forget(min(idle, key=lambda job: (job.state != FAILED, job.looked_at)))
+
+    def _new_folder(self) -> Path:
+        if self._scratch is None:
+            self._scratch = Scratch()
+        return Path(tempfile.mkdtemp(dir=self._scratch.path))
+
+    def _keep(self) -> None:
+        if self._keeper is None or not self._keeper.is_alive():
+            self._keeper = threading.Thread(target=self._watch, name="workshop", daemon=True)
+            self._keeper.start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(TICK_S)
+            with self._lock:
+                self._tick()
+                if self._closed or not self._jobs:
+                    self._keeper = None
+                    return
+
+    def _tick(self) -> None:
+        """Do what is due: see who has ended, end who has had enough, start who is next, forget who is forgotten."""
+        for job in list(self._jobs.values()):
+            if job.process is not None and job.process.poll() is not None:
+                self._ended(job)
+            elif job.process is not None and job.seconds > 2 * self.max_seconds + 60:  # whatever holds it up
+                job.process.kill()
+            elif job.state == TRAINING and not job.wanted and job.seconds > self.max_seconds:
+                self._ask(job, DONE)
+            elif job.state == PAUSED and job.paused_at < time.monotonic() - PAUSED_S:
+                self._end(job, "Paused for too long before anything was measured; start it again.")
+            elif job.state in (DONE, FAILED) and job.looked_at < time.monotonic() - KEPT_S:
+                self._forget(job)
+        finishing = [job for job in self._jobs.values() if job.process is None and job.state == FINISHING]
+        for job in [*finishing, *self._queue()]:
+            if self._closed or sum(one.process is not None for one in self._jobs.values()) >= self.running:
+                return
+            self._begin(job)
+        if not any(job.process is not None for job in self._jobs.values()):
+            self._had.clear()
+
+    def _begin(self, job: Job) -> None:
+        if job.state == WAITING:
+            self._had[job.address] += 1
+        job.state = TRAINING if job.state == WAITING else FINISHING
+        job.wanted = "" if job.state == TRAINING else DONE
+        threads = str(min(threads_for_serving(), threads_for(job.order.parameters)))
+        environment = {name: value for name, value in os.environ.items() if NEEDED.fullmatch(name.upper())}
+        path = os.pathsep.join(filter(None, (str(HOME), environment.get("PYTHONPATH", ""))))
+        environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, FOR_VISITOR: str(job.folder / SENTENCE_FILE)}
+        with (job.folder / LOG_FILE).open("ab") as written:
+            job.process = subprocess.Popen(
+                [sys.executable, "-m", "modelcraft.train", *arguments(job)],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=written,
+                stderr=written,
+                cwd=job.folder,
+                env=environment,
+            )
+        job.since = time.monotonic()
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, job.process.pid, NICENESS)
+
+    def _ask(self, job: Job, wanted: str) -> None:
+        assert job.process is not None and job.process.stdin is not None
+        job.wanted = wanted
+        with contextlib.suppress(OSError):  # it has just ended
+            job.process.stdin.write(STOP)
+
+    def _ended(self, job: Job) -> None:
+        assert job.process is not None
+        code = job.process.returncode
+        job.process.communicate()  # which closes its input
+        job.worked, job.process = job.seconds, None
+        stopped = code in (STOPPED, -signal.SIGTERM)  # saved, or before there was anything to save
+        if code == 0:
+            worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, job.order.steps * job.order.parameters)
+            self._pace += 0.2 * (worked - self._pace)
+            job.state, job.wanted, job.looked_at = DONE, "", time.monotonic()
+            job.over_at = job.looked_at
+        elif stopped and job.wanted == PAUSED:
+            job.state, job.wanted, job.paused_at = PAUSED, "", time.monotonic()
+        elif stopped and job.wanted == DONE and job.state == TRAINING and job.records:
+            job.state = FINISHING
+        elif stopped and job.wanted == DONE and job.state == TRAINING:
+            self._fail(job, "Stopped before anything was measured, so there is nothing to keep.")
+        else:
+            self._fail(job, _last_words(job))
+
+    def _fail(self, job: Job, problem: str) -> None:
+        job.state, job.wanted, job.problem = FAILED, "", problem
+
+    def _forget(self, job: Job) -> None:
+        if job.process is not None:
+            job.process.kill()
+            job.process.communicate()
+        self._jobs.pop(job.owner, None)
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def arguments(job: Job) -> list[str]:
+    """Return the arguments of `python -m modelcraft.train` that do what was ordered, from where it stands now."""
+    order, rung = job.order, RUNGS[job.order.rung]
+    given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
+    given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
+    if rung.fit is not None:
+        return given
+    if job.state == FINISHING:
+        return [*given, "--finish"]
+    if (job.run / STATE_FILE).exists():
+        return [*given, "--resume", "--samples"]
+    given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
+    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop saves, whenever it comes
+    for name, size in order.sizes.items():
+        given += ["--set", f"{name}={size}"]
+    return given
+
+
+def file_name(title: str) -> str:
+    """Return what the file of a text is called: its title, of which only what is safe in a name is left."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removesuffix(".txt")).strip("-")[:40]
+    return f"{safe or 'text'}.txt"
+
+
+BROKE_OFF = "The training broke off; start it again."
+LOG_FILE, SENTENCE_FILE = "log.txt", "sentence.txt"
+
+
+def _last_words(job: Job) -> str:
+    """Return the sentence for its visitor with which a training ended; what the owner should know is logged."""
+    with contextlib.suppress(OSError):
+        lines = re.split(r"[\r\n]+", (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip())
+        log.warning("A visitor's training of %s failed: %s", job.order.rung, lines[-1][:MAX_SENTENCE])
+        return (job.folder / SENTENCE_FILE).read_text(encoding="utf-8")
+    return BROKE_OFF

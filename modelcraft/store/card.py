@@ -1,0 +1,152 @@
+"""The model card: the README.md of a model folder, which the Hub shows as the model's page."""
+
+import json
+import math
+import re
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from modelcraft.data import TINY_SHAKESPEARE
+from modelcraft.generate import SamplingParams, stream
+from modelcraft.ladder import rung_named
+from modelcraft.model import LanguageModel
+from modelcraft.store.folder import ModelInfo
+from modelcraft.tokenizer import CharTokenizer
+
+HUB_DATASET = "karpathy/tiny_shakespeare"  # the same text, as the Hub knows it
+SAMPLE_PARAMS = SamplingParams(max_new_tokens=400, temperature=0.8, seed=1337)
+
+
+def write_sample(model: LanguageModel, tokenizer: CharTokenizer) -> str:
+    """Let the model write 400 characters after a line break; the seed is fixed, nobody picked the best."""
+    ids = tokenizer.encode(_start(tokenizer.vocabulary))
+    return tokenizer.decode(list(stream(model, ids, SAMPLE_PARAMS)))
+
+
+def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | None = None, picture: bool = False) -> str:
+    """Return the card of a model: YAML for the Hub, then what a reader wants to know.
+
+    `parameters` is their number, `sample` what the model wrote, if it did, `repo_id` where it will be on the Hub
+    (None: it is a folder so far). With `picture` the page shows `loss_curve.png`. Raises ConfigError for an unknown
+    rung.
+    """
+    corpus = str(info.corpus.get("name", "a text of its own"))
+    sections = [
+        f"---\n{_metadata(info, corpus, repo_id).to_yaml()}\n---",
+        f"# ModelCraft: {info.rung}",
+        f"A character-level language model, the rung *{info.rung}* of the ladder from counting to GPT. "
+        f"What this rung adds: {rung_named(info.rung).adds}.",
+        _table(
+            {
+                "Parameters": f"{parameters:,}",
+                "Context": f"{info.config.block_size:,} characters",
+                "Vocabulary": f"{info.config.vocab_size:,} characters",
+                "Trained on": f"the first 90 % of {_code(corpus)}",
+                "SHA-256 of that text": _code(info.corpus.get("sha256", "not recorded")),
+                **_losses(info),
+                **_other_losses(info),
+            }
+        ),
+        "## Load it",
+        "```python\nimport modelcraft\n\n"
+        f'model, tokenizer = modelcraft.load("{repo_id or "path/to/this/folder"}")\n'
+        f"ids = tokenizer.encode({json.dumps(_start(info.vocabulary))})\n"
+        "for token in modelcraft.stream(model, ids, modelcraft.SamplingParams(seed=1)):\n"
+        '    print(tokenizer.decode([token]), end="", flush=True)\n```',
+        *(_written(sample) if sample else []),
+        "## How it was trained",
+        _table({_code(name): _code(value) for name, value in info.training.items()}),
+        *(["![Training and validation loss over the characters seen](loss_curve.png)"] if picture else []),
+        "## Licence",
+        "The weights are under the MIT licence.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _written(sample: str) -> list[str]:
+    how = f"at temperature {SAMPLE_PARAMS.temperature}, seed {SAMPLE_PARAMS.seed}"
+    return ["## What it writes", f"{len(sample):,} characters {how}:", _fenced(sample)]
+
+
+def _start(vocabulary: str) -> str:
+    return "\n" if "\n" in vocabulary else vocabulary[0]
+
+
+def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardData:
+    # Only of the corpus that everybody knows do we know the language, and that the Hub has it, too.
+    shakespeare = corpus == TINY_SHAKESPEARE
+    measured = [
+        EvalResult(
+            task_type="text-generation",
+            task_name="Text generation, one character at a time",
+            dataset_type=HUB_DATASET if shakespeare else "text",
+            dataset_name=corpus,
+            dataset_split="validation",
+            metric_type=metric,
+            metric_name=f"{name} ({_protocol(info)})",
+            metric_value=value,
+        )
+        for metric, name, value in _exact_losses(info)
+    ]
+    return ModelCardData(
+        model_name=(repo_id or f"modelcraft-{info.rung}").split("/")[-1],
+        license="mit",
+        language="en" if shakespeare else None,
+        library_name="modelcraft",
+        pipeline_tag="text-generation",
+        tags=["modelcraft", "character-level", "text-generation", info.rung],
+        datasets=[HUB_DATASET] if shakespeare else None,
+        eval_results=measured or None,
+    )
+
+
+def _exact_losses(info: ModelInfo) -> list[tuple[str, str, float]]:
+    nats = info.validation_loss
+    if nats is None:
+        return []
+    return [
+        ("loss", "Exact validation loss in nats per character", nats),
+        ("bits_per_character", "Exact validation loss in bits per character", nats / math.log(2)),
+    ]
+
+
+def _other_losses(info: ModelInfo) -> dict[str, str]:
+    """The losses by the model's other protocols, each with what it means."""
+    others = {}
+    for loss in info.losses.values():
+        if (
+            isinstance(loss, dict)
+            and loss is not info.quoted_loss
+            and isinstance(loss.get("nats_per_character"), float)
+        ):
+            others[_code(loss.get("protocol"))] = f"{loss['nats_per_character']:.4f} nats per character"
+    return others
+
+
+def _losses(info: ModelInfo) -> dict[str, str]:
+    if not (losses := _exact_losses(info)):
+        return {"Exact validation loss": "not measured"}
+    return {name: f"{value:.4f}" for _, name, value in losses} | {"Measured as": _code(_protocol(info))}
+
+
+def _protocol(info: ModelInfo) -> str:
+    window = info.quoted_loss.get("window", info.config.block_size)
+    return f"{info.quoted_loss.get('protocol')} ({window} characters), over the last 10 % of the text"
+
+
+def _table(rows: dict[str, str]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _code(value: Any) -> str:
+    """Set what others wrote (a file's name, say) so that it can neither be Markdown nor end the cell."""
+    line = " ".join(str(value).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{line}`"
+
+
+def _fenced(text: str) -> str:
+    """Fence `text` with more backticks than it has in a row anywhere."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"

@@ -1,0 +1,302 @@
+"""A model on disk: a folder with `config.json`, `model.safetensors` and `README.md`. No pickle anywhere.
+
+Loading is strict and looks before it leaps: the config is checked, then the header of the weights against what the
+config promises, and only then is anything allocated.
+"""
+
+import contextlib
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from modelcraft.ladder import RUNGS, rung_named
+from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.support.device import pick_device
+from modelcraft.support.errors import CheckpointError, ConfigError, HubError, VocabularyError, is_plain, shown
+from modelcraft.support.files import HOME, check_is_file, replacing, write_text
+from modelcraft.tokenizer import CharTokenizer
+
+FORMAT = "modelcraft-1"
+CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+PICTURE_FILE = "loss_curve.png"  # beside them, where there is one
+STATE_FILE = "training_state.safetensors"  # beside them, while and after they are trained
+WEIGHTS_DIR = HOME / "weights"
+LFS_POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
+MAX_CONFIG_BYTES = 4 << 20
+WHOLE_NUMBERS = {torch.int64: ("I64",), torch.int32: ("I32", "I16"), torch.int16: ("I16",)}
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `config.json` says: the model, what it was trained on and how, and its exact losses."""
+
+    rung: str
+    config: ModelConfig
+    vocabulary: str
+    corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters
+    training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and how far it came
+    losses: dict[str, Any] = field(default_factory=dict)  # protocol → ExactLoss on the validation split
+    parameters: int | None = field(default=None, compare=False)  # as written there; a model at hand knows its own
+
+    @property
+    def quoted_loss(self) -> Mapping[str, Any]:
+        """The ExactLoss that is quoted for this rung, as a dict; empty if it was not measured."""
+        loss = self.losses.get(rung_named(self.rung).model_class.protocols[0])
+        return loss if isinstance(loss, dict) else {}
+
+    @property
+    def validation_loss(self) -> float | None:
+        """The exact validation loss in nats per character, if it was measured."""
+        loss = self.quoted_loss.get("nats_per_character")
+        return loss if isinstance(loss, float) else None
+
+
+def save_folder(
+    folder: Path, model: LanguageModel, info: ModelInfo, card: str | None, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write the model folder; every file appears whole or not at all, `config.json`, which makes it one, last.
+
+    With None for a card whoever calls writes it afterwards.
+    Floats are stored as `dtype`; round the model to it before it is measured (`round_to`).
+    """
+    # Clones, for safetensors refuses tensors that share memory, such as tied weights.
+    weights = {
+        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    with replacing(folder / WEIGHTS_FILE) as aside:
+        save_file(weights, aside, metadata={"format": "pt"})
+    if card is not None:
+        write_text(folder / CARD_FILE, card)
+    parameters = {"parameters": model.num_parameters}
+    described = {"format": FORMAT} | parameters | asdict(info) | parameters  # twice: among the first, and the true one
+    write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+
+
+def round_to(model: LanguageModel, dtype: torch.dtype) -> None:
+    """Round every weight to what `dtype` can hold; the model goes on computing in float32."""
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.to(dtype))
+
+
+def load(
+    source: str | Path, device: torch.device | str | None = None, revision: str | None = None
+) -> tuple[LanguageModel, CharTokenizer]:
+    """Load a trained model and its tokenizer; the model is in eval mode.
+
+    `source` is a rung's name (its bundled weights), a model folder, or a Hub repository `user/repo[@revision]`.
+    Raises CheckpointError, HubError or ConfigError.
+    """
+    model, tokenizer, _ = load_folder(locate(source, revision), device)
+    return model, tokenizer
+
+
+def locate(source: str | Path, revision: str | None = None) -> Path:
+    """Return the model folder that `source` means; a Hub repository is pulled first."""
+    if str(source) in RUNGS:
+        return WEIGHTS_DIR / str(source)
+    with contextlib.suppress(RuntimeError, OSError):  # a home of nobody, a name that is too long
+        path = Path(source).expanduser()
+        try:
+            if path.is_dir() or isinstance(source, Path):
+                return path
+        except PermissionError:  # whoever reads it is told
+            return path
+    if isinstance(source, str) and HUB_NAME.fullmatch(source):
+        from modelcraft import hub
+
+        repo_id, _, at = source.partition("@")
+        hub.check_repo_id(repo_id, at)
+        try:
+            return hub.pull(repo_id, revision or at or None)
+        except HubError as error:
+            sentence = f"There is no folder {shown(source)} here, so the Hub was asked: {error}"
+            raise HubError(sentence, error.for_visitors) from error
+    named = shown(str(source)) if is_plain(str(source)) else "of that name"
+    raise CheckpointError(
+        f"There is no model {named}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo on the Hub."
+    )
+
+
+def load_folder(
+    folder: Path, device: torch.device | str | None = None
+) -> tuple[LanguageModel, CharTokenizer, ModelInfo]:
+    """Load a model folder strictly: whatever is missing, too much, misshapen or absurd is a CheckpointError."""
+    info = read_info(folder)
+    rung = rung_named(info.rung)
+    expected = rung.build(info.config, device="meta").state_dict()
+    weights = _read_weights(folder / WEIGHTS_FILE, expected)
+    # Only now, when all of it has been checked, is the model made; what is no weight (a mask, say) comes with that.
+    model = rung.build(info.config, parts=load_parts(rung.parts, folder, info.vocabulary))
+    model.load_state_dict(weights, strict=True)
+    return model.to(pick_device(device)).eval(), CharTokenizer(info.vocabulary), info
+
+
+def load_parts(names: Sequence[str], folder: Path, vocabulary: str) -> list[LanguageModel]:
+    """Load the models `names` that the one in `folder` is made of: those that lie beside it, or the bundled ones."""
+    parts = []
+    for name in names:
+        beside = folder.resolve().parent / name
+        part, tokenizer, info = load_folder(beside if (beside / CONFIG_FILE).exists() else WEIGHTS_DIR / name, "cpu")
+        if info.rung != name or tokenizer.vocabulary != vocabulary:
+            raise CheckpointError(
+                f"{str(folder)!r} needs a {name!r} that knows the same characters; train {name!r} on the same text, "
+                f"and put it at {str(beside)!r}."
+            )
+        parts.append(part)
+    return parts
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Read and check `config.json` of a model folder, its weights untouched."""
+    path = folder / CONFIG_FILE
+    try:
+        check_is_file(path)
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise CheckpointError(f"{str(path)!r} is far too large for a config; get the model again.")
+        described = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
+    except FileNotFoundError as error:
+        raise CheckpointError(_no_config(folder)) from error
+    except OSError as error:
+        raise CheckpointError(_unreadable(path, error)) from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{str(path)!r} is not valid JSON; get the model again.") from error
+    try:
+        return _checked_info(described)
+    except (ConfigError, VocabularyError) as error:
+        raise CheckpointError(f"{str(path)!r} is not a model's config: {error}") from error
+
+
+def why_unread(path: Path, missing: str, again: str) -> str:
+    """Say why a file of tensors cannot be read: `missing` if it is not there; `again` helps if it is damaged.
+
+    safetensors calls a file missing that may not be read.
+    """
+    try:
+        check_is_file(path)
+        with path.open("rb") as file:
+            pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+    except FileNotFoundError:
+        return missing
+    except (OSError, ValueError) as error:
+        return _unreadable(path, error)
+    if pointer:
+        return f"{str(path)!r} is a pointer of git-lfs, not the file itself; run `git lfs pull` where it is."
+    return f"{str(path)!r} is damaged or cut short; {again}."
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return f"{str(path)!r} cannot be read ({reason}); check the file and its permissions."
+
+
+def _no_config(folder: Path) -> str:
+    if (folder / STATE_FILE).exists():
+        return f"{str(folder)!r} holds a training that is not finished; continue it with --resume."
+    if not folder.is_dir():
+        return f"There is no model folder {str(folder)!r}; train one with `python -m modelcraft.train`."
+    return f"{str(folder)!r} is no model folder: {CONFIG_FILE} is missing."
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    return number if math.isfinite(number) else _refuse(written)
+
+
+def _of_a_newer_version(described: dict[str, Any]) -> str | None:
+    """Name what is not known here and a newer version may have brought: a format, a key, a rung, a setting of it."""
+    if described.get("format", FORMAT) != FORMAT:
+        return f"its format is {shown(described['format'])}, and this version reads {FORMAT!r}"
+    if unknown := sorted(set(described) - {"format", *ModelInfo.__dataclass_fields__}):
+        return f"it has an unknown key {shown(unknown[0])}"
+    name, settings = described.get("rung"), described.get("config")
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        return None
+    if name not in RUNGS:
+        return f"there is no rung {shown(name)} here"
+    unknown = sorted(set(settings) - set(RUNGS[name].config.__dataclass_fields__))
+    return f"the rung {name!r} has no setting {shown(unknown[0])}" if unknown else None
+
+
+def _checked_info(described: Any) -> ModelInfo:
+    if not isinstance(described, dict):
+        raise ConfigError("it is not an object.")
+    try:
+        json.dumps(described, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigError("it holds half a surrogate pair, which is no character.") from None
+    except RecursionError:
+        raise ConfigError("it is nested too deeply.") from None
+    if newer := _of_a_newer_version(described):
+        raise ConfigError(f"{newer}; if a newer version made it, update ModelCraft.")
+    if missing := sorted({"format", *ModelInfo.__dataclass_fields__} - set(described)):
+        raise ConfigError(f"the key {missing[0]!r} is missing.")
+    for key in ("config", "corpus", "training", "losses"):
+        if not isinstance(described[key], dict):
+            raise ConfigError(f"{key!r} is not an object.")
+    parameters = described["parameters"]
+    if isinstance(parameters, bool) or not isinstance(parameters, int) or not 0 <= parameters <= 10**12:
+        raise ConfigError("'parameters' is not a number of parameters.")
+    rung = rung_named(described["rung"])
+    if missing := sorted(set(rung.config.__dataclass_fields__) - set(described["config"])):
+        raise ConfigError(f"the setting {missing[0]!r} is missing.")
+    config = rung.configure(described["config"])
+    vocabulary = described["vocabulary"]
+    if not isinstance(vocabulary, str) or len(vocabulary) != config.vocab_size:
+        raise ConfigError(f"its vocabulary does not have the {config.vocab_size} characters that vocab_size says.")
+    CharTokenizer(vocabulary)
+    rung.check_size(config)
+    return ModelInfo(
+        rung.name, config, vocabulary, described["corpus"], described["training"], described["losses"], parameters
+    )
+
+
+def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the tensors that a model expects, after a look at the header; float32, whatever they are stored in."""
+    try:
+        check_is_file(path)
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = set(file.keys())
+            if missing := sorted(set(expected) - names):
+                raise CheckpointError(f"{str(path)!r} lacks the tensor {missing[0]!r}; get the model again.")
+            if extra := sorted(names - set(expected)):
+                raise CheckpointError(f"{str(path)!r} has a tensor {extra[0]!r} that the model does not know.")
+            for name, tensor in expected.items():
+                header = file.get_slice(name)
+                shape, dtype = tuple(header.get_shape()), header.get_dtype()
+                if shape != tuple(tensor.shape):
+                    raise CheckpointError(
+                        f"{str(path)!r}: the tensor {name!r} has the shape {shape}, and the config says "
+                        f"{tuple(tensor.shape)}."
+                    )
+                if tensor.is_floating_point() and dtype not in ("F32", "BF16", "F16"):
+                    raise CheckpointError(f"{str(path)!r}: the tensor {name!r} is stored as {dtype}, not as floats.")
+                if not tensor.is_floating_point() and dtype not in WHOLE_NUMBERS.get(tensor.dtype, ()):
+                    raise CheckpointError(
+                        f"{str(path)!r}: the tensor {name!r} is stored as {dtype}, not as whole numbers."
+                    )
+            weights = {name: file.get_tensor(name).to(tensor.dtype) for name, tensor in expected.items()}
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
+        gone = f"The weights {str(path)!r} are missing; get the model again."
+        raise CheckpointError(why_unread(path, gone, "get the model again")) from error
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{str(path)!r}: the tensor {name!r} holds NaN or infinity; get the model again.")
+    return weights

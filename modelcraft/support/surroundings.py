@@ -1,0 +1,89 @@
+"""What the app needs of the machine that it starts on, seen to before Gradio is imported, which reads some of it."""
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+import httpx
+
+from modelcraft.support.errors import ModelCraftError, StartError
+from modelcraft.support.scratch import Scratch
+
+PORT = 7860
+PRIVATE = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7"
+
+
+def prepare() -> Scratch:
+    """Check the address and the proxies, and make a folder; end with one sentence if the app cannot start with them."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by a Ctrl-C yet, so nothing need be said
+    try:
+        host, port = address()
+        pass_by_proxies(host)
+        if os.environ.get("SPACE_ID"):  # behind the proxy of Spaces, whose word on who asks is to be believed
+            os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "")  # nobody's, where uvicorn would believe all of this machine
+        check_is_free(host, port)
+        scratch = Scratch()
+        give_uploads(scratch.path / "uploads")
+        return scratch
+    except ModelCraftError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def address() -> tuple[str, int]:
+    """Return where the page is to be served, as GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say. Raises StartError."""
+    name, port = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1", os.environ.get("GRADIO_SERVER_PORT", str(PORT))
+    if not (port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise StartError(f"GRADIO_SERVER_PORT must be a number from 1 to 65535, not {port!r}.")
+    return name.strip("[]"), int(port)
+
+
+def pass_by_proxies(host: str) -> None:
+    """Let requests to this machine go to it: Gradio asks itself whether it runs. Raises StartError.
+
+    All proxies are named in the environment then, for once NO_PROXY is there Python looks for them nowhere else.
+    """
+    known = urllib.request.getproxies()
+    proxies = {f"{kind}_proxy": known[kind] for kind in ("http", "https", "all") if kind in known}
+    if not proxies:
+        return
+    direct = ",".join(filter(None, [known.get("no"), "localhost", "127.0.0.1", "::1", host]))
+    os.environ.update(proxies, no_proxy=direct, NO_PROXY=direct)
+    try:
+        httpx.Client().close()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise StartError(
+            f"{' or '.join(proxies)} names a proxy that cannot be used ({error}); give one that begins with http://, "
+            "https:// or socks5://."
+        ) from error
+
+
+def check_is_free(host: str, port: int) -> None:
+    """Raise StartError unless the page can be served there."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # without the address, which Python adds
+        raise StartError(
+            f"The page cannot be served at {host}:{port} ({reason}); choose another port with "
+            "GRADIO_SERVER_PORT, or another address with GRADIO_SERVER_NAME."
+        ) from error
+
+
+def give_uploads(folder: Path) -> None:
+    """Let Gradio keep its files in `folder`, unless GRADIO_TEMP_DIR names another. Raises StartError."""
+    folder = Path(os.environ.setdefault("GRADIO_TEMP_DIR", str(folder)))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StartError(
+            f"The folder {str(folder)!r} cannot be written to ({error.strerror}); name another with GRADIO_TEMP_DIR."
+        ) from error

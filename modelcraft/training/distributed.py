@@ -1,0 +1,96 @@
+"""Training on several processes at once, as `torchrun --nproc-per-node N -m modelcraft.train …` starts them.
+
+Data parallel: every process holds the whole model and draws the same batch, computes its share of the rows, and
+PyTorch's DistributedDataParallel makes the mean of the gradients (over gloo on CPUs, NCCL on NVIDIA GPUs). So the steps
+are the same, to rounding, whatever the number of processes is. Only the first one writes and prints.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from modelcraft.data import UNSCORED, Batch
+from modelcraft.support.errors import ConfigError
+
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many processes this one is; alone unless `joined` says otherwise."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return `model` so that its backward pass leaves the mean gradient of all processes."""
+        return model if self.world == 1 else DistributedDataParallel(model, broadcast_buffers=False)
+
+    def share(self, batch: Batch) -> tuple[Batch, Tensor | float]:
+        """Return this process's rows of a batch, and the weight of their mean loss.
+
+        With these weights the mean over the processes is the mean over all that is scored, also where rows differ in
+        how much of them is.
+        """
+        if self.world == 1:
+            return batch, 1.0
+        rows = len(batch["targets"])
+        if rows % self.world:
+            raise ConfigError(f"A batch of {rows} cannot be split evenly over {self.world} processes; change one.")
+        mine = {name: tensor[self.rank :: self.world] for name, tensor in batch.items()}
+        scored, all_scored = ((targets != UNSCORED).sum() for targets in (mine["targets"], batch["targets"]))
+        return mine, self.world * scored / all_scored
+
+    def any(self, here: bool) -> bool:
+        """Say whether `here` is true in any of the processes; all of them must ask."""
+        if self.world == 1:
+            return here
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        flag = torch.tensor(float(here), device=device)
+        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+        return bool(flag)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self.any(False)
+
+
+def launched() -> Ranks:
+    """Return which of how many processes torchrun says this one is.
+
+    Without all of its variables there is no launcher: one that is left in the environment says nothing.
+    """
+    if not all(os.environ.get(name) for name in LAUNCHER):
+        return Ranks()
+    return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+
+
+@contextlib.contextmanager
+def joined(device: str | None = None) -> Iterator[tuple[Ranks, str | None]]:
+    """Join the processes that torchrun started, if it did; yield who this one is, and the device it should take.
+
+    Each process on a machine with NVIDIA GPUs takes one of its own, unless `device` says otherwise.
+    """
+    world = launched().world
+    if world == 1:
+        yield Ranks(), device
+        return
+    on_gpu = torch.cuda.is_available() and (device is None or device.startswith("cuda"))
+    if on_gpu and device in (None, "cuda"):
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Ranks(distributed.get_rank(), world), device
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,130 @@
+"""From a trained model to a model folder: the weights that are kept, measured exactly, with a card and a picture."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modelcraft.data import Corpus
+from modelcraft.evaluate import exact_losses
+from modelcraft.ladder import Rung
+from modelcraft.model import LanguageModel
+from modelcraft.store.card import model_card, write_sample
+from modelcraft.store.folder import CARD_FILE, PICTURE_FILE, ModelInfo, load_folder, round_to, save_folder
+from modelcraft.support.errors import ModelCraftError, ModelCraftWarning, TrainingError, one_line
+from modelcraft.support.files import write_text
+from modelcraft.tokenizer import CharTokenizer
+from modelcraft.train import METRICS_FILE, Trainer
+from modelcraft.training.plots import loss_curve
+
+
+def export(
+    trainer: Trainer,
+    rung: Rung,
+    corpus: Corpus,
+    tokenizer: CharTokenizer,
+    folder: Path,
+    progress: bool = False,
+    exact: bool = True,
+) -> ModelInfo:
+    """Write the best model of `trainer` to `folder` and return what its config.json says.
+
+    Raises TrainingError if training has only made it worse.
+    """
+    if trainer.diverged:
+        first, last = (trainer.records[which]["val_loss"] for which in (0, -1))
+        raise TrainingError(
+            f"The untrained model was better than any after it (its validation loss is {first:,.4f}, at the end it is "
+            f"{last:,.4f}), so none is kept; train with a lower --learning-rate, and see {METRICS_FILE} in "
+            f"{str(trainer.folder)!r}."
+        )
+    if trainer.best_untrained:
+        warnings.warn(
+            "The untrained model is the best on the validation text, and is kept: what was learned does not carry over "
+            "to it; train on more text, or fewer steps.",
+            ModelCraftWarning,
+            stacklevel=2,
+        )
+    model = rung.build(trainer.model.config, trainer.device)
+    model.load_state_dict(trainer.best, strict=True)
+    training = {
+        **asdict(trainer.config),
+        **_progress(trainer),
+        "seconds": round(trainer.seconds, 1),
+        "device": trainer.device.type,
+        "torch": torch.__version__,
+    }
+    return write_folder(model, rung, corpus, tokenizer, folder, training, trainer.records, progress, exact)
+
+
+def exported(trainer: Trainer, folder: Path, exact: bool = True) -> ModelInfo | None:
+    """Return what config.json says if `folder` has what `export` would write; None if it has not."""
+    try:
+        model, _, info = load_folder(folder, "cpu")
+    except ModelCraftError:
+        return None
+    measured = set(info.losses) >= set(model.protocols) or not exact
+    return info if measured and info.training.items() >= _progress(trainer).items() else None
+
+
+def _progress(trainer: Trainer) -> dict[str, int]:
+    best = trainer.best_record
+    return {"steps_done": trainer.step, "best_step": int(best["step"]) if best else 0}
+
+
+def write_folder(
+    model: LanguageModel,
+    rung: Rung,
+    corpus: Corpus,
+    tokenizer: CharTokenizer,
+    folder: Path,
+    training: Mapping[str, Any],
+    records: Sequence[dict[str, float]] = (),
+    progress: bool = False,
+    exact: bool = True,
+) -> ModelInfo:
+    """Write a trained model to `folder` and return what its config.json says.
+
+    The losses are the exact ones of the weights that are stored, over the whole validation split; without `exact` none
+    is measured. The model is written first; the picture, the sample and the card come after it, and may fail with a
+    ModelCraftWarning.
+    """
+    round_to(model, rung.stored_as)
+    model.eval()
+    _, val_data = corpus.splits(tokenizer, model.block_size)
+    info = ModelInfo(
+        rung=rung.name,
+        config=model.config,
+        vocabulary=tokenizer.vocabulary,
+        corpus={"name": corpus.name, "sha256": corpus.sha256, "characters": len(corpus.text)},
+        training=dict(training),
+        losses=exact_losses(model, val_data, progress=progress) if exact else {},
+    )
+    save_folder(folder, model, info, None, rung.stored_as)
+    drawn, sample = False, ""
+    if records:
+        with _spared("picture"):
+            loss_curve(records, folder / PICTURE_FILE, f"{rung.name} on {corpus.name}")
+            drawn = True
+    with _spared("sample"):
+        sample = write_sample(model, tokenizer)
+    with _spared("model card"):
+        write_text(folder / CARD_FILE, model_card(info, model.num_parameters, sample, picture=drawn))
+    return info
+
+
+@contextlib.contextmanager
+def _spared(what: str) -> Iterator[None]:
+    """Let `what` fail with a sentence: the model is written, and whole without it."""
+    try:
+        yield
+    except Exception as error:  # drawing has many ways to fail, and nothing depends on it
+        warnings.warn(
+            f"The {what} could not be made ({one_line(error)}); the model is written, and whole without it.",
+            ModelCraftWarning,
+            stacklevel=4,
+        )

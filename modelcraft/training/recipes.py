@@ -1,0 +1,71 @@
+"""How to train: one frozen dataclass, checked where it is made."""
+
+import math
+from dataclasses import dataclass
+
+from modelcraft.sampling import MAX_SEED, check_number
+from modelcraft.support.errors import ConfigError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. Lengths of time are steps; a step is one batch of `batch_size` windows.
+
+    The learning rate rises linearly for `warmup_steps`, stays, and over the last `decay_share` of the run falls
+    linearly to `final_lr_share` of itself. `grad_clip` 0 and `weight_decay` 0 switch these off; matrices and
+    tables decay, vectors do not. `patience` ends the run after so many evaluations without a better validation loss
+    (None: never). `precision` "auto" takes bfloat16 where the hardware and the size of the model gain from it.
+
+    With a `muon_learning_rate` Muon moves the matrices (optim.py); it follows the same schedule. With an `average` such
+    as 0.998 the model that is measured and kept is a running average of the weights, over some 1 / (1 - average) steps.
+    `compile` lets PyTorch compile the model's parts, where there is a compiler.
+    """
+
+    steps: int = 5000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    decay_share: float = 0.5
+    final_lr_share: float = 0.0
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    eval_interval: int = 500
+    eval_batches: int = 100
+    save_interval: int = 500
+    patience: int | None = None
+    seed: int = 1337
+    precision: str = "auto"
+    muon_learning_rate: float = 0.0
+    average: float = 0.0
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        check_number("batch_size", self.batch_size, 1, 65_536, whole=True)
+        for name in ("steps", "eval_interval", "eval_batches", "save_interval"):
+            check_number(name, getattr(self, name), 1, 1_000_000_000, whole=True)
+        check_number("learning_rate", self.learning_rate, 0, 100)
+        check_number("muon_learning_rate", self.muon_learning_rate, 0, 100)
+        check_number("average", self.average, 0, 1)
+        check_number("warmup_steps", self.warmup_steps, 0, 1_000_000_000, whole=True)
+        for name in ("decay_share", "final_lr_share", "weight_decay"):
+            check_number(name, getattr(self, name), 0, 1)
+        check_number("grad_clip", self.grad_clip, 0, 1_000_000)
+        check_number("seed", self.seed, 0, MAX_SEED, whole=True)
+        if self.patience is not None:
+            check_number("patience", self.patience, 1, 1_000_000, whole=True)
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of step `step`, counted from 0."""
+        return self.learning_rate * self.share_at(step)
+
+    def share_at(self, step: int) -> float:
+        """Return which share of the highest learning rate step `step`, counted from 0, takes."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        decay_steps = math.ceil(self.decay_share * self.steps)
+        left = (self.steps - step) / decay_steps if decay_steps else 1.0
+        return self.final_lr_share + (1 - self.final_lr_share) * max(0.0, min(1.0, left))

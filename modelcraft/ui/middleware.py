@@ -1,0 +1,298 @@
+"""The gate before Gradio: what makes no sense gets a clear answer here, before it can become an HTTP 500."""
+
+import json
+import logging
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradio.utils import get_upload_folder
+from python_multipart.multipart import parse_options_header
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modelcraft.serving.clients import LAST_QUARTER, Allowance, Client, Shares, network
+from modelcraft.support.errors import BusyError
+from modelcraft.ui.bodies import BODY, MAX_BODY, MAX_FIELDS, MAX_HELD, MAX_VALUES, Bodies, Body, RefusedError, parsed
+from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
+from modelcraft.ui.unread import MAX_UNREAD
+
+PREFIX = "/gradio_api"
+ENVELOPE = 4096  # bytes that go around an uploaded file
+UPLOADS_S = 600  # so long what was uploaded may lie on the disk
+MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
+UPLOADS_AN_ADDRESS = 16 * MAX_BODY  # in that time
+LEAST_UPLOAD = 64 << 10  # as much is counted for a file at least: it has a folder, too
+MAX_FILES = 4  # in an upload; the page sends one
+PROGRESS = (60, 1)  # questions of an address about its uploads: at once, and a second; Gradio keeps each name
+NEW_SESSIONS = (1_000, 20)  # of an address: at once, and a second; every call without a session_hash makes one
+EVENTS = (256, 64)  # that wait for their turn: of all, and of an address
+QUEUE_S = 3  # until some of them are done
+REQUESTS = (1_000, 250)  # that are open, those of a page that stay open among them: of all, and of an address
+PAGES = (100, 2)  # of an address: at once, and a second; each takes 10 ms, or 60 from the first to the last
+HEAVY = ("/", "/config", f"{PREFIX}/info", f"{PREFIX}/openapi.json")
+FILE = f"{PREFIX}/file="
+EVENT = re.compile(rf".*{PREFIX}/call/(?:v2/)?[^/]+/([^/]+)/?")
+NO_EVENT = "There is no such event, or what came of it has been read; ask anew."
+PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data
+log = logging.getLogger(__name__)
+Message = MutableMapping[str, Any]
+
+
+class Function(NamedTuple):
+    """A function behind the page: how many fields it takes, whether it is one of the API's, and whether it streams.
+
+    `files` are the places of fields that take a file.
+    """
+
+    fields: range
+    public: bool
+    streams: bool
+    files: frozenset[int] = frozenset()
+
+
+class Queued(NamedTuple):
+    """What events hold, by address."""
+
+    waiting: Counter[str]  # for their turn: how many
+    bodies: Counter[str]  # of those that are not done: bytes, beyond the first SMALL of each
+    unread: Counter[str]  # what came of them and was not read yet: bytes
+
+
+class Gate:
+    """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
+
+    `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
+    `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded,
+    `known` tells a session that there is, `pending` an event that somebody may fetch, `streams` counts the texts that
+    are being read, and `queued` says what events hold.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        endpoints: Callable[[], dict[str, Any]],
+        functions: Callable[[], Mapping[int, Function]],
+        uploaded: Callable[[], Collection[str]],
+        known: Callable[[str], bool],
+        pending: Callable[[str], bool],
+        streams: Shares,
+        queued: Callable[[], Queued],
+    ) -> None:
+        self.app, self.endpoints, self.functions, self.uploaded = app, endpoints, functions, uploaded
+        self.known, self.pending, self.streams, self.queued = known, pending, streams, queued
+        self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
+        self.upload_bytes = Allowance(UPLOADS_AN_ADDRESS, UPLOADS_AN_ADDRESS / UPLOADS_S)
+        self.new_sessions = Allowance(*NEW_SESSIONS)
+        self.progress = Allowance(*PROGRESS)
+        self.bodies = Bodies()
+        self.requests = Shares(*REQUESTS, REQUESTS[1])
+        self.pages = Allowance(*PAGES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what makes sense, answer the rest."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        address = network((scope.get("client") or ("", 0))[0])
+        try:
+            if FILE in scope["path"]:
+                _check_address(scope["path"].partition(FILE)[2])
+            if scope["path"].endswith("/upload_progress"):
+                self._check_progress(scope["query_string"], address)
+            if scope["method"] == "GET" and scope["path"].removeprefix(scope.get("root_path", "")) in HEAVY:
+                self.pages.spend(address)
+            if scope["method"] == "GET" and (event := EVENT.fullmatch(scope["path"])) and not self.pending(event[1]):
+                await _no_event()(scope, receive, send)  # Gradio would wait for it for ever
+                return
+            with self.requests.hold(Client(address)), self.bodies.of(address) as body:
+                if scope["method"] == "POST":
+                    receive = await self._checked(scope, receive, body)
+                    scope = {**scope, BODY: (address, body.counted)}
+                await self.app(scope, receive, watched)
+        except RefusedError as error:
+            await JSONResponse({"error": str(error)}, error.status, error.headers)(scope, receive, send)
+        except BusyError as error:
+            headers = {"Retry-After": str(error.seconds)}
+            await JSONResponse({"error": str(error)}, 429, headers)(scope, receive, send)
+        except Exception as error:  # Gradio raised where it should have answered; nothing of it may reach the client
+            log.warning("%s %r", scope["method"], scope["path"][:200], exc_info=True)
+            if started:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            theirs = scope["method"] == "POST" and not isinstance(error, OSError)  # a full disk is no client's fault
+            sentence = "This request could not be understood." if theirs else "Something broke here; try again."
+            await JSONResponse({"error": sentence}, 400 if theirs else 503)(scope, receive, send)
+
+    async def _checked(self, scope: Scope, receive: Receive, arriving: Body) -> Receive:
+        """Return a `receive` that replays the body, mended where it left defaults out.
+
+        Raises RefusedError, or BusyError for a client who has enough.
+        """
+        path = scope["path"].rstrip("/").partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
+        if path == "/upload":
+            upload = await arriving.read(receive, MAX_BODY + ENVELOPE)
+            return _replay(self._counted(upload, arriving.address, dict(scope["headers"])), receive)
+        body = await arriving.read(receive)
+        fields = parsed(body)
+        self._check_values(fields, MAX_FIELDS if path.startswith("/call/") else MAX_VALUES)
+        session = str(fields.get("session_hash") or "")
+        if path.startswith("/call/v2/"):
+            body, streams = self._named(path.removeprefix("/call/v2/"), fields), True
+        elif path.startswith("/call/"):
+            body, streams = self._positional(path.removeprefix("/call/"), fields), True
+        elif path == "/queue/join":
+            asked, body = self._join(fields, bool(scope.get(FOREIGN)))
+            streams = asked.streams
+        else:
+            return _replay(body, receive)
+        self._check_queue(arriving)
+        if not session or not self.known(session):
+            self.new_sessions.spend(arriving.address)
+        if streams:
+            self.streams.check(Client(arriving.address, session))
+        return _replay(body, receive)
+
+    def _check_queue(self, body: Body) -> None:
+        """Refuse an event when too many wait, when they hold too much, or when too much of what came is unread."""
+        waiting, bodies, unread = self.queued()
+        of_all, of_one = waiting.total(), waiting[body.address]
+        if of_all >= EVENTS[0] or of_one >= EVENTS[1] or (of_one and of_all >= LAST_QUARTER * EVENTS[0]):
+            raise BusyError(QUEUE_S)
+        if body.counted and (bodies.total() >= MAX_HELD[0] or bodies[body.address] >= MAX_HELD[1]):
+            raise BusyError(QUEUE_S)
+        if unread.total() >= MAX_UNREAD[0] or unread[body.address] >= MAX_UNREAD[1]:
+            raise BusyError(QUEUE_S)
+
+    def _check_progress(self, query: bytes, address: str) -> None:
+        if len(query) > 100:
+            raise RefusedError(400, "upload_id must be a short text.")
+        self.progress.spend(address)
+
+    def _check_values(self, value: Any, most: int) -> None:
+        """Refuse too many values, and whatever Gradio could take for a file and fetch, unless it was uploaded here."""
+        values, found, uploaded = [value], 1, self.uploaded()
+        while values:
+            one = values.pop()
+            if isinstance(one, dict | list) and (found := found + len(one)) > most:
+                raise RefusedError(400, f"The request has too many parts, more than {most:,}.")
+            if isinstance(one, dict):
+                if "path" in one and not (isinstance(one["path"], str) and one["path"] in uploaded):
+                    raise RefusedError(400, "There is no such file here; upload it first.")
+                values.extend(one.values())
+            elif isinstance(one, list):
+                values.extend(one)
+
+    def _counted(self, upload: bytes, address: str, headers: dict[bytes, bytes]) -> bytes:
+        """Refuse an upload when too much has come of late: all of it lies on the disk until it is swept."""
+        _, options = parse_options_header(headers.get(b"content-type"))
+        if b"boundary" not in options:
+            raise RefusedError(400, "An upload is a form with a file.")
+        if upload.count(b"--" + options[b"boundary"]) > MAX_FILES + 1:  # one before each part, one at the end
+            raise RefusedError(400, "Upload one file at a time.")
+        now = time.monotonic()
+        while self.uploads and self.uploads[0][0] < now - UPLOADS_S:
+            self.uploads.popleft()
+        if sum(size for _, size in self.uploads) + len(upload) > MAX_UPLOADS:
+            raise RefusedError(503, f"Busy, try again in {UPLOADS_S // 2} seconds.", UPLOADS_S // 2)
+        self.upload_bytes.spend(address, max(LEAST_UPLOAD, len(upload)))
+        self.uploads.append((now, len(upload)))
+        return upload
+
+    def _parameters(self, name: str) -> list[dict[str, Any]]:
+        endpoints = self.endpoints()
+        if f"/{name}" not in endpoints:
+            raise RefusedError(404, f"There is no such endpoint; there are {', '.join(endpoints)}.")
+        parameters: list[dict[str, Any]] = endpoints[f"/{name}"]["parameters"]
+        return parameters
+
+    def _named(self, name: str, fields: dict[str, Any]) -> bytes:
+        parameters = {p["parameter_name"]: p for p in self._parameters(name)}
+        for field in fields:
+            if field not in parameters:
+                shown = field[:40].encode("ascii", "replace").decode()
+                raise RefusedError(400, f"/{name} has no field {shown!r}; it has {', '.join(parameters) or 'none'}.")
+        for field, parameter in parameters.items():
+            if field not in fields and not parameter["parameter_has_default"]:
+                raise RefusedError(400, f"/{name} needs the field {field!r}.")
+        return json.dumps(fields).encode()
+
+    def _positional(self, name: str, fields: dict[str, Any]) -> bytes:
+        parameters = self._parameters(name)
+        data = fields.get("data")
+        if not isinstance(data, list):
+            raise RefusedError(400, f'/{name} takes {{"data": [...]}} with its fields in order.')
+        if len(data) > len(parameters):
+            raise RefusedError(400, f"/{name} takes at most {len(parameters)} fields, not {len(data)}.")
+        for parameter in parameters[len(data) :]:
+            if not parameter["parameter_has_default"]:
+                raise RefusedError(400, f"/{name} needs the field {parameter['parameter_name']!r}.")
+            data.append(parameter["parameter_default"])
+        session = fields.get("session_hash")
+        if session is not None and not (isinstance(session, str) and 0 < len(session) <= 100 and session.isascii()):
+            raise RefusedError(400, "session_hash must be a short text.")
+        return json.dumps({"data": data, **({"session_hash": session} if session else {})}).encode()
+
+    def _join(self, fields: dict[str, Any], foreign: bool) -> tuple[Function, bytes]:
+        try:
+            json.dumps(fields, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise RefusedError(400, "The request holds halves of characters (lone surrogates).") from None
+        number, data, session = fields.get("fn_index"), fields.get("data"), fields.get("session_hash")
+        asked = self.functions().get(number) if isinstance(number, int) and not isinstance(number, bool) else None
+        if asked is None:
+            raise RefusedError(404, "There is no such function; see /gradio_api/info.")
+        if foreign and not asked.public:
+            raise RefusedError(403, NOT_FOR_OTHER_SITES)
+        takes = asked.fields
+        if not isinstance(data, list) or len(data) not in takes:
+            many = f"{takes[0]} to {takes[-1]}" if len(takes) > 1 else takes[-1]
+            raise RefusedError(400, f"This function takes a list of {many} fields.")
+        if not isinstance(session, str) or not 0 < len(session) <= 100 or not session.isascii():
+            raise RefusedError(400, "session_hash must be a short text.")
+        for place in asked.files:
+            if data[place] is not None and not (isinstance(data[place], dict) and "path" in data[place]):
+                raise RefusedError(400, "There is no such file here; upload it first.")
+        # Gradio's client for JavaScript leaves out fields at the end; null is their default.
+        passed = {name: fields[name] for name in PASSED if name in fields}
+        return asked, json.dumps(passed | {"data": data + [None] * (takes[-1] - len(data))}).encode()
+
+
+def _no_event() -> Response:
+    """Say so as the last event of a stream, which is what whoever asks for one reads."""
+    said = json.dumps({"error": NO_EVENT})
+    return Response(f"event: error\ndata: {said}\n\n", media_type="text/event-stream")
+
+
+def _check_address(path: str) -> None:
+    """Refuse to give out anything but what lies in the folder of uploads and downloads."""
+    folder = Path(get_upload_folder()).resolve()
+    try:
+        known = Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):
+        known = False
+    if not known:
+        raise RefusedError(404, "There is no such file here.")
+
+
+def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()  # only a disconnect can follow
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

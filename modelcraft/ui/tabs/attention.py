@@ -1,0 +1,293 @@
+"""Attention: what each character of a text looks at, from the scores to the shares, head by head."""
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from torch import Tensor
+
+from modelcraft.counting import CountingLanguageModel
+from modelcraft.encoder_decoder import EncoderDecoder
+from modelcraft.insight.attention import HeadView, Inside, look_inside
+from modelcraft.serving.catalogue import Entry
+from modelcraft.serving.service import Desk, check_text
+from modelcraft.support.errors import ConfigError
+from modelcraft.ui.plots import heat, name_ticks, plate, plates_view, sign
+from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_SEEN = 64  # characters of a text: so many rows can be told apart on a screen
+EXAMPLES = ("First Citizen:\nBefore we proceed any further, hear me", "ROMEO:\nO, she doth teach the torches to b")
+NAMES = ("the first line", "the torches")
+STAGES = ("scores", "scaled", "masked", "softmax")
+KIND_NAMES = {"self": "self-attention", "encoder": "encoder", "decoder": "decoder", "cross": "cross-attention"}
+REPLY = "\nI know not, sir"  # what an encoder–decoder says to the text: the newline begins every reply
+QUESTION = "Before you switch the mask off: how could a model cheat that sees what comes after a character?"
+
+
+class AttentionView:
+    """The tab: a text, one head of a rung, and what that head makes of the text."""
+
+    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
+        self.desk = desk
+        self.read = gr.HTML(
+            {},
+            html_template=_HTML,
+            js_on_load=SIGN_JS + _JS,
+            apply_default_css=False,
+            elem_id="attention-text",
+            min_height=120,
+        )
+        self.view = plates_view("attention", 620)
+        question(QUESTION)
+        self.text = gr.Textbox(
+            EXAMPLES[0],
+            label="The text",
+            show_label=False,
+            placeholder=f"A text; its last {MAX_SEEN} characters are looked at …",
+            lines=2,
+            max_lines=4,
+            max_length=MAX_SEEN,
+            container=False,
+            elem_id="attention-say",
+        )
+        with gr.Row(elem_classes="mc-examples"):
+            examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
+        with gr.Row():
+            self.rung = rung_chooser(desk.catalogue, "attention-rung")
+            self.choosers = [self.rung]
+            self.head = gr.Dropdown(
+                [],
+                label="Layer and head",
+                filterable=False,
+                min_width=220,
+                elem_id="attention-head",
+            )
+        self.stage = gr.Radio(
+            list(STAGES), value=STAGES[-1], label="How far", elem_classes="mc-pills", elem_id="attention-stage"
+        )
+        with gr.Row(elem_id="attention-steps"):
+            self.scaled = gr.Checkbox(True, label="scaled by 1/√head_size", elem_id="attention-scaled", min_width=150)
+            self.masked = gr.Checkbox(True, label="masked", elem_id="attention-masked", min_width=100)
+        inputs = [self.text, self.rung, self.head, self.stage, self.scaled, self.masked]
+        outputs = [self.read, self.view, self.head]
+        options: dict[str, Any] = {"preprocess": False, **QUIET}
+        tab.select(self.open, [self.view, *inputs], outputs, **options)
+        self.text.change(self.show, inputs, outputs, trigger_mode="always_last", **options)
+        for part in (self.rung, self.head, self.stage, self.scaled, self.masked):
+            part.input(self.show, inputs, outputs, trigger_mode="always_last", **options)
+        for button, example in zip(examples, EXAMPLES, strict=True):
+            button.click(lambda example=example: example, None, self.text, **QUIET)
+
+    @told
+    async def open(self, shown: Any, *inputs: Any) -> Any:
+        """Look at the example when the tab is opened for the first time."""
+        return (gr.skip(),) * 3 if shown else await self.show(*inputs)
+
+    @told
+    async def show(
+        self, text: Any, rung: Any, head: Any, stage: Any, scaled: Any, masked: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Return the coloured text, the map, and the heads there are; raises gr.Error with one sentence."""
+        check_text("The text", text, MAX_SEEN)
+        if stage not in STAGES:
+            raise ConfigError(f"There is no such step; there are {', '.join(STAGES)}.")
+        if not isinstance(scaled, bool) or not isinstance(masked, bool):
+            raise ConfigError("Scaling and mask are either on or off.")
+        entry = await self.desk.get(rung)
+        return await self.desk.look(page, entry, text, head, stage, scaled, masked)
+
+
+def page(
+    entry: Entry, text: str, wanted: Any, stage: str, scaled: bool, masked: bool
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Read a text and lay one head out; the first one if there is none of the `wanted` name."""
+    read = entry.tokenizer.normalize(text)
+    if not read.text:
+        raise ConfigError("Write a text first, of characters that the model knows.")
+    ids = entry.tokenizer.encode(read.text)
+    if isinstance(entry.model, EncoderDecoder):
+        reply = entry.tokenizer.encode(entry.tokenizer.normalize(REPLY).text)
+        inside = look_inside(entry.model, reply, source=ids)
+    else:
+        inside = look_inside(entry.model, ids)
+    if not inside.heads:
+        said = f"{entry.title} has no attention: it looks at {_sees(entry)}."
+        return {}, {"said": said}, gr.update(choices=[("none", "")], value="")
+    names = [f"{one.kind} {one.layer} {one.head}" for one in inside.heads]
+    name = wanted if isinstance(wanted, str) and wanted in names else names[0]
+    head = inside.heads[names.index(name)]
+    rows, columns = _texts(entry, inside, head)
+    choices = [(_label(one), value) for one, value in zip(inside.heads, names, strict=True)]
+    weights = head.weights(scaled, masked)  # (T, S)
+    coloured = {
+        "rows": rows,
+        "columns": columns,
+        "weights": [[round(share, 3) for share in row] for row in weights.tolist()],
+        "at": len(rows) - 1,
+    }
+    return (
+        coloured,
+        _map(head, rows, columns, stage, scaled, masked, read.report()),
+        gr.update(choices=choices, value=name),
+    )
+
+
+def _map(
+    head: HeadView, rows: str, columns: str, stage: str, scaled: bool, masked: bool, notice: str
+) -> dict[str, Any]:
+    table = _at(head, stage, scaled, masked)  # (T, S)
+    finite = table[table.isfinite()]
+    most = 1.0 if stage == "softmax" else float(finite.abs().max()) if finite.numel() else 1.0
+    weights = head.weights(scaled, masked)
+    alt = f"{_label(head)}, {stage}: a row for each character, a column for each that it looks at. "
+    alt += f"The last, “{sign(rows[-1])}”, takes {', '.join(_largest(weights[-1], columns))}."
+
+    def draw(axes: "Axes") -> None:
+        heat(axes, table.sqrt() if stage == "softmax" else table, most)
+        name_ticks(axes, rows, columns)
+        axes.set(xlabel="looks at", ylabel="this character")
+
+    return {
+        "said": _said(head, stage, scaled, masked, weights),
+        "plates": [plate(_label(head), alt, draw, 7.6, 7.2)],
+        "tables": [
+            {
+                "caption": "What each character looks at most",
+                "head": ["at", "character", "its three largest shares"],
+                "rows": [
+                    [
+                        str(place),
+                        sign(character),
+                        "   ".join(_largest(row, columns)),
+                    ]
+                    for place, (character, row) in enumerate(zip(rows, weights, strict=True))
+                ],
+            }
+        ],
+        "note": notice,
+    }
+
+
+def _largest(row: Tensor, columns: str) -> list[str]:
+    """Say of a row of shares (S,) which three are the largest, and where they stand; none below half a per cent."""
+    order = row.argsort(descending=True, stable=True)[:3].tolist()
+    return [f"{sign(columns[i])} ({i}) {row[i]:.0%}" for i in order if row[i] >= 0.005]
+
+
+def _at(head: HeadView, stage: str, scaled: bool, masked: bool) -> Tensor:
+    """Return the numbers (T, S) at one of the STAGES."""
+    if stage == "scores":
+        return head.scores
+    if stage == "scaled":
+        return head.logits(scaled, masked=False)
+    return head.logits(scaled, masked) if stage == "masked" else head.weights(scaled, masked)
+
+
+def _said(head: HeadView, stage: str, scaled: bool, masked: bool, weights: Tensor) -> str:
+    """Say in one sentence what the step that is shown does, or what is wrong without it."""
+    largest = f"the largest share of a row is {float(weights.max(-1).values.mean()):.0%} on average"
+    if stage == "scores":
+        said = f"query · key: how well each fits each, from {head.scores.min():.1f} to {head.scores.max():.1f}."
+    elif not scaled:
+        said = f"Without scaling {largest}: softmax all but chooses one."
+    elif stage == "scaled":
+        said = f"Times {head.scale:.2f}, so that softmax is not too sure of itself."
+    elif bool(head.visible.all()):
+        said = "Nothing is hidden here: this part of the model may read the whole of what was said to it."
+    elif not masked:
+        later = float(weights.masked_fill(head.visible, 0).sum(-1).mean())
+        said = f"Without the mask {later:.0%} of the looks go to what comes later: it would copy, not predict."
+    elif stage == "masked":
+        said = "What comes later is hidden: minus infinity, the empty half."
+    else:
+        said = f"Shares: each row sums to 1, and {largest}."
+    return said
+
+
+def _texts(entry: Entry, inside: Inside, head: HeadView) -> tuple[str, str]:
+    """Return the characters that look and those that are looked at."""
+    ids = entry.tokenizer.decode(inside.ids.tolist())
+    source = entry.tokenizer.decode(inside.source.tolist()) if inside.source is not None else ids
+    rows, columns = {"encoder": (source, source), "cross": (ids, source)}.get(head.kind, (ids, ids))
+    return rows[-head.scores.shape[0] :], columns[-head.scores.shape[1] :]
+
+
+def _label(head: HeadView) -> str:
+    return f"{KIND_NAMES[head.kind]}, layer {head.layer + 1}, head {head.head + 1}"
+
+
+def _sees(entry: Entry) -> str:
+    if isinstance(entry.model, CountingLanguageModel):
+        return f"the last {entry.model.block_size} characters as they stand, and counts"
+    return "the newest character alone"
+
+
+_HTML = """
+<div class="mc-attention"><div class="mc-attention-text" role="group" tabindex="0"
+  aria-label="The text; the arrow keys choose a character"></div>
+  <div class="mc-attention-source" aria-hidden="true"></div>
+  <p class="mc-attention-said" role="status"></p></div>
+"""
+
+# The characters that look stand in the first line; where they look at another text, that is the second line.
+_JS = """
+const shown = character => character === '\\n' ? '⏎\\n' : character === ' ' ? ' ' : sign(character);
+const make = (name, text) => Object.assign(document.createElement('span'), {className: name, textContent: text});
+const text = element.querySelector('.mc-attention-text'), source = element.querySelector('.mc-attention-source');
+const said = element.querySelector('.mc-attention-said');
+let at = 0, lookers = [], looked = [];
+const value = () => props.value ?? {};
+const choose = to => {
+  const {rows = '', columns = '', weights = []} = value();
+  if (!weights.length) return;
+  at = Math.max(0, Math.min(lookers.length - 1, to));
+  const row = weights[at];
+  looked.forEach((span, i) => span.style.setProperty('--heat', Math.sqrt(row[i]).toFixed(3)));
+  lookers.forEach((span, i) => span.classList.toggle('mc-attention-here', i === at));
+  const best = row.map((share, i) => [share, i]).sort((a, b) => b[0] - a[0]).slice(0, 3)
+    .map(([share, i]) => `“${sign([...columns][i])}” ${Math.round(100 * share)}\\u00a0%`).join(', ');
+  said.textContent = `“${sign([...rows][at])}” looks at ${best}.`;
+};
+const draw = () => {
+  const {rows = '', columns = '', weights = [], at: last = 0} = value();
+  lookers = [...rows].map(character => make('', shown(character)));
+  text.replaceChildren(...lookers);
+  const same = rows === columns;
+  looked = same ? lookers : [...columns].map(character => make('', shown(character)));
+  source.replaceChildren(...(same ? [] : looked));
+  said.textContent = '';
+  choose(last);
+};
+text.onclick = event => { const i = lookers.indexOf(event.target); if (i >= 0) choose(i); };
+text.onpointerover = text.onclick;
+text.onkeydown = event => {
+  const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -1e6, End: 1e6}[event.key];
+  if (step === undefined) return;
+  event.preventDefault();
+  event.stopPropagation();
+  choose(at + step);
+};
+draw();
+watch('value', draw);
+"""
+
+CSS = """
+.mc-attention {
+  padding: 1rem 1.6rem .6rem; background: #fffdf6; color: #241f1a; border: 1px solid var(--border-color-primary);
+  border-radius: 2px; font-family: var(--font); min-height: 7rem;
+}
+.dark .mc-attention { background: #1f1b17; color: #ece4d4; }
+.mc-attention-text, .mc-attention-source {
+  white-space: pre-wrap; overflow-wrap: anywhere; font-size: 1.12rem; line-height: 1.7;
+}
+.mc-attention-source:not(:empty) { border-top: 1px solid var(--border-color-primary); margin-top: .4rem; }
+.mc-attention span { background: rgb(200 85 58 / calc(var(--heat, 0) * .75)); padding: .12em 0; cursor: default; }
+.mc-attention .mc-attention-here { outline: 2px solid currentColor; }
+.mc-attention .mc-attention-said { margin: .4rem 0 0; min-height: 1.5rem; color: #6b604e; }
+.dark .mc-attention .mc-attention-said { color: #b5a88f; }
+#attention .mc-plate { max-width: 44rem; overflow-x: auto; }
+#attention svg { min-width: 34rem; }
+#attention-say textarea { font-size: 1.06rem; border: 1px solid var(--input-border-color); border-radius: 4px; }
+"""

@@ -1,0 +1,241 @@
+"""The chat: a visitor writes a line of the script, the model goes on with it, character by character."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+
+from modelcraft.serving.catalogue import Entry
+from modelcraft.serving.clients import current_client, unread_events
+from modelcraft.serving.service import (
+    DEFAULT_LENGTH,
+    DEFAULT_PACE,
+    DEFAULT_TEMPERATURE,
+    MAX_LENGTH,
+    MAX_PACE,
+    MAX_PROMPT,
+    MAX_TEMPERATURE,
+    Desk,
+    check_text,
+)
+from modelcraft.serving.streaming import Meter, as_read
+from modelcraft.support.errors import ConfigError, ModelCraftError
+from modelcraft.ui.labels import choices
+from modelcraft.ui.script import COPY_JS, YOU, Turn, plain_view, read_script, script, script_view, whole_text
+from modelcraft.ui.widgets import told
+
+EXAMPLES = ("ROMEO:", "JULIET:", "To be, or not to be", "First Citizen:\nBefore we proceed", "O, what a")
+Updates = tuple[Any, ...]
+
+
+class Chat:
+    """The tab: its components, and what happens when a visitor uses them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._writing: set[str] = set()  # the sessions in which the model is writing
+        self._build()
+        self._wire()
+
+    def _build(self) -> None:
+        self.script = script_view("script")
+        self.status = plain_view("status")
+        self.timer = gr.Timer(2, active=self.desk.catalogue.pulling)  # until all that was named is there, or is not
+        with gr.Row(elem_id="tools"):
+            self.retry = gr.Button("Retry", size="sm", min_width=0, elem_id="retry")
+            self.undo = gr.Button("Undo", size="sm", min_width=0, elem_id="undo")
+            self.clear = gr.Button("Clear", size="sm", min_width=0, elem_id="clear")
+            self.copy = gr.Button("Copy", size="sm", min_width=0, elem_id="copy")
+        with gr.Row(elem_id="desk", elem_classes="mc-desk", equal_height=True):
+            self.message = gr.Textbox(
+                placeholder="Write a line …",
+                label="Your line",
+                show_label=False,
+                lines=1,
+                max_lines=5,
+                max_length=MAX_PROMPT,
+                container=False,
+                elem_id="message",
+            )
+            self.go = gr.Button("Write", variant="primary", min_width=0, elem_id="go")
+            self.stop = gr.Button("Stop", variant="stop", min_width=0, visible=False, elem_id="stop")
+        with gr.Row(elem_id="examples", elem_classes="mc-examples"):
+            self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
+        self.model = gr.Dropdown(
+            choices(self.desk.catalogue),
+            value=self.desk.catalogue.default,
+            label="Model",
+            filterable=False,
+            elem_id="model",
+        )
+        with gr.Row(elem_id="dials"):
+            self.length = slider("Length", "characters to write", 1, MAX_LENGTH, DEFAULT_LENGTH, 1)
+            self.temperature = slider(
+                "Temperature",
+                "0 always the likeliest, 1 the model's odds",
+                0,
+                MAX_TEMPERATURE,
+                DEFAULT_TEMPERATURE,
+                0.05,
+            )
+        with gr.Accordion("More", open=False, elem_id="more"), gr.Row():
+            self.pace = slider("Pace", "characters a second; 0: as fast as it runs", 0, MAX_PACE, DEFAULT_PACE, 1)
+            self.top_k = slider("Top-k", "draw from the k likeliest; 0: from all", 0, 100, 0, 1)
+            self.top_p = slider("Top-p", "draw from the likeliest with this share; 1: all", 0, 1, 1, 0.01)
+            self.seed = gr.Textbox(
+                label="Seed",
+                info="the same number, the same text",
+                placeholder="another text each time",
+                max_lines=1,
+                min_width=220,
+                elem_id="seed",
+            )
+
+    def _wire(self) -> None:
+        dials = [self.length, self.temperature, self.model, self.top_k, self.top_p, self.seed, self.pace]
+        outputs = [self.script, self.message, self.go, self.stop, self.status]
+        # Everything is checked by the desk; Gradio's own checks would not know the model that a visitor has trained.
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
+        starts: list[tuple[Any, Any]] = [(self.message.submit, self.message), (self.go.click, self.message)]
+        starts += [(button.click, button) for button in self.examples]
+        runs: list[Any] = [start(self.send, [line, self.script, *dials], outputs, **options) for start, line in starts]
+        runs.append(self.retry.click(self.again, [self.script, *dials], outputs, **options))
+
+        # First the run is ended, and only then the page changed: so no text of the run can come after the change.
+        def after_ending(button: gr.Button, change: Callable[..., Any], outputs: list[Any]) -> None:
+            ended = button.click(None, None, None, cancels=runs, **options)
+            ended.then(change, self.script, [*outputs, self.go, self.stop], **options)
+
+        after_ending(self.stop, self.stopped, [self.script])
+        after_ending(self.undo, self.undone, [self.script, self.message])
+        after_ending(self.clear, lambda _: (script(), *self.idle()), [self.script])
+        self.copy.click(None, self.script, None, js=COPY_JS, api_visibility="private").then(
+            lambda: gr.Info("Copied.", duration=2), None, None, **options
+        )
+        self.model.change(self.describe, self.model, self.status, **options)
+        self.timer.tick(self.look_again, self.model, [self.status, self.timer], **options)
+
+    @told
+    async def send(self, request: gr.Request, line: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
+        """Put the visitor's line into the script and let the model go on."""
+        check_text("Your line", line, MAX_PROMPT)
+        turns = read_script(value)
+        if not (line or turns):
+            raise ConfigError("Write a line first, such as ROMEO:")
+        said: list[Turn] = [{"who": YOU, "text": line}] if line else []
+        async for updates in self._write(request, [*turns, *said], line, dials, message=""):
+            yield updates
+
+    @told
+    async def again(self, request: gr.Request, value: Any, *dials: Any) -> AsyncIterator[Updates]:
+        """Take back the model's last turn and let it write another."""
+        turns = read_script(value)
+        while turns and turns[-1]["who"] != YOU:
+            turns.pop()
+        if not turns:
+            raise ConfigError("There is nothing to retry yet.")
+        async for updates in self._write(request, turns, turns[-1]["text"], dials, message=gr.skip()):
+            yield updates
+
+    @told
+    async def _write(
+        self, request: gr.Request, turns: list[Turn], line: str, dials: tuple[Any, ...], message: Any
+    ) -> AsyncIterator[Updates]:
+        """Stream the model's answer to `turns`, whose last `line` is new; `message` is what the text field becomes.
+
+        What makes no sense is refused before anything on the page has changed.
+        """
+        length, temperature, model, top_k, top_p, seed, pace = dials
+        session = request.session_hash or ""
+        skip = gr.skip()
+        seed = read_seed(seed)
+        if session in self._writing:
+            raise ConfigError("The model is still writing; press Stop first.")
+        self.desk.streams.check(current_client())
+        self._writing.add(session)
+        try:
+            # Only the end of a long script is read, and no model's context is longer than that.
+            prompt = whole_text(turns)[-MAX_PROMPT:]
+            wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
+            if wish.notice:
+                gr.Warning(wish.notice)
+            reply: Turn = {"who": wish.entry.title, "text": ""}
+            meter = Meter()
+            going = (gr.update(visible=False), gr.update(visible=True))
+            yield script([*turns, reply], writing=True), message, *going, skip
+            texts = as_read(self.desk.write(wish, meter), unread_events())
+            async with aclosing(texts):
+                async for text in texts:
+                    reply = {"who": wish.entry.title, "text": text}
+                    yield script([*turns, reply], writing=True), skip, skip, skip, skip
+            yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
+        finally:
+            self._writing.discard(session)
+
+    def idle(self) -> Updates:
+        """Show Write in place of Stop."""
+        return gr.update(visible=True), gr.update(visible=False)
+
+    @told
+    def stopped(self, value: Any) -> Updates:
+        """Keep what was written, and say that nobody writes any more."""
+        return script(read_script(value)), *self.idle()
+
+    @told
+    def undone(self, value: Any) -> Updates:
+        """Take back the last line and the model's answer to it; the line goes back to where it was typed."""
+        turns = read_script(value)
+        while turns and turns[-1]["who"] != YOU:
+            turns.pop()
+        line = turns.pop()["text"] if turns else ""
+        return script(turns), line or gr.skip(), *self.idle()
+
+    @told
+    async def look_again(self, model: Any) -> Updates:
+        """Return the status anew, and whether to look again after that."""
+        pulling = self.desk.catalogue.pulling
+        return await self.describe(model), gr.Timer(active=pulling)
+
+    @told
+    async def describe(self, model: Any = None) -> str:
+        """Return the status of a model that has not written yet, and of the Hub repositories that were named."""
+        try:
+            lines = [status_line(await self.desk.get(model))]
+        except ModelCraftError as error:
+            lines = [error.for_visitors]
+        lines += [f"{repo}: {state}" for repo, state in self.desk.catalogue.states.items()]
+        return "\n".join(lines)
+
+
+def slider(
+    label: str, info: str, low: float, high: float, value: float, step: float, elem_id: str | None = None
+) -> gr.Slider:
+    """Make a dial; on the page its name is its label's, unless another tab has one of that name."""
+    elem_id = elem_id or label.lower().replace("-", "_")
+    return gr.Slider(low, high, value, step=step, label=label, info=info, min_width=220, elem_id=elem_id)
+
+
+def read_seed(text: Any) -> int | None:
+    """Return the seed that was typed, None for an empty field; raises ConfigError for anything but a number."""
+    digits = check_text("Seed", text or "", 30).strip()
+    if not digits:
+        return None
+    if not (digits.isascii() and digits.isdigit()):
+        raise ConfigError("Seed must be a whole number, or empty for another text each time.")
+    return int(digits)
+
+
+def status_line(entry: Entry, meter: Meter | None = None) -> str:
+    """Say what runs: rung, parameters, loss, device, weights, and, after a text, how fast it was."""
+    loss = entry.info.validation_loss
+    parts = [
+        entry.title,
+        f"{entry.model.num_parameters:,} parameters",
+        f"loss {loss:.3f} nats per character" if loss is not None else "loss not measured",
+        f"on {str(entry.model.device).upper()}",
+        f"weights {entry.source}",
+    ]
+    if meter and meter.characters:
+        parts.append(f"the model writes {meter.speed or meter.pace:,.0f} characters/s")  # however slowly it is shown
+    return "\u00a0 ·  ".join(parts)  # a line may break after a dot, never before it

@@ -1,0 +1,337 @@
+"""Next character, a microscope: what a rung thinks comes next, what sampling leaves of it, and where the dart lands."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from modelcraft.model import evaluating
+from modelcraft.sampling import SamplingParams, check_number, distribution, hit
+from modelcraft.serving.catalogue import Entry
+from modelcraft.serving.clients import current_client, unread_events
+from modelcraft.serving.service import MAX_TEMPERATURE, Desk, check_text, check_whole
+from modelcraft.serving.streaming import as_read
+from modelcraft.support.errors import ConfigError
+from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told
+
+MAX_TEXT = 2_000
+RUN = 60  # characters that one press of Run appends
+RUN_TICK_S = 0.25  # slow enough to watch
+SHOWN = 14  # characters that have a line of their own
+EXAMPLES = ("The king is ", "O Romeo, Romeo! wherefore art th", "JULIET:\n", "q")
+QUESTION = "Before you press Step: after the letter q one character is all but certain. After which is nothing certain?"
+
+
+class NextCharacter:
+    """The tab: a text, the odds of what follows it, and the dials that change them."""
+
+    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
+        self.desk = desk
+        self.view = gr.HTML(
+            {}, html_template=_HTML, js_on_load=SIGN_JS + _JS, apply_default_css=False, elem_id="next", min_height=420
+        )
+        question(QUESTION)
+        self.text = gr.Textbox(
+            EXAMPLES[0],
+            label="The text",
+            show_label=False,
+            placeholder="A text; what follows it?",
+            lines=2,
+            max_lines=5,
+            max_length=MAX_TEXT,
+            container=False,
+            elem_id="next-text",
+        )
+        with gr.Row(elem_id="next-keys", elem_classes="mc-examples"):
+            step = gr.Button("Step", variant="primary", min_width=0, elem_id="next-step")
+            run = gr.Button("Run", min_width=0, elem_id="next-run")
+            stop = gr.Button("Stop", min_width=0, elem_id="next-stop")
+            throw = gr.Button("Another dart", min_width=0, elem_id="next-throw")
+        with gr.Row(elem_classes="mc-examples"):
+            examples = [gr.Button(" ".join(line.split()) + " …", size="sm", min_width=0) for line in EXAMPLES]
+        self.rung = rung_chooser(desk.catalogue, "next-rung")
+        self.choosers = [self.rung]
+        with gr.Row(elem_id="next-dials"):
+            dials = [
+                _slider("Temperature", "0 always the likeliest, 1 the model's odds", MAX_TEMPERATURE, 1.0, 0.05),
+                _slider("Top-k", "only the k likeliest; 0: all", 65, 0, 1),
+                _slider("Top-p", "the fewest that hold this share; 1: all", 1, 1.0, 0.01),
+                _slider("Min-p", "at least this share of the likeliest; 0: all", 1, 0.0, 0.01),
+            ]
+        inputs = [self.text, self.rung, *dials]
+        seen = [self.view, *dials]
+        tab.select(self.open, [self.view, *inputs], self.view, preprocess=False, **QUIET)
+        typed = [self.view, *inputs]
+        self.text.change(self.type, typed, self.view, preprocess=False, trigger_mode="always_last", **QUIET)
+        self.rung.input(self.look, inputs, self.view, preprocess=False, **QUIET)
+        for dial in dials:
+            dial.change(self.redraw, seen, self.view, preprocess=False, trigger_mode="always_last", **QUIET)
+        throw.click(self.throw, seen, self.view, preprocess=False, **QUIET)
+        step.click(self.step, seen, [self.view, self.text], preprocess=False, **QUIET)
+        running = run.click(self.run, seen, [self.view, self.text], preprocess=False, **QUIET)
+        stop.click(None, None, None, cancels=[running], **QUIET)
+        for button, example in zip(examples, EXAMPLES, strict=True):
+            button.click(lambda example=example: example, None, self.text, **QUIET)
+
+    @told
+    async def open(self, shown: Any, *inputs: Any) -> Any:
+        """Look at the text when the tab is opened for the first time."""
+        return gr.skip() if shown else await self.look(*inputs)
+
+    @told
+    async def type(self, shown: Any, text: Any, *others: Any) -> Any:
+        """Look at what was typed; what Step appended has been looked at."""
+        if not text or (isinstance(shown, dict) and shown.get("text") == text):
+            return gr.skip()
+        return await self.look(text, *others)
+
+    @told
+    async def look(self, text: Any, rung: Any, *dials: Any) -> dict[str, Any]:
+        """Return the page of a text: one forward pass, and a new dart."""
+        return await self.page(check_text("The text", text, MAX_TEXT), rung, check_dials(*dials))
+
+    async def page(self, text: str, rung: Any, params: SamplingParams) -> dict[str, Any]:
+        """Return the page of a text that was checked; raises ConfigError if it is empty or nothing of it is known."""
+        entry = await self.desk.get(rung)
+        read = entry.tokenizer.normalize(text)
+        if not read.text:
+            raise ConfigError("Write a text first, of characters that the model knows.")
+        logits = await self.desk.look(next_logits, entry, read.text)
+        stored = [round(one, 5) for one in logits.tolist()]
+        return page(entry, text, stored, random.random(), params, read.report())
+
+    @told
+    async def redraw(self, shown: Any, *dials: Any) -> Any:
+        """Sample the stored logits anew, by the same dart: no forward pass."""
+        return await self._again(shown, dials, None)
+
+    @told
+    async def throw(self, shown: Any, *dials: Any) -> Any:
+        """Throw another dart at what is shown."""
+        return await self._again(shown, dials, random.random())
+
+    @told
+    async def _again(self, shown: Any, dials: tuple[Any, ...], dart: float | None) -> Any:
+        if not shown:
+            return gr.skip()
+        entry, text, logits, thrown = await self._read(shown)
+        notice = check_text("notice", shown.get("notice"), 10_000)
+        return page(entry, text, logits, thrown if dart is None else dart, check_dials(*dials), notice)
+
+    @told
+    async def step(self, shown: Any, *dials: Any) -> tuple[dict[str, Any], str]:
+        """Append the character that the dart landed on, and look again."""
+        after = await self._append(shown, check_dials(*dials))
+        return after, after["text"]
+
+    @told
+    async def run(self, shown: Any, *dials: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
+        """Append one character after the other, slowly enough to watch."""
+        params = check_dials(*dials)
+        with self.desk.streams.hold(current_client()):
+            async with aclosing(as_read(self._run(shown, params), unread_events())) as pages:
+                async for one in pages:
+                    yield one, one["text"]
+
+    async def _run(self, shown: Any, params: SamplingParams) -> AsyncGenerator[dict[str, Any], None]:
+        for _ in range(RUN):
+            shown = await self._append(shown, params)
+            yield shown
+            await asyncio.sleep(RUN_TICK_S)
+
+    async def _append(self, shown: Any, params: SamplingParams) -> dict[str, Any]:
+        entry, text, logits, dart = await self._read(shown)
+        drawn = int(hit(distribution(torch.tensor([logits]), params), torch.tensor([[dart]])))
+        text = (text + entry.tokenizer.vocabulary[drawn])[-MAX_TEXT:]
+        return await self.page(text, entry.name, params)
+
+    async def _read(self, shown: Any) -> tuple[Entry, str, list[float], float]:
+        """Read a page as a client sent it back; raises ConfigError if it is none."""
+        if not isinstance(shown, dict) or "logits" not in shown:
+            raise ConfigError("There is nothing to go on from yet; write a text first.")
+        entry = await self.desk.get(shown.get("rung"))
+        logits, dart = shown["logits"], shown.get("dart", 0)
+        if not isinstance(logits, list) or len(logits) != entry.tokenizer.vocab_size:
+            raise ConfigError("These are another model's logits; change the text to look anew.")
+        for logit in logits:
+            check_number("A logit", logit, -1e6, 1e6)
+        check_number("dart", dart, 0, 1)
+        return entry, check_text("The text", shown.get("text"), MAX_TEXT), logits, dart
+
+
+def next_logits(entry: Entry, text: str) -> Tensor:
+    """Return the logits (V,) of what follows `text`, as the engine has them."""
+    ids = entry.tokenizer.encode(text[-entry.model.block_size :])
+    with evaluating(entry.model):
+        logits = entry.model.make_slots().join(torch.tensor([ids], device=entry.model.device))  # (1, T) -> (1, V)
+    return logits[0].float().cpu().clamp(-1e6, 1e6)
+
+
+def check_dials(temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> SamplingParams:
+    """Turn what a client set into SamplingParams; raises ConfigError with one sentence."""
+    check_number("temperature", temperature, 0, MAX_TEMPERATURE)
+    return SamplingParams(
+        temperature=temperature, top_k=check_whole("top_k", top_k, 0, 1_000), top_p=top_p, min_p=min_p
+    )
+
+
+def page(
+    entry: Entry, text: str, logits: list[float], dart: float, params: SamplingParams, notice: str = ""
+) -> dict[str, Any]:
+    """Lay out what the page shows: a line for each of the likeliest characters, and the strip that the dart hits.
+
+    A line is [character, raw probability, probability after the dials, where its stretch of the strip begins].
+    """
+    row = torch.tensor([logits])  # (1, V)
+    raw, after = row.softmax(-1)[0], distribution(row, params)[0]  # (V,) each
+    drawn = int(hit(after[None], torch.tensor([[dart]])))
+    starts = after.cumsum(-1) - after  # (V,): laid end to end
+    order = raw.argsort(descending=True, stable=True).tolist()
+    shown = order[:SHOWN]
+    if drawn not in shown:
+        shown[-1] = drawn
+    left = [i for i in order if i not in shown]
+    lines = [[entry.tokenizer.vocabulary[i], *(round(float(p[i]), 5) for p in (raw, after, starts))] for i in shown]
+    strip = [[entry.tokenizer.vocabulary[i], round(float(after[i]), 5)] for i in range(len(logits)) if after[i] > 0]
+    return {
+        "rung": entry.name,
+        "text": text,
+        "logits": logits,
+        "dart": dart,
+        "lines": lines,
+        "strip": strip,
+        "drawn": shown.index(drawn),
+        "rest": [len(left), round(float(raw[left].sum()), 5), round(float(after[left].sum()), 5)],
+        "kept": int((after > 0).sum()),
+        "notice": notice,
+    }
+
+
+def _slider(label: str, info: str, most: float, value: float, step: float) -> gr.Slider:
+    elem_id = f"next-{label.lower().replace('-', '_')}"
+    return gr.Slider(0, most, value, step=step, label=label, info=info, min_width=220, elem_id=elem_id)
+
+
+_HTML = """
+<div class="mc-next">
+  <p class="mc-next-text" aria-label="The text so far"></p>
+  <div class="mc-next-strip" aria-hidden="true"><div class="mc-next-laid"></div><i class="mc-next-dart"></i></div>
+  <table><thead><tr><th scope="col">next</th><th scope="col">by the model</th><th scope="col">after the dials</th></tr>
+  </thead><tbody></tbody></table>
+  <p class="mc-next-said" role="status"></p><p class="mc-next-note"></p>
+</div>
+"""
+
+_JS = """
+const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text});
+const percent = share => share >= .0995 ? `${(100 * share).toFixed(0)}\\u00a0%`
+  : share >= .0005 ? `${(100 * share).toFixed(1)}\\u00a0%` : share > 0 ? '<\\u00a00.1\\u00a0%' : '0';
+const draw = () => {
+  const {text = '', lines = [], strip = [], drawn = 0, dart = 0, rest, kept = 0, notice = ''} = props.value ?? {};
+  // The longest bar fills its column; both columns have one measure.
+  const most = Math.max(1e-9, ...lines.flatMap(([, raw, after]) => [raw, after]), ...(rest ?? []).slice(1));
+  const bar = (share, kind) => {
+    const cell = make('td', `mc-next-${kind}`, ''), line = make('span', 'mc-next-bar', '');
+    line.style.setProperty('--share', share / most);
+    cell.append(line, make('span', 'mc-next-number', kind === 'after' && !share ? 'cut' : percent(share)));
+    return cell;
+  };
+  const tail = text.slice(-240), find = name => element.querySelector(`.mc-next-${name}`);
+  find('text').replaceChildren(make('span', '', tail), make('b', '', lines.length ? sign(lines[drawn][0]) : ''));
+  find('note').textContent = notice;
+  find('text').scrollTop = 1e6;
+  const body = element.querySelector('tbody');
+  body.replaceChildren(...lines.map(([character, raw, after], i) => {
+    const name = i === drawn ? 'mc-next-drawn' : after ? '' : 'mc-next-cut', row = make('tr', name, '');
+    const head = make('th', '', sign(character));
+    head.scope = 'row';
+    row.append(head, bar(raw, 'raw'), bar(after, 'after'));
+    return row;
+  }));
+  if (rest?.[0]) {
+    const row = make('tr', rest[2] ? 'mc-next-rest' : 'mc-next-rest mc-next-cut', '');
+    const head = make('th', '', `${rest[0]} others`);
+    head.scope = 'row';
+    row.append(head, bar(rest[1], 'raw'), bar(rest[2], 'after'));
+    body.append(row);
+  }
+  find('laid').replaceChildren(...strip.map(([character, share]) => {
+    const part = make('span', '', share > .03 ? sign(character) : '');
+    part.style.flexGrow = share;
+    if (lines[drawn]?.[0] === character) part.className = 'mc-next-drawn';
+    return part;
+  }));
+  find('dart').style.left = `${100 * dart}%`;
+  find('dart').hidden = !lines.length;
+  find('said').textContent = lines.length ? `The dart fell at ${dart.toFixed(3)}, on “${sign(lines[drawn][0])}”. `
+    + `${kept} of ${lines.length + (rest?.[0] ?? 0)} characters can be drawn.` : '';
+};
+draw();
+watch('value', draw);
+"""
+
+CSS = """
+.mc-next {
+  min-height: 26rem; padding: 1.2rem 1.6rem; background: #fffdf6; color: #241f1a; border-radius: 2px;
+  border: 1px solid var(--border-color-primary); font-family: var(--font);
+}
+.dark .mc-next { background: #1f1b17; color: #ece4d4; }
+.mc-next p { margin: .2rem 0; }
+.mc-next-text {
+  height: 5.1rem; overflow-y: auto; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 1.1rem;
+  line-height: 1.55;
+}
+.mc-next-text b, .mc-next tr.mc-next-drawn th { color: #8c2f1b; }
+.dark :is(.mc-next-text b, .mc-next tr.mc-next-drawn th) { color: #e9a491; }
+.mc-next-text b { border-bottom: 2px solid currentColor; font-weight: 500; }
+.mc-next-strip { position: relative; margin: .6rem 0 .8rem; padding-top: .7rem; }
+.mc-next-laid { display: flex; height: 1.7rem; border: 1px solid #8f836d; overflow: hidden; }
+.mc-next-laid span {
+  flex: 0 0 0; min-width: 0; overflow: hidden; text-align: center; line-height: 1.6rem; font-size: .95rem;
+  box-shadow: inset -1px 0 rgb(143 131 109 / .55);
+}
+.mc-next-laid .mc-next-drawn { background: #8c2f1b; color: #fffaf0; }
+.mc-next-dart {
+  position: absolute; top: 0; margin-left: -.35rem; border: .35rem solid transparent; border-top: .6rem solid #8c2f1b;
+}
+.dark .mc-next-dart { border-top-color: #e9a491; }
+.mc-next table { width: 100%; border-collapse: collapse; table-layout: fixed; font-size: .97rem; }
+.mc-next :is(th, td) { padding: .06rem 0; border: 0; color: inherit; text-align: left; font-weight: 400; }
+.mc-next th:first-child { width: 5.6rem; }
+.mc-next thead th { font-style: italic; color: #6b604e; }
+.mc-next tbody th { font-size: 1.05rem; }
+.mc-next td { position: relative; height: 1.5rem; }
+.mc-next-bar {
+  display: inline-block; vertical-align: middle; height: .8rem; width: calc((100% - 5rem) * var(--share));
+}
+.mc-next-raw .mc-next-bar { background: rgb(125 113 92 / .55); }
+.mc-next-after .mc-next-bar { background: #c8553a; }
+.mc-next-drawn .mc-next-after .mc-next-bar { background: #8c2f1b; }
+.dark .mc-next-drawn .mc-next-after .mc-next-bar { background: #e9a491; }
+.mc-next-number { padding-left: .4rem; font-size: .88rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.mc-next-cut :is(th, .mc-next-after), .mc-next-rest th, .mc-next .mc-next-said, .mc-next .mc-next-note {
+  color: #6b604e;
+}
+.mc-next-cut .mc-next-bar { opacity: .45; }
+.mc-next .mc-next-cut th { text-decoration: line-through; }
+.dark .mc-next :is(.mc-next-rest th, thead th, .mc-next-cut th, .mc-next-cut .mc-next-after, p:not(.mc-next-text)) {
+  color: #b5a88f;
+}
+.mc-next .mc-next-said { min-height: 1.5rem; margin-top: .6rem; }
+.mc-next .mc-next-note { min-height: 1.3rem; font-size: .9rem; font-style: italic; }
+#next-text textarea { font-size: 1.06rem; border: 1px solid var(--input-border-color); border-radius: 4px; }
+#next-dials .form { display: grid; grid-template-columns: 1fr 1fr; }
+#next-step { background: #8c2f1b; color: #fffaf0; border-color: #8c2f1b; }
+@media (max-width: 640px) {
+  .mc-next { padding: .8rem .9rem; }
+  #next-dials .form { grid-template-columns: 1fr; }
+  .mc-next .mc-next-said { min-height: 3rem; }
+  .mc-next th:first-child { width: 4.6rem; }
+  .mc-next-bar { width: calc((100% - 3.9rem) * var(--share)); }
+}
+"""

@@ -1,0 +1,245 @@
+"""The race: one prompt, one seed, one temperature, and up to four rungs that go on with it side by side."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+
+from modelcraft.sampling import SamplingParams
+from modelcraft.serving.catalogue import Figures
+from modelcraft.serving.clients import current_client, unread_events
+from modelcraft.serving.service import (
+    DEFAULT_LENGTH,
+    DEFAULT_TEMPERATURE,
+    MAX_LENGTH,
+    MAX_PACE,
+    MAX_PROMPT,
+    MAX_TEMPERATURE,
+    Desk,
+    Wish,
+    check_dials,
+    check_prompt,
+)
+from modelcraft.serving.streaming import HEARTBEAT_S, Meter, as_read, together
+from modelcraft.support.errors import ConfigError, ModelCraftError
+from modelcraft.ui import labels as figures
+from modelcraft.ui.script import STOPPED_JS, Lane, line_up_js, race_view
+from modelcraft.ui.tabs.chat import read_seed, slider
+from modelcraft.ui.widgets import told
+
+MAX_LANES = 4
+DEFAULT_SEED = 1337
+RACE_PACE = 40  # a reader keeps up; above 30 a lane that had to wait for a slower one catches up
+RACE_TICK_S = 1 / 15  # an event has the news of all lanes: as much work for a browser as two of the chat
+EXAMPLES = ("ROMEO:", "QUEEN", "First Cit", "To be, or not to", "The king's ")
+QUESTION = "Before you press Start: which of them will be the first to write a name that stands in the play?"
+log = logging.getLogger(__name__)
+Updates = tuple[Any, ...]
+
+
+class Race:
+    """The tab: its components, and what happens when a visitor uses them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._racing: set[str] = set()  # the sessions that race
+        ladder = self.ladder()
+        self._build(ladder)
+        self._wire(ladder)
+
+    def _build(self, ladder: list[Lane]) -> None:
+        chosen = first_choice(self.desk.catalogue.names)
+        self.view = race_view([lane for lane in ladder if lane["name"] in chosen], "race")
+        gr.HTML(f'<p class="mc-question">{QUESTION}</p>', apply_default_css=False)
+        with gr.Row(elem_id="race-desk", elem_classes="mc-desk", equal_height=True):
+            self.prompt = gr.Textbox(
+                EXAMPLES[0],
+                label="The prompt of all",
+                show_label=False,
+                placeholder="How it begins …",
+                lines=1,
+                max_lines=5,
+                max_length=MAX_PROMPT,
+                container=False,
+                elem_id="race-prompt",
+            )
+            self.go = gr.Button("Start", variant="primary", min_width=0, elem_id="race-go")
+            self.stop = gr.Button("Stop", variant="stop", min_width=0, visible=False, elem_id="race-stop")
+        with gr.Row(elem_id="race-examples", elem_classes="mc-examples"):
+            self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
+        self.rungs = gr.CheckboxGroup(
+            self.desk.catalogue.names,
+            value=chosen,
+            label="Rungs, up to four",
+            elem_id="race-rungs",
+            elem_classes="mc-pills",
+        )
+        with gr.Row(elem_id="race-dials"):
+            self.length = slider(
+                "Length", "characters of each", 1, MAX_LENGTH, DEFAULT_LENGTH, 1, elem_id="race-length"
+            )
+            self.temperature = slider(
+                "Temperature",
+                "0 always the likeliest, 1 the model's odds",
+                0,
+                MAX_TEMPERATURE,
+                DEFAULT_TEMPERATURE,
+                0.05,
+                elem_id="race-temperature",
+            )
+            self.pace = slider(
+                "Pace",
+                "characters a second of each; 0: as fast as it runs",
+                0,
+                MAX_PACE,
+                RACE_PACE,
+                1,
+                elem_id="race-pace",
+            )
+            self.seed = gr.Textbox(
+                str(DEFAULT_SEED),
+                label="Seed",
+                info="all draw with the same luck",
+                max_lines=1,
+                min_width=220,
+                elem_id="race-seed",
+            )
+
+    def _wire(self, ladder: list[Lane]) -> None:
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        dials = [self.rungs, self.seed, self.temperature, self.length, self.pace]
+        outputs = [self.view, self.go, self.stop]
+        starts: list[tuple[Any, Any]] = [(self.prompt.submit, self.prompt), (self.go.click, self.prompt)]
+        starts += [(button.click, button) for button in self.examples]
+        # Gradio's own checks are passed by: what they say is not for visitors, and ours check everything.
+        runs = [start(self.start, [line, *dials], outputs, preprocess=False, **options) for start, line in starts]
+        # The columns are put to rest last: after the server has answered, no text of the run can follow.
+        ended = self.stop.click(None, None, None, cancels=runs, **options)
+        ended = ended.then(self.idle, None, [self.go, self.stop], **options)
+        ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
+        for button in self.examples:
+            button.click(None, button, self.prompt, js="line => line", **options)
+        ticked = [self.rungs, self.view]
+        self.rungs.input(None, ticked, ticked, js=line_up_js(ladder), **options)
+
+    @told
+    async def start(
+        self, request: gr.Request, prompt: Any, names: Any, seed: Any, temperature: Any, length: Any, pace: Any
+    ) -> AsyncIterator[Updates]:
+        """Let the rungs of these names go on with the prompt, all at the same time, in one stream of events."""
+        session = request.session_hash or ""
+        luck = read_seed(seed)
+        if luck is None:
+            raise ConfigError("Give a seed, so that all draw with the same luck.")
+        params = check_dials(length, temperature, 0, 1, luck, pace)
+        check_prompt(prompt)
+        chosen = self.read_names(names)
+        self.desk.check_room(len(chosen))
+        self.desk.streams.check(current_client(), len(chosen))
+        ladder = await asyncio.to_thread(self.ladder)
+        if session in self._racing:
+            raise ConfigError("A race is on; press Stop first.")
+        lanes: list[Lane] = [{**lane, "said": prompt, "writing": True} for lane in ladder if lane["name"] in chosen]
+        self._racing.add(session)
+        try:
+            async with aclosing(as_read(self._race(lanes, prompt, params, pace), unread_events())) as news:
+                async for updates in news:
+                    yield updates
+        finally:
+            self._racing.discard(session)
+
+    async def _race(
+        self, lanes: list[Lane], prompt: str, params: SamplingParams, pace: float
+    ) -> AsyncGenerator[Updates, None]:
+        wishes: dict[str, Wish] = {}
+
+        async def get_ready(lane: Lane) -> None:
+            wishes[lane["name"]] = await self.desk.wish(lane["name"], prompt, params, pace)
+
+        async def write(lane: Lane) -> None:
+            meter = Meter()
+            async with aclosing(self.desk.write(wishes[lane["name"]], meter)) as texts:
+                async for text in texts:
+                    lane["text"], lane["speed"] = text, round(meter.speed)
+            lane["writing"] = False
+
+        skip = gr.skip()
+        clock = asyncio.get_running_loop().time
+        shown, sent = snapshot(lanes), clock()
+        yield shown, gr.update(visible=False), gr.update(visible=True)
+        for part in (get_ready, write):  # a fair start: nobody writes before all are there
+            going = [lane for lane in lanes if lane["writing"]]
+            async with aclosing(together([guarded(lane, part(lane)) for lane in going], RACE_TICK_S)) as ticks:
+                async for _ in ticks:
+                    now = snapshot(lanes)
+                    if now != shown or clock() - sent >= HEARTBEAT_S:
+                        shown, sent = now, clock()
+                        yield shown, skip, skip
+            if part is get_ready:
+                for notice in dict.fromkeys(wish.notice for wish in wishes.values() if wish.notice):
+                    gr.Warning(notice)
+        yield snapshot(lanes), *self.idle()
+
+    @told
+    def idle(self) -> Updates:
+        """Show Start in place of Stop."""
+        return gr.update(visible=True), gr.update(visible=False)
+
+    def ladder(self) -> list[Lane]:
+        """Return an empty lane for every rung that can race."""
+        return [empty_lane(self.desk.catalogue.figures(name)) for name in self.desk.catalogue.names]
+
+    def read_names(self, names: Any) -> list[str]:
+        """Return the rungs that a client chose; raises ConfigError unless they are up to four that there are."""
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names[: MAX_LANES + 1]):
+            raise ConfigError("The rungs of a race are a list of their names.")
+        if not names:
+            raise ConfigError("Choose a rung first, better two to four.")
+        if len(names) > MAX_LANES:
+            raise ConfigError(f"Up to {MAX_LANES} rungs race at a time, not {len(names):,}.")
+        if len(set(names)) < len(names):
+            raise ConfigError("Each rung has one lane; name it once.")
+        for name in names:
+            self.desk.catalogue.check(name)
+        return names
+
+
+async def guarded(lane: Lane, work: Awaitable[None]) -> None:
+    """Do a lane's work; if it cannot go on the lane says why, and the others run on."""
+    try:
+        await work
+    except ModelCraftError as error:
+        lane["note"], lane["writing"] = error.for_visitors, False
+    except Exception:  # whatever it is, it is this lane's alone
+        log.exception("%s", lane["name"])
+        lane["note"], lane["writing"] = "Something broke in this model; the others go on.", False
+
+
+def snapshot(lanes: Sequence[Lane]) -> list[Lane]:
+    """Return the lanes as they are at this moment, whatever becomes of them: Gradio sends what differs from it."""
+    return [lane.copy() for lane in lanes]
+
+
+def empty_lane(of: Figures) -> Lane:
+    """Return the lane of a rung that has not written."""
+    return {
+        "name": of.name,
+        "adds": of.adds,
+        "loss": figures.loss(of),
+        "share": figures.share(of),
+        "parameters": figures.parameters(of),
+        "said": "",
+        "text": "",
+        "speed": 0,
+        "note": "",
+        "writing": False,
+    }
+
+
+def first_choice(names: Sequence[str]) -> list[str]:
+    """Return the first, two of the middle and the last: what a newcomer sees race."""
+    last = len(names) - 1
+    return [names[i] for i in sorted({round(last * share / 3) for share in range(4)} if names else ())]
