@@ -37,6 +37,7 @@ from modelcraft.ui import plots as plates
 from modelcraft.ui import theme as look
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
+from modelcraft.ui.clients import current_client
 from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
 from modelcraft.ui.middleware import Function, Gate
 from modelcraft.ui.script import RECALL_JS
@@ -164,7 +165,7 @@ def serve() -> None:
             except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
                 print(error, file=sys.stderr)
             threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True).start()
-            desk = Desk(models)
+            desk = Desk(models, who=current_client)
             at_the_end.callback(desk.workshop.close)
             demo = build(desk)
             at_the_end.callback(demo.close)

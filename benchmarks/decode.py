@@ -13,8 +13,8 @@ import torch
 import typer
 
 import modelcraft
-from modelcraft.generate import SamplingParams, stream
 from modelcraft.gpt import GPTLanguageModel
+from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.model import evaluating
 
 SHIPPED = "as shipped, compiled (modelcraft.stream)"

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from benchmarks.training import fit
 from modelcraft import gpt
 from modelcraft.data import load_corpus
-from modelcraft.evaluate import exact_loss
 from modelcraft.gpt import FeedForward, GPTConfig, GPTLanguageModel, SelfAttention
+from modelcraft.loss import exact_loss
 from modelcraft.model import seeded
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.training.recipes import TrainConfig

@@ -26,7 +26,6 @@ from modelcraft.block import (
     ResidualLanguageModel,
 )
 from modelcraft.data import load_corpus
-from modelcraft.evaluate import exact_loss
 from modelcraft.head import (
     AveragingLanguageModel,
     HeadConfig,
@@ -35,6 +34,7 @@ from modelcraft.head import (
     MultiHeadConfig,
     MultiHeadLanguageModel,
 )
+from modelcraft.loss import exact_loss
 from modelcraft.model import LanguageModel, seeded
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.tokenizer import CharTokenizer

@@ -26,14 +26,14 @@ import typer
 from torch import Tensor, nn
 
 from modelcraft.data import load_corpus
-from modelcraft.evaluate import exact_loss
 from modelcraft.gpt import GPTConfig
 from modelcraft.ladder import RUNGS
+from modelcraft.loss import exact_loss
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.store.folder import read_info
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.train import Trainer
-from modelcraft.training.recipes import TrainConfig
+from modelcraft.training.recipes import RECIPES, TrainConfig
+from modelcraft.training.trainer import Trainer
 
 
 class PlainGPT(LanguageModel):
@@ -108,11 +108,11 @@ def timed(*command: str) -> tuple[float, str]:
 def main(
     only: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    rung = RUNGS["gpt-mini"]
+    rung, recipe = RUNGS["gpt-mini"], RECIPES["gpt-mini"]
     assert isinstance(rung.config, GPTConfig)
     small = replace(rung.config, block_size=64, n_layer=3, n_head=2, n_kv_head=1)
     quick = replace(
-        rung.recipe,
+        recipe,
         steps=190,
         batch_size=24,
         learning_rate=1e-2,
@@ -124,7 +124,7 @@ def main(
     ways: dict[str, tuple[str, int, Callable[[], None]]] = {
         "stand-in": ("the usual recipe (stand-in)", 2000, stand_in),
         "quick": ("1.88 as soon as possible", quick.steps, lambda: ours(small, quick)),
-        "mini": ("gpt-mini", rung.recipe.steps, lambda: ours(rung.config, rung.recipe)),  # type: ignore[arg-type]
+        "mini": ("gpt-mini", recipe.steps, lambda: ours(rung.config, recipe)),  # type: ignore[arg-type]
     }
     if only:
         ways[only][2]()
@@ -137,9 +137,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         seconds, _ = timed("modelcraft.train", "--model", "gpt-mini", "--out", f"{folder}/gpt-mini")
         info = read_info(Path(folder) / "gpt-mini")
-    rows.append(
-        ("gpt-mini, the whole command", info.parameters or 0, rung.recipe.steps, seconds, info.validation_loss or 0)
-    )
+    rows.append(("gpt-mini, the whole command", info.parameters or 0, recipe.steps, seconds, info.validation_loss or 0))
     print(f"{torch.get_num_threads()} threads; wall time of the whole command\n")
     print("| recipe | parameters | steps | seconds | exact validation loss |")
     print("|---|---:|---:|---:|---:|")

@@ -107,8 +107,9 @@ def main(
     import app
     from modelcraft.serving.catalogue import Catalogue
     from modelcraft.serving.service import Desk
+    from modelcraft.ui.clients import current_client
 
-    desk = Desk(Catalogue())
+    desk = Desk(Catalogue(), who=current_client)
     demo = app.build(desk)
     app.launch(demo, desk, quiet=True)
     url = str(demo.local_url)

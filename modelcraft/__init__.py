@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelcraft.generate import stream
+    from modelcraft.inference.stream import stream
     from modelcraft.sampling import SamplingParams, sample
-    from modelcraft.store.folder import load
+    from modelcraft.store.load import load
     from modelcraft.support.errors import ModelCraftError
     from modelcraft.tokenizer import CharTokenizer
 
@@ -28,9 +28,9 @@ _HOMES = {
     "CharTokenizer": "tokenizer",
     "ModelCraftError": "support.errors",
     "SamplingParams": "sampling",
-    "load": "store.folder",
+    "load": "store.load",
     "sample": "sampling",
-    "stream": "generate",
+    "stream": "inference.stream",
 }
 
 

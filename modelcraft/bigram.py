@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelcraft.data import get_batch
-from modelcraft.evaluate import estimate_loss
+from modelcraft.loss import estimate_loss
 from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.support.device import pick_device
 from modelcraft.support.errors import ConfigError

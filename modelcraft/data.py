@@ -45,6 +45,11 @@ class Corpus:
     encoding: str = UTF_8
 
     @property
+    def notice(self) -> str:
+        """What to say of how the text was read; nothing if it is UTF-8."""
+        return "" if self.encoding == UTF_8 else f"{self.name} is not UTF-8; it was read as {self.encoding}."
+
+    @property
     def sha256(self) -> str:
         """The fingerprint of the text as it is trained on."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()

@@ -1,48 +1,45 @@
-"""Text, one character at a time: the model reads the prompt once, then every character it has just written.
+"""Text in the terminal: `python -m modelcraft.generate --model bigram --prompt "ROMEO:"` streams it."""
 
-`python -m modelcraft.generate --model bigram --prompt "ROMEO:"` streams to the terminal.
-"""
+import contextlib
+import math
+from typing import Annotated
 
-from collections.abc import Iterator, Sequence
+import typer
 
-import torch
-
-from modelcraft.model import LanguageModel, evaluating
-from modelcraft.sampling import SamplingParams, sample
-from modelcraft.support.errors import VocabularyError, shown
-
-__all__ = ["SamplingParams", "sample", "stream"]
+from modelcraft.ladder import DEFAULT_RUNG
+from modelcraft.support.cli import MODEL_HELP, Device, run
 
 
-def stream(model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> Iterator[int]:
-    """Yield the continuation of the prompt `ids`, each token as soon as it is sampled.
+def generate(
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_RUNG,
+    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "ROMEO:",
+    length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest, 1 the model's own odds.")] = 0.8,
+    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that hold this share; 1: from all.")] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same text.", show_default="another each time")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Continue a text, streamed to the terminal as it is written."""
+    from modelcraft.inference.engine import Engine
+    from modelcraft.sampling import SamplingParams
+    from modelcraft.store.load import load
 
-    The same seed, model and parameters give the same tokens. Raises VocabularyError (at the call, not at the first
-    token) for an empty prompt or an unknown id.
-    """
-    ids, last = list(ids), model.config.vocab_size - 1
-    if wrong := [i for i in ids if not isinstance(i, int) or not 0 <= i <= last]:
-        raise VocabularyError(
-            f"There is no token {shown(wrong[0])} in this model's vocabulary: ids run from 0 to {last}."
-        )
-    prompt = torch.tensor([ids], dtype=torch.long, device=model.device)  # (1, T)
-    model.check_context(prompt)
-    # A function of its own: the body of a generator would run, and complain, only when the first token is asked for.
-    return _decode(model, prompt[:, -model.block_size :], params)
-
-
-def _decode(model: LanguageModel, idx: torch.Tensor, params: SamplingParams) -> Iterator[int]:
-    generator = params.make_generator()
-    cache = model.make_cache(batch_size=1)
-    # At first `idx` is the whole prompt (1, T), then only the newest token (1, 1): the cache remembers the rest.
-    for _ in range(params.max_new_tokens):
-        with evaluating(model):  # entered anew for every token: whoever reads the stream may train in between
-            logits = model.step(idx, cache)  # (1, V)
-        idx = sample(logits, params, generator)[:, None]  # (1, 1)
-        yield int(idx)
+    params = SamplingParams(length, temperature, top_k, top_p, seed)
+    network, tokenizer = load(model, device)
+    known = tokenizer.normalize(prompt)
+    if known.changed:
+        typer.echo(known.report(), err=True)
+    # The app's own engine, with a reader who may take all the time there is: `… | less`.
+    with contextlib.closing(Engine(network, patience_s=math.inf)) as engine:
+        tokens = engine.submit(tokenizer.encode(known.text), params)
+        print(known.text, end="", flush=True)
+        for token in tokens:
+            print(tokenizer.decode([token]), end="", flush=True)
+        print()
 
 
 if __name__ == "__main__":
-    from modelcraft.commands import generate, run
-
     run(generate)

@@ -1,7 +1,7 @@
-"""The ladder: every rung by its name, with what it is made of and how it is trained."""
+"""The ladder: every rung by its name, with what it adds and what it is made of."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.blend import BlendConfig, BlendLanguageModel
 from modelcraft.block import BlockConfig, BlockLanguageModel, FeedForwardLanguageModel, ResidualLanguageModel
-from modelcraft.counting import CountingConfig, CountingLanguageModel, count
+from modelcraft.counting import CountingConfig, CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.head import (
@@ -23,27 +23,23 @@ from modelcraft.head import (
 )
 from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.support.errors import ConfigError, is_plain, shown
-from modelcraft.training.recipes import TrainConfig
 
 MAX_BYTES = 2 << 30  # that a model may take
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: `model_class(config)` is the model, `recipe` what `python -m modelcraft.train --model NAME` does.
+    """One rung: `model_class(config)` is the model.
 
-    `stored_as` is how its floats are kept on disk. A rung that is not trained by gradient has a `fit` in place of a
-    recipe: training ids (N,), config and parts in, model out. `bundled` says whether `weights/` has it,
-    `parts` names the rungs that it is made of.
+    `stored_as` is how its floats are kept on disk, `bundled` says whether `weights/` has it, and `parts` names the
+    rungs that it is made of.
     """
 
     name: str
     adds: str
     model_class: type[Any]
     config: ModelConfig
-    recipe: TrainConfig = field(default_factory=TrainConfig)
     stored_as: torch.dtype = torch.float32
-    fit: Callable[..., LanguageModel] | None = None
     bundled: bool = True
     parts: tuple[str, ...] = ()
 
@@ -119,25 +115,6 @@ class _NoInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _fit_blend(train_data: Tensor, config: BlendConfig, *parts: LanguageModel) -> LanguageModel:
-    from modelcraft.training.fit import fit_blend  # it trains a network, and the trainer comes after the ladder
-
-    return fit_blend(train_data, config, *parts)
-
-
-# The video's small setting: every idea at the same sizes and the same budget.
-_SMALL = TrainConfig(
-    steps=5000,
-    batch_size=32,
-    learning_rate=1e-3,
-    warmup_steps=0,
-    decay_share=0.0,
-    grad_clip=0.0,
-    eval_interval=500,
-    eval_batches=400,
-    save_interval=500,
-)
-
 RUNGS: Mapping[str, Rung] = {
     rung.name: rung
     for rung in (
@@ -146,82 +123,54 @@ RUNGS: Mapping[str, Rung] = {
             adds="how often each character followed the six before it (Kneser–Ney)",
             model_class=CountingLanguageModel,
             config=CountingConfig(),
-            fit=count,
         ),
         Rung(
             name="bigram",
             adds="a table of what follows each character, learned by gradient",
             model_class=BigramLanguageModel,
             config=BigramConfig(),
-            recipe=TrainConfig(
-                steps=3000,
-                batch_size=1024,
-                learning_rate=1e-2,
-                decay_share=0.8,
-                eval_interval=100,
-                eval_batches=50,
-                save_interval=300,
-            ),
         ),
         Rung(
             name="averaging",
             adds="the past, every character of it with the same weight",
             model_class=AveragingLanguageModel,
             config=BigramConfig(),
-            recipe=_SMALL,
         ),
         Rung(
             name="head",
             adds="weights that depend on what is there: one head of self-attention",
             model_class=HeadLanguageModel,
             config=HeadConfig(),
-            recipe=_SMALL,
         ),
         Rung(
             name="multihead",
             adds="several heads side by side, and a projection",
             model_class=MultiHeadLanguageModel,
             config=MultiHeadConfig(),
-            recipe=_SMALL,
         ),
         Rung(
             name="feedforward",
             adds="thinking on what was gathered",
             model_class=FeedForwardLanguageModel,
             config=MultiHeadConfig(),
-            recipe=_SMALL,
         ),
         Rung(
             name="residual",
             adds="residual paths, so that three blocks can follow each other",
             model_class=ResidualLanguageModel,
             config=BlockConfig(),
-            recipe=_SMALL,
         ),
         Rung(
             name="block",
             adds="layer norm: the transformer block",
             model_class=BlockLanguageModel,
             config=BlockConfig(),
-            recipe=_SMALL,
         ),
         Rung(
             name="encoder-decoder",
             adds="a second text: the encoder reads a speech, the decoder answers it",
             model_class=EncoderDecoder,
             config=EncoderDecoderConfig(),
-            recipe=TrainConfig(
-                steps=3000,
-                batch_size=16,
-                learning_rate=2e-3,
-                muon_learning_rate=0.02,
-                warmup_steps=50,
-                decay_share=0.6,
-                weight_decay=0.1,
-                eval_interval=300,
-                eval_batches=20,
-                save_interval=200,
-            ),
             stored_as=torch.bfloat16,
         ),
         Rung(
@@ -230,20 +179,6 @@ RUNGS: Mapping[str, Rung] = {
             model_class=GPTLanguageModel,
             config=GPTConfig(block_size=128, n_embd=128, n_layer=4, n_head=4, n_kv_head=2, dropout=0.0, noise=0.0),
             stored_as=torch.bfloat16,
-            recipe=TrainConfig(
-                steps=450,
-                batch_size=32,
-                learning_rate=6e-3,
-                muon_learning_rate=0.03,
-                weight_decay=0.1,
-                decay_share=0.7,
-                warmup_steps=0,
-                grad_clip=0.0,
-                eval_interval=450,
-                eval_batches=4,
-                save_interval=450,
-                compile=True,
-            ),
         ),
         Rung(
             name="gpt",
@@ -251,21 +186,6 @@ RUNGS: Mapping[str, Rung] = {
             model_class=GPTLanguageModel,
             config=GPTConfig(),
             stored_as=torch.bfloat16,
-            recipe=TrainConfig(
-                steps=6000,
-                batch_size=16,
-                learning_rate=3e-3,
-                muon_learning_rate=0.02,
-                weight_decay=0.1,
-                average=0.99,
-                decay_share=0.6,
-                warmup_steps=0,
-                grad_clip=0.0,
-                eval_interval=500,
-                eval_batches=16,
-                save_interval=200,
-                compile=True,
-            ),
         ),
         Rung(
             name="blend",
@@ -273,26 +193,12 @@ RUNGS: Mapping[str, Rung] = {
             model_class=BlendLanguageModel,
             config=BlendConfig(),
             parts=("gpt", "counting"),
-            fit=_fit_blend,
         ),
         Rung(
             name="gpt-video",
             adds="the video's last model, 384 wide, six layers: for a GPU",
             model_class=BlockLanguageModel,
             config=BlockConfig(block_size=256, n_embd=384, n_head=6, n_layer=6, dropout=0.2),
-            recipe=TrainConfig(
-                steps=5000,
-                batch_size=64,
-                learning_rate=3e-4,
-                weight_decay=0.01,
-                warmup_steps=0,
-                decay_share=0.0,
-                grad_clip=0.0,
-                eval_interval=500,
-                eval_batches=200,
-                save_interval=500,
-                precision="bf16",
-            ),
             bundled=False,
         ),
     )

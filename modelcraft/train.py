@@ -1,389 +1,147 @@
-"""The trainer: any LanguageModel, one seed, one result, however often the run is interrupted.
+"""Train a rung, and leave a model folder: `python -m modelcraft.train --model bigram`."""
 
-`python -m modelcraft.train --model bigram` trains a rung. Everything that decides how the run goes on (model,
-optimizer, random numbers, records, the best model so far) stands in one file, `training_state.safetensors`, which is
-replaced in one step; a run that is resumed from it, on the same kind of machine, ends with the same bits as one that
-was never interrupted.
-"""
-
-import contextlib
-import copy
-import hashlib
-import json
-import math
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
-from tqdm import tqdm
+import typer
 
-from modelcraft.data import UNSCORED
-from modelcraft.evaluate import estimate_loss
-from modelcraft.model import LanguageModel
-from modelcraft.store.folder import STATE_FILE, why_unread
-from modelcraft.support.device import gains_from_bf16, threads_by_size
-from modelcraft.support.errors import CheckpointError, TrainingError, shown
-from modelcraft.support.files import check_is_file, replacing, sweep, write_text
-from modelcraft.support.signals import graceful_stop
-from modelcraft.training.distributed import Ranks
-from modelcraft.training.optim import compile_parts, ema, make_optimizers, set_share
-from modelcraft.training.recipes import TrainConfig
-
-METRICS_FILE = "metrics.jsonl"
-SAMPLE_FILE = "sample.txt"
-STATE_FORMAT = "modelcraft-training-4"
-STATE_KEYS: Mapping[str, type | tuple[type, ...]] = {  # what a state says of itself, besides
-    "about": dict,
-    "config": dict,
-    "step": int,
-    "seconds": (int, float),
-    "characters": int,
-    "bf16": bool,
-    "records": list,
-    "optimizers": list,
-}
-AFRESH = "start again without --resume"
-BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs more than faster products save
+from modelcraft.ladder import QUICK_RUNG, RUNGS, rung_named
+from modelcraft.support.cli import CorpusName, Device, run
+from modelcraft.support.errors import ConfigError
 
 
-class Trainer:
-    """Trains `model` on `train_data` (N,), watches its loss on `val_data` (M,), and keeps all of it in `folder`.
+def train(
+    model: Annotated[
+        str | None, typer.Option(help=f"The rung to train: {', '.join(RUNGS)}.", show_default=QUICK_RUNG)
+    ] = None,
+    corpus: CorpusName = None,
+    steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default="the rung's")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where all of it goes.", show_default="runs/<model>")] = None,
+    device: Device = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides the first weights and the batches.", show_default="1337")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.", show_default="auto")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many evaluations without a better loss.", show_default="never")
+    ] = None,
+    eval_interval: Annotated[
+        int | None, typer.Option(help="Steps between evaluations.", show_default="the rung's")
+    ] = None,
+    eval_batches: Annotated[
+        int | None, typer.Option(help="Batches that an evaluation reads, of either text.", show_default="the rung's")
+    ] = None,
+    save_interval: Annotated[
+        int | None, typer.Option(help="Steps between saved states.", show_default="the rung's")
+    ] = None,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Let PyTorch compile it.", show_default="the rung's")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the model, such as n_embd=64.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was interrupted.")] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Train no more: keep the best model of the run in --out as it is.")
+    ] = False,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Write a sample to sample.txt at each evaluation.")
+    ] = False,
+    exact_loss: Annotated[
+        bool,
+        typer.Option(
+            "--exact-loss/--no-exact-loss",
+            help="Measure the exact loss at the end, which takes a while of a large model; --finish makes up for it.",
+        ),
+    ] = True,
+    push_to_hub: Annotated[str | None, typer.Option(metavar="USER/REPO", help="Upload the result.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the Hub repository a private one.")] = False,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help='Stop when the input says "stop", end when it ends: for other programs.')
+    ] = False,
+) -> None:
+    """Train a rung, and leave a model folder that every other command takes.
 
-    `records` has an entry an evaluation: `step`, `train_loss` and `val_loss` (estimates, nats per character),
-    `learning_rate`, `seconds` of work, `characters` seen. `best` is the state dict with the lowest `val_loss` yet.
+    Ctrl-C saves everything; --resume goes on and ends with the same weights as an uninterrupted run.
     """
+    from modelcraft.support.control import follow_stdin
+    from modelcraft.training.distributed import joined
+    from modelcraft.training.run import TrainingRun
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        train_data: Tensor,
-        val_data: Tensor,
-        config: TrainConfig,
-        folder: Path,
-        about: Mapping[str, Any] | None = None,
-        ranks: Ranks | None = None,
-        evaluated: Callable[["Trainer"], None] | None = None,
-    ) -> None:
-        self.model, self.train_data, self.val_data = model, train_data, val_data
-        self.config, self.folder = config, folder
-        self.about = dict(about or {})  # what a resumed run must agree on: the rung, its config, the corpus
-        self.device = model.device
-        self.evaluated = evaluated  # called by the first process after each evaluation
-        self.ranks = ranks or Ranks()  # which of several processes this one is
-        self.parallel = self.ranks.wrap(model)
-        self.step = 0
-        self.seconds = 0.0
-        self.characters = 0  # predicted so far
-        self.records: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] = {}
-        self.generator = torch.Generator().manual_seed(config.seed)  # draws the batches
-        self.optimizers = make_optimizers(model, config)
-        # The model that is measured and kept: a running average of the weights, or the model itself.
-        self.judged = copy.deepcopy(model) if config.average else model
-        wanted = config.precision
-        big = model.num_parameters >= BF16_PARAMETERS
-        self.bf16 = wanted == "bf16" or (wanted == "auto" and big and gains_from_bf16(self.device))
+    if stdin:
+        follow_stdin()
+    folder = (out or Path("runs") / (model or QUICK_RUNG)).expanduser()
+    resume = resume or finish
+    if resume and model is None:  # the run knows
+        from modelcraft.training.state import describe_state
 
-    @property
-    def best_record(self) -> dict[str, float] | None:
-        """The record of the best model so far."""
-        return min(self.records, key=lambda record: record["val_loss"], default=None)
+        model = describe_state(folder)["about"].get("rung")
+    rung = rung_named(model or QUICK_RUNG)
+    given: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "precision": precision,
+        "patience": patience,
+        "eval_interval": eval_interval,
+        "eval_batches": eval_batches,
+        "save_interval": save_interval,
+        "compile": compile_,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    with joined(device) as (ranks, own_device):
+        if ranks.first:
+            _look_ahead_to_push(push_to_hub)
+        TrainingRun(
+            rung=rung,
+            folder=folder,
+            corpus=corpus,
+            recipe=given,
+            settings=_settings(set_ or []),
+            device=own_device,
+            ranks=ranks,
+            resume=resume,
+            finish=finish,
+            samples=samples,
+            exact=exact_loss,
+        ).run()
+    if not ranks.first:  # a thread of torch's may be at work still: Python's own way out ended in C++'s complaint once
+        os._exit(0)
+    if push_to_hub:
+        from modelcraft.store.hub_client import push
 
-    @property
-    def out_of_patience(self) -> bool:
-        """Whether the last `patience` evaluations brought nothing better."""
-        if self.config.patience is None or self.best_record is None:
-            return False
-        return len(self.records) - 1 - self.records.index(self.best_record) >= self.config.patience
+        typer.echo(f"On the Hub: {push(folder, push_to_hub, private=private)}")
 
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing left to train and to measure."""
-        return not self._evaluation_is_due() and (self.step >= self.config.steps or self.out_of_patience)
 
-    @property
-    def best_untrained(self) -> bool:
-        """Whether no evaluation of the trained model brought a better validation loss than the untrained one has."""
-        return len(self.records) > 1 and self.best_record is self.records[0] and self.records[0]["step"] == 0
-
-    @property
-    def diverged(self) -> bool:
-        """Whether training made it worse, on the very text that it was trained on, too."""
-        return self.best_untrained and self.records[-1]["train_loss"] >= self.records[0]["train_loss"]
-
-    def train(self, progress: bool = False) -> None:
-        """Train to the end, or until Ctrl-C or SIGTERM end the run after the step at hand (TrainingStoppedError).
-
-        Either way everything is saved. Raises TrainingError if the loss is no number any more.
-        """
-        bar = tqdm(
-            total=self.config.steps,
-            initial=self.step,
-            unit="step",
-            desc="training",
-            disable=not progress,
-            dynamic_ncols=True,
-        )
-        # Torch's own generators are borrowed for the run and given back as they were.
-        devices = [self.device] if self.device.type == "cuda" else []
-        threads = threads_by_size(self.model.num_parameters)
-        with bar, threads, torch.random.fork_rng(devices=devices), graceful_stop() as stop:
-            if self.ranks.first:
-                sweep(self.folder)
-            if self.step == 0:
-                self.save()  # from here on there is always something to resume
-            if self.config.compile:
-                compile_parts(self.model, self._try_out)
-            self.model.train()
-            while True:
-                if self._evaluation_is_due():
-                    self._evaluate(stop)
-                    bar.set_postfix(
-                        step=self.step,
-                        train=f"{self.records[-1]['train_loss']:.4f}",
-                        val=f"{self.records[-1]['val_loss']:.4f}",
-                    )
-                self._heed(stop)
-                if self.finished:
-                    break
-                started = time.perf_counter()
-                self._train_step()
-                self.seconds += time.perf_counter() - started
-                self.step += 1
-                bar.update()
-                if self.step % self.config.save_interval == 0:
-                    self.save()
-            self.save()
-
-    def _heed(self, stop: Sequence[int]) -> None:
-        if self.ranks.any(bool(stop)):  # the others must not wait for one that has stopped
-            self.save()
-            raise TrainingStoppedError(stop[0] if stop else signal.SIGTERM)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
-
-    def _try_out(self) -> None:
-        """Read a batch as a step does and as an evaluation does, and learn nothing from it: it shows what fails."""
-        batch = self.model.batch(self.train_data, self.config.batch_size, torch.Generator().manual_seed(0))
-        share, _ = self.ranks.share(batch)
-        self.model.train()
-        with self._autocast():
-            _, loss = self.model(**share)
-        loss.backward()
-        self.model.zero_grad(set_to_none=True)
-        with self._autocast():
-            estimate_loss(self.judged, self.val_data, 1, self.config.batch_size)
-
-    def _train_step(self) -> None:
-        self.model.noise_share = self.config.share_at(self.step)
-        set_share(self.optimizers, self.model.noise_share)
-        # Dropout draws from torch's own generators. Seeded for each step they have no state that a resume would need.
-        torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
-        batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
-        self.characters += int((batch["targets"] != UNSCORED).sum())
-        share, weight = self.ranks.share(batch)
-        with self._autocast():
-            _, loss = self.parallel(**share)
-        self.model.zero_grad(set_to_none=True)
-        (loss * weight).backward()
-        if self.config.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        if self.judged is not self.model:
-            ema(list(self.judged.parameters()), list(self.model.parameters()), self.config.average, self.step)
-
-    def _evaluation_is_due(self) -> bool:
-        done = bool(self.records) and self.records[-1]["step"] == self.step
-        return not done and (self.step % self.config.eval_interval == 0 or self.step >= self.config.steps)
-
-    def _evaluate(self, stop: Sequence[int]) -> None:
-        losses = {}
-        batches, rows = self.config.eval_batches, self.config.batch_size
-        with self._autocast():
-            for name, data in (("train_loss", self.train_data), ("val_loss", self.val_data)):
-                # Of a large model this takes minutes. What is broken off is measured anew by whoever resumes.
-                losses[name] = estimate_loss(self.judged, data, batches, rows, after_batch=lambda: self._heed(stop))
-        if not all(map(math.isfinite, losses.values())):
-            raise TrainingError(
-                f"The loss is no number any more at step {self.step}; train with a lower --learning-rate. "
-                f"The last saved state is in {str(self.folder)!r}.",
-                f"The loss is no number any more at step {self.step}; train with other sizes, or on another text.",
-            )
-        self.records.append(
-            {
-                "step": self.step,
-                **losses,
-                "learning_rate": self.config.learning_rate_at(min(self.step, self.config.steps - 1)),
-                "seconds": self.seconds,
-                "characters": self.characters,
-            }
-        )
-        if self.best_record is self.records[-1]:
-            self.best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
-        self._write_metrics()
-        if self.evaluated is not None and self.ranks.first:
-            self.evaluated(self)
-
-    def _write_metrics(self) -> None:
-        if self.ranks.first:
-            write_text(self.folder / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in self.records))
-
-    def save(self) -> None:
-        """Write the whole state of the run, in one file and one step."""
-        if not self.ranks.first:
-            return
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        if self.judged is not self.model:
-            tensors |= {f"average/{name}": tensor for name, tensor in self.judged.state_dict().items()}
-        optimizers = []
-        for number, optimizer in enumerate(self.optimizers):
-            state = optimizer.state_dict()
-            scalars: dict[str, dict[str, Any]] = {}
-            for index, values in state["state"].items():
-                for key, value in values.items():
-                    if isinstance(value, Tensor):
-                        tensors[f"optimizer/{number}/{index}/{key}"] = value
-                    else:
-                        scalars.setdefault(str(index), {})[key] = value
-            optimizers.append({"param_groups": state["param_groups"], "scalars": scalars})
-        tensors["rng/batches"] = self.generator.get_state()
-        # Copies: safetensors refuses tensors that share memory, such as tied weights.
-        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-        described = {
-            "format": STATE_FORMAT,
-            "about": self.about,
-            "config": asdict(self.config),
-            "step": self.step,
-            "seconds": self.seconds,
-            "characters": self.characters,
-            "bf16": self.bf16,
-            "records": self.records,
-            "optimizers": optimizers,
-        }
-        training = json.dumps(described)
-        with replacing(self.folder / STATE_FILE) as aside:
-            save_file(tensors, aside, metadata={"training": training, "sha256": digest(training, tensors)})
-
-    def restore(self) -> None:
-        """Go on where the state in `folder` stands; raises CheckpointError if there is none, or of another run."""
-        described, tensors = read_state(self.folder)
-        if self.about.get("corpus") != described["about"].get("corpus"):  # on which sizes depend, too
-            raise CheckpointError(
-                f"The run in {str(self.folder)!r} was started with another text; name that one with --corpus, or train "
-                "into another folder with --out."
-            )
-        for what, now, then in (
-            # Compiling changes nothing but the speed, so that whoever resumes is free to.
-            ("training settings", {**asdict(self.config), "compile": None}, {**described["config"], "compile": None}),
-            ("model or corpus", self.about, described["about"]),
-        ):
-            if now != then:
-                changed = next(key for key in {**now, **then} if now.get(key) != then.get(key))
-                raise CheckpointError(
-                    f"The run in {str(self.folder)!r} was started with other {what} "
-                    f"({changed}: {shown(then.get(changed))}, now {shown(now.get(changed))}); "
-                    "resume it with the same ones, or train into another folder with --out."
-                )
+def _settings(given: list[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for setting in given:
+        name, _, value = setting.partition("=")
+        if name == "vocab_size":
+            raise ConfigError("vocab_size follows from the corpus; leave it out.")
         try:
-            self._take_over(described, tensors)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise CheckpointError(f"{str(self.folder / STATE_FILE)!r} is damaged; {AFRESH}.") from error
-        self._write_metrics()
-
-    def _take_over(self, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.step, self.seconds, self.characters = (described[key] for key in ("step", "seconds", "characters"))
-        self.bf16, self.records = described["bf16"], described["records"]
-        self.model.load_state_dict(_under("model/", tensors), strict=True)
-        self.best = {name: tensor.to(self.device) for name, tensor in _under("best/", tensors).items()}
-        if self.judged is not self.model:
-            self.judged.load_state_dict(_under("average/", tensors), strict=True)
-        for number, (optimizer, then) in enumerate(zip(self.optimizers, described["optimizers"], strict=True)):
-            state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in then["scalars"].items()}
-            for name, tensor in _under(f"optimizer/{number}/", tensors).items():
-                index, key = name.split("/", 1)
-                state.setdefault(int(index), {})[key] = tensor
-            optimizer.load_state_dict({"state": state, "param_groups": then["param_groups"]})
-        self.generator.set_state(tensors["rng/batches"])
+            settings[name] = {"true": True, "false": False}.get(value)
+            if settings[name] is None:
+                settings[name] = float(value) if "." in value else int(value)
+        except ValueError:
+            raise ConfigError(f"--set takes NAME=VALUE with a number, true or false, not {setting!r}.") from None
+    return settings
 
 
-def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a training state: what is described in JSON, and the tensors. Raises CheckpointError."""
-    with _opened_state(folder) as (described, tensors):
-        # Copies: what stays mapped cannot be replaced on Windows, and the run goes on to replace it.
-        return described, {name: tensor.clone() for name, tensor in tensors.items()}
+def _look_ahead_to_push(repo_id: str | None) -> None:
+    """Say before the training, not after it, what a push will lack."""
+    if repo_id is None:
+        return
+    from modelcraft.store.hub_client import check_login, check_repo_id
 
-
-def describe_state(folder: Path) -> dict[str, Any]:
-    """Read what a training state says of itself, its tensors untouched. Raises CheckpointError."""
-    with _opened_state(folder) as (described, _):
-        return described
-
-
-@contextlib.contextmanager
-def _opened_state(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
-    path = folder / STATE_FILE
-    try:
-        check_is_file(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            described = json.loads(metadata["training"])
-            _check_state(described, path)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            if metadata["sha256"] != digest(metadata["training"], tensors):
-                raise ValueError("a bit of it is another")
-            yield described, tensors
-    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
-        missing = f"There is no training to resume in {str(folder)!r}; leave --resume out to start one."
-        raise CheckpointError(why_unread(path, missing, AFRESH)) from error
-
-
-def digest(training: str, tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of all that a training state says and holds: one other bit, and it is another."""
-    found = hashlib.sha256(training.encode())
-    for name, tensor in sorted(tensors.items()):
-        found.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-        found.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
-def _check_state(described: Any, path: Path) -> None:
-    """Raise CheckpointError if another version wrote this, ValueError if it is not what a state says of itself."""
-    if not isinstance(described, dict):
-        raise ValueError("it is no object")
-    another = CheckpointError(f"{str(path)!r} was written by another version; {AFRESH}.")
-    if described.get("format") != STATE_FORMAT:
-        raise another
-    for key, kind in STATE_KEYS.items():
-        if not isinstance(described[key], kind):
-            raise ValueError(f"{key} is of another kind")
-    if set(described["config"]) - set(TrainConfig.__dataclass_fields__):
-        raise another
-
-
-class TrainingStoppedError(TrainingError):
-    """The run was asked to end (Ctrl-C, SIGTERM); `signum` says by which signal, `sentence` what is saved."""
-
-    def __init__(self, signum: int, sentence: str = "Stopped; everything is saved, and --resume goes on.") -> None:
-        super().__init__(sentence)
-        self.signum = signum
-        self.exit_code = 128 + signum
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    check_repo_id(repo_id)
+    if lacking := check_login():
+        typer.echo(f"{lacking} The training goes on meanwhile.", err=True)
 
 
 if __name__ == "__main__":
-    from modelcraft.commands import run, train
-
     run(train)

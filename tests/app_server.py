@@ -9,6 +9,7 @@ import urllib.request
 import app
 from modelcraft.serving.catalogue import Catalogue
 from modelcraft.serving.service import Desk
+from modelcraft.ui.clients import current_client
 
 
 class BigramFirst(Catalogue):
@@ -21,7 +22,7 @@ class AppServer:
     """The app with the bundled weights or others; `delay` seconds are added to every step of the default model."""
 
     def __init__(self, catalogue: Catalogue | None = None) -> None:
-        self.desk = Desk(catalogue or BigramFirst(device="cpu"))
+        self.desk = Desk(catalogue or BigramFirst(device="cpu"), who=current_client)
         self.delay = 0.0
         self.steps = 0
         entry = self.desk.catalogue.get()

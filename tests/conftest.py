@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.data import TINY_SHAKESPEARE, load_corpus
-from modelcraft.evaluate import exact_loss
+from modelcraft.loss import exact_loss
 from modelcraft.model import ModelConfig
 from modelcraft.store.folder import ModelInfo, save_folder
 

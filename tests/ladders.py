@@ -7,7 +7,7 @@ from pathlib import Path
 from helpers import PrefixModel, spread
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.generate import SamplingParams, stream
+from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
 from modelcraft.serving.catalogue import Catalogue

@@ -7,9 +7,9 @@ from helpers import CHAIN, PrefixModel, assert_one_sentence, spread
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.blend import BlendConfig, BlendLanguageModel, fit_weights
 from modelcraft.counting import CountingConfig, count
-from modelcraft.evaluate import exact_loss
-from modelcraft.generate import stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
+from modelcraft.inference.stream import stream
+from modelcraft.loss import exact_loss
 from modelcraft.model import ModelConfig, evaluating
 from modelcraft.sampling import SamplingParams
 from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError

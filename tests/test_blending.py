@@ -9,23 +9,24 @@ import pytest
 from helpers import CHAIN, assert_one_sentence
 
 import modelcraft
-from modelcraft.commands import train
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.support.errors import CheckpointError, ConfigError
-from modelcraft.training.recipes import TrainConfig
+from modelcraft.train import train
+from modelcraft.training.recipes import RECIPES, TrainConfig
 
 SMALL = {"n_embd": 16, "n_layer": 1, "block_size": 12, "n_head": 2, "n_kv_head": 1}
 QUICK = TrainConfig(steps=30, batch_size=8, learning_rate=1e-2, eval_interval=30, eval_batches=2, save_interval=30)
 
 
 def quick(rung: Rung) -> Rung:
-    return replace(rung, config=replace(rung.config, **SMALL, dropout=0.0, noise=0.0), recipe=QUICK)
+    return replace(rung, config=replace(rung.config, **SMALL, dropout=0.0, noise=0.0))
 
 
 @pytest.fixture
 def text(tmp_path, monkeypatch):
     for name in ("gpt", "gpt-mini"):
         monkeypatch.setitem(RUNGS, name, quick(RUNGS[name]))
+        monkeypatch.setitem(RECIPES, name, QUICK)
     path = tmp_path / "text.txt"
     path.write_text(CHAIN.text(4_000, seed=1), encoding="utf-8")
     return path

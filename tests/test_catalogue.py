@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from helpers import assert_one_sentence
 
-from modelcraft import hub
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS, Rung
 from modelcraft.serving import catalogue
 from modelcraft.serving.catalogue import Catalogue, Figures
+from modelcraft.store import hub_client as hub
 from modelcraft.support.errors import CheckpointError, ConfigError, HubError
 
 

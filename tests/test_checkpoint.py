@@ -109,7 +109,7 @@ def test_a_folder_loads_by_its_path(model_folder, monkeypatch):
 
 
 def test_a_repository_is_pulled(model_folder, monkeypatch):
-    from modelcraft import hub
+    from modelcraft.store import hub_client as hub
 
     asked = []
     monkeypatch.setattr(hub, "pull", lambda *arguments: (asked.append(arguments), model_folder)[1])

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch._inductor import config
 
-from modelcraft.evaluate import exact_loss
 from modelcraft.ladder import RUNGS
+from modelcraft.loss import exact_loss
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.support import device
 from modelcraft.support.device import has_compiler, name_compiler
-from modelcraft.train import Trainer
 from modelcraft.training.recipes import TrainConfig
+from modelcraft.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

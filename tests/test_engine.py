@@ -11,10 +11,10 @@ from helpers import assert_one_sentence, spread
 
 from modelcraft.block import BlockConfig, BlockLanguageModel
 from modelcraft.counting import count
-from modelcraft.generate import stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.inference.engine import Engine
 from modelcraft.inference.gpt_step import RingSlots
+from modelcraft.inference.stream import stream
 from modelcraft.ladder import RUNGS
 from modelcraft.sampling import SamplingParams, sample, sample_rows
 from modelcraft.support.errors import BusyError, ModelError, UnreadError, VocabularyError

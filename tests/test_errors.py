@@ -10,13 +10,16 @@ import pytest
 from helpers import assert_one_sentence
 
 import modelcraft
-from modelcraft import commands
 from modelcraft.data import Corpus, load_corpus
+from modelcraft.evaluate import evaluate
+from modelcraft.generate import generate
 from modelcraft.serving.catalogue import Catalogue
 from modelcraft.serving.service import Desk
 from modelcraft.support import errors
+from modelcraft.support.cli import run
 from modelcraft.support.errors import MAX_SENTENCE, CheckpointError, ConfigError, CorpusError, ModelCraftError
 from modelcraft.tokenizer import CharTokenizer
+from modelcraft.train import train
 from modelcraft.ui.script import Lane
 from modelcraft.ui.tabs.chat import Chat
 from modelcraft.ui.tabs.race import guarded
@@ -68,14 +71,14 @@ def test_no_sentence_is_long(cause):
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [
-        (commands.train, ["--steps", "x" * 100_000]),
-        (commands.train, ["--model", "x" * 100_000]),
-        (commands.train, ["--set", "x" * 100_000]),
-        (commands.train, ["--" + "x" * 100_000]),
-        (commands.train, ["--precision", "x" * 100_000]),
-        (commands.train, ["--out", "x" * 100_000]),
-        (commands.evaluate, ["x" * 100_000]),
-        (commands.generate, ["--model", "bigram", "--device", "x" * 100_000]),
+        (train, ["--steps", "x" * 100_000]),
+        (train, ["--model", "x" * 100_000]),
+        (train, ["--set", "x" * 100_000]),
+        (train, ["--" + "x" * 100_000]),
+        (train, ["--precision", "x" * 100_000]),
+        (train, ["--out", "x" * 100_000]),
+        (evaluate, ["x" * 100_000]),
+        (generate, ["--model", "bigram", "--device", "x" * 100_000]),
     ],
     ids=lambda value: value[0][:9] if isinstance(value, list) else value.__name__,
 )
@@ -86,7 +89,7 @@ def test_no_command_answers_at_length(monkeypatch, capsys, tmp_path, command, ar
     monkeypatch.setenv("MODELCRAFT_CORPUS", str(text))
     monkeypatch.setattr(sys, "argv", ["command", *arguments])
     with pytest.raises(SystemExit) as left:
-        commands.run(command)
+        run(command)
     said = capsys.readouterr().err
     assert left.value.code == 1
     assert len(said.splitlines()) == 1

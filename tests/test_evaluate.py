@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.data import Corpus, get_batch
-from modelcraft.evaluate import PROTOCOLS, character_losses, estimate_loss, exact_loss
 from modelcraft.ladder import RUNGS
+from modelcraft.loss import PROTOCOLS, character_losses, estimate_loss, exact_loss
 from modelcraft.model import ModelConfig
 from modelcraft.store.folder import WEIGHTS_DIR, load_folder
 from modelcraft.support.errors import CorpusError

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import modelcraft
-from modelcraft.commands import run, train
 from modelcraft.store.folder import CARD_FILE, PICTURE_FILE
+from modelcraft.support.cli import run
 from modelcraft.support.errors import ModelCraftWarning
+from modelcraft.train import train
 from modelcraft.training import export
 
 TEXT = "".join(random.Random(1).choices("abcde \n", weights=[9, 1, 4, 2, 6, 5, 1], k=2000))

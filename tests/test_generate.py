@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import modelcraft
-from modelcraft.generate import SamplingParams, stream
+from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.support.errors import VocabularyError
 
 V = len(VOCABULARY)

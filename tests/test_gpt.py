@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import init
 
-from modelcraft.generate import SamplingParams, stream
 from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, garble, norm, rotate
 from modelcraft.inference.gpt_compiled import CompiledStep, lone_step
+from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.ladder import RUNGS
 from modelcraft.model import seeded
 from modelcraft.store.folder import round_to

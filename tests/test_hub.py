@@ -18,9 +18,9 @@ from huggingface_hub.utils import httpx
 from safetensors.torch import load as load_tensors
 
 from modelcraft.bigram import create_model
-from modelcraft.hub import _in_one_sentence, check_repo_id
 from modelcraft.store.card import model_card, write_sample
 from modelcraft.store.folder import ModelInfo, load_folder, save_folder
+from modelcraft.store.hub_client import _in_one_sentence, check_repo_id
 from modelcraft.support.errors import HubError
 from modelcraft.tokenizer import CharTokenizer
 
@@ -34,7 +34,8 @@ BAD_TOKEN = "hf_aTokenThatTheHubRejects"
 DRIVER = """
 import json, os, sys, tempfile
 import modelcraft
-from modelcraft.commands import hub_app, run
+from modelcraft.hub import app as hub_app
+from modelcraft.support.cli import run
 
 def outcome(arguments):
     if arguments[0].startswith("TOKEN="):
@@ -465,7 +466,7 @@ def test_a_hub_that_drips_ends_in_a_sentence(server: HubServer, client: Client, 
     repo.commit({name: File(data) for name, data in contents(make_folder(tmp_path / "model")).items()})
     program = """
 import sys
-from modelcraft import hub
+from modelcraft.store import hub_client as hub
 from modelcraft.support.errors import HubError
 try:
     hub.pull("ana/slow", seconds=2)

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from modelcraft import counting as ngram
 from modelcraft.counting import CountingConfig, CountingLanguageModel, PairCounts, count, count_pairs
 from modelcraft.data import Corpus
-from modelcraft.generate import stream
+from modelcraft.inference.stream import stream
 from modelcraft.sampling import SamplingParams
 from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError, VocabularyError
 from modelcraft.tokenizer import CharTokenizer

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from modelcraft.data import UNSCORED
+from modelcraft.support.device import LAUNCHER
 from modelcraft.support.errors import ConfigError
-from modelcraft.train import METRICS_FILE, describe_state
-from modelcraft.training.distributed import LAUNCHER, Ranks
+from modelcraft.training.distributed import Ranks
+from modelcraft.training.state import describe_state
+from modelcraft.training.trainer import METRICS_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["n_embd=32", "n_layer=2", "block_size=16", "dropout=0.0", "noise=0.0"]

@@ -16,8 +16,8 @@ from app_server import AppServer
 from gradio_client import Client
 
 from modelcraft.data import Corpus
-from modelcraft.evaluate import exact_loss
 from modelcraft.ladder import RUNGS
+from modelcraft.loss import exact_loss
 from modelcraft.serving.catalogue import Catalogue
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.tokenizer import CharTokenizer

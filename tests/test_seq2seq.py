@@ -19,9 +19,9 @@ from modelcraft.encoder_decoder import (
     EncoderDecoderConfig,
     attend,
 )
-from modelcraft.evaluate import exact_loss
-from modelcraft.generate import stream
 from modelcraft.head import KeysAndValues, MultiHeadAttention
+from modelcraft.inference.stream import stream
+from modelcraft.loss import exact_loss
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.errors import ConfigError
 

@@ -19,21 +19,22 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import modelcraft
-from modelcraft.commands import STOPPED_AT_ONCE, evaluate, run, train
+from modelcraft.evaluate import evaluate
 from modelcraft.ladder import RUNGS
 from modelcraft.store.folder import read_info
+from modelcraft.support.cli import run
 from modelcraft.support.errors import CheckpointError, ModelCraftWarning, TrainingError
-from modelcraft.train import (
+from modelcraft.train import train
+from modelcraft.training import export
+from modelcraft.training.recipes import RECIPES, TrainConfig
+from modelcraft.training.run import STOPPED_AT_ONCE
+from modelcraft.training.state import describe_state, digest, read_state
+from modelcraft.training.trainer import (
     METRICS_FILE,
     STATE_FILE,
     Trainer,
     TrainingStoppedError,
-    describe_state,
-    digest,
-    read_state,
 )
-from modelcraft.training import export
-from modelcraft.training.recipes import TrainConfig
 
 TEXT = "".join(random.Random(1).choices("abcde \n", weights=[9, 1, 4, 2, 6, 5, 1], k=4000))
 RECIPE = TrainConfig(
@@ -155,7 +156,7 @@ def test_the_videos_last_model_runs_and_resumes(tmp_path):
 
     def make(folder):
         rung = RUNGS["gpt-video"]
-        recipe = replace(rung.recipe, steps=3, batch_size=1, eval_batches=1, eval_interval=3)
+        recipe = replace(RECIPES[rung.name], steps=3, batch_size=1, eval_batches=1, eval_interval=3)
         data = torch.tensor([ord(c) % 65 for c in TEXT])
         return Trainer(rung.build(rung.config), data[:3600], data[3600:], recipe, folder)
 
@@ -343,7 +344,7 @@ def test_a_save_that_breaks_off_leaves_the_state_before_it(tmp_path, monkeypatch
         Path(path).write_bytes(Path(path).read_bytes()[: len(before) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("modelcraft.train.save_file", half)
+    monkeypatch.setattr("modelcraft.training.trainer.save_file", half)
     trainer.step += 1
     with pytest.raises(KeyboardInterrupt):
         trainer.save()
@@ -557,7 +558,8 @@ def test_an_export_that_is_killed_leaves_a_model_folder_or_none(tmp_path, corpus
         "    replace(self, target)\n"
         "    if count == int(os.environ['DIE_AT']): os.kill(os.getpid(), 9)\n"
         "pathlib.Path.replace = dying\n"
-        "from modelcraft.commands import STOPPED_AT_ONCE, run, train\n"
+        "from modelcraft.support.cli import run\n"
+        "from modelcraft.train import train\n"
         "run(train)\n"
     )
     folder = tmp_path / "export"

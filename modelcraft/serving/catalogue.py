@@ -156,7 +156,7 @@ class Catalogue:
     def _pull_one(self, place: int, repo: str) -> None:
         repo_id, _, revision = repo.partition("@")
         try:
-            from modelcraft import hub
+            from modelcraft.store import hub_client as hub
 
             folder = hub.pull(repo_id, revision or None)
             entry = self._load(folder, f"{repo_id}@{folder.name[:7]}")

@@ -5,10 +5,8 @@ import ipaddress
 import math
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-from gradio.context import LocalContext
 
 from modelcraft.support.errors import BusyError
 
@@ -22,28 +20,6 @@ class Client:
 
     address: str = ""
     session: str = ""
-
-
-def current_client() -> Client:
-    """Return who sent the request that is being answered."""
-    request = LocalContext.request.get(None)
-    if request is None or request.client is None:
-        return Client()
-    return Client(network(request.client.host), request.session_hash or "")
-
-
-def unread_events() -> Callable[[], int]:
-    """Return what counts the events that wait to be read by whoever sent the request that is being answered."""
-    blocks, session = LocalContext.blocks.get(None), current_client().session
-    if blocks is None:
-        return lambda: 0
-    queues = blocks._queue.pending_messages_per_session
-
-    def unread() -> int:
-        queue = queues.get(session)
-        return 0 if queue is None else queue.qsize()
-
-    return unread
 
 
 def network(host: str) -> str:

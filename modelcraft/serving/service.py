@@ -9,7 +9,7 @@ from typing import Any
 
 from modelcraft.sampling import MAX_SEED, SamplingParams, check_number
 from modelcraft.serving.catalogue import Catalogue, Entry
-from modelcraft.serving.clients import Shares, current_client
+from modelcraft.serving.clients import Client, Shares
 from modelcraft.serving.pool import P, Pool, Result
 from modelcraft.serving.streaming import TICK_S, Meter, gather
 from modelcraft.serving.training_queue import PREFIX, Workshop
@@ -43,8 +43,11 @@ class Wish:
 class Desk:
     """Takes wishes and fulfils them: checks what was asked for, and streams it from the model."""
 
-    def __init__(self, catalogue: Catalogue, workshop: Workshop | None = None) -> None:
+    def __init__(
+        self, catalogue: Catalogue, workshop: Workshop | None = None, who: Callable[[], Client] = Client
+    ) -> None:
         self.catalogue = catalogue
+        self._who = who
         self.workshop = workshop or Workshop()
         self.streams = Shares(*OPEN_STREAMS)
         self._pool = Pool(threads_for_serving())
@@ -68,7 +71,7 @@ class Desk:
 
     async def look(self, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Return `work(...)`, a view's look into a model, when it is the client's turn; raises BusyError."""
-        return await self._pool.run(current_client(), work, *args, **kwargs)
+        return await self._pool.run(self._who(), work, *args, **kwargs)
 
     async def check(
         self,
@@ -107,7 +110,7 @@ class Desk:
     async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncGenerator[str, None]:
         """Yield the text written so far, again and again; the same text again is a heartbeat. Raises BusyError."""
         self.check_room()
-        client = current_client()
+        client = self._who()
         with self.streams.hold(client), contextlib.ExitStack() as writing:
             text = ""
             writing.enter_context(self.writing.hold(client))
@@ -122,7 +125,7 @@ class Desk:
 
     def check_room(self, streams: int = 1) -> None:
         """Raise BusyError unless so many more texts of this client may be written."""
-        self.writing.check(current_client(), streams)
+        self.writing.check(self._who(), streams)
 
 
 def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:

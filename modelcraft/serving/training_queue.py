@@ -36,7 +36,8 @@ from modelcraft.support.device import threads_for, threads_for_serving
 from modelcraft.support.errors import FOR_VISITOR, MAX_SENTENCE, BusyError, ConfigError, CorpusError, shown
 from modelcraft.support.files import HOME, replacing, write_text
 from modelcraft.support.scratch import Scratch
-from modelcraft.train import METRICS_FILE, SAMPLE_FILE
+from modelcraft.training.fit import FITS
+from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
 
 log = logging.getLogger(__name__)
 PREFIX = "yours-"  # how the name of a visitor's model begins
@@ -77,7 +78,7 @@ def trainable() -> list[str]:
 
 def sizes_of(rung: Rung) -> dict[str, int]:
     """Return which sizes of a rung a visitor can set, with the rung's own ones."""
-    if rung.fit is not None:
+    if rung.name in FITS:
         return {}
     has = vars(rung.config)
     looks_back = rung.name != "bigram"  # whose context is one character, whatever a window holds
@@ -488,7 +489,7 @@ def arguments(job: Job) -> list[str]:
     order, rung = job.order, RUNGS[job.order.rung]
     given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
     given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
-    if rung.fit is not None:
+    if rung.name in FITS:
         return given
     if job.state == FINISHING:
         return [*given, "--finish"]

@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from modelcraft.data import TINY_SHAKESPEARE
-from modelcraft.generate import SamplingParams, stream
+from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.ladder import rung_named
 from modelcraft.model import LanguageModel
 from modelcraft.store.folder import ModelInfo

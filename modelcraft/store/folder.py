@@ -4,10 +4,8 @@ Loading is strict and looks before it leaps: the config is checked, then the hea
 config promises, and only then is anything allocated.
 """
 
-import contextlib
 import json
 import math
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +20,7 @@ from torch import Tensor
 from modelcraft.ladder import RUNGS, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.support.device import pick_device
-from modelcraft.support.errors import CheckpointError, ConfigError, HubError, VocabularyError, is_plain, shown
+from modelcraft.support.errors import CheckpointError, ConfigError, VocabularyError, shown
 from modelcraft.support.files import HOME, check_is_file, replacing, write_text
 from modelcraft.tokenizer import CharTokenizer
 
@@ -34,7 +32,6 @@ WEIGHTS_DIR = HOME / "weights"
 LFS_POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
 MAX_CONFIG_BYTES = 4 << 20
 WHOLE_NUMBERS = {torch.int64: ("I64",), torch.int32: ("I32", "I16"), torch.int16: ("I16",)}
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)
@@ -90,45 +87,6 @@ def round_to(model: LanguageModel, dtype: torch.dtype) -> None:
         for tensor in model.state_dict().values():
             if tensor.is_floating_point():
                 tensor.copy_(tensor.to(dtype))
-
-
-def load(
-    source: str | Path, device: torch.device | str | None = None, revision: str | None = None
-) -> tuple[LanguageModel, CharTokenizer]:
-    """Load a trained model and its tokenizer; the model is in eval mode.
-
-    `source` is a rung's name (its bundled weights), a model folder, or a Hub repository `user/repo[@revision]`.
-    Raises CheckpointError, HubError or ConfigError.
-    """
-    model, tokenizer, _ = load_folder(locate(source, revision), device)
-    return model, tokenizer
-
-
-def locate(source: str | Path, revision: str | None = None) -> Path:
-    """Return the model folder that `source` means; a Hub repository is pulled first."""
-    if str(source) in RUNGS:
-        return WEIGHTS_DIR / str(source)
-    with contextlib.suppress(RuntimeError, OSError):  # a home of nobody, a name that is too long
-        path = Path(source).expanduser()
-        try:
-            if path.is_dir() or isinstance(source, Path):
-                return path
-        except PermissionError:  # whoever reads it is told
-            return path
-    if isinstance(source, str) and HUB_NAME.fullmatch(source):
-        from modelcraft import hub
-
-        repo_id, _, at = source.partition("@")
-        hub.check_repo_id(repo_id, at)
-        try:
-            return hub.pull(repo_id, revision or at or None)
-        except HubError as error:
-            sentence = f"There is no folder {shown(source)} here, so the Hub was asked: {error}"
-            raise HubError(sentence, error.for_visitors) from error
-    named = shown(str(source)) if is_plain(str(source)) else "of that name"
-    raise CheckpointError(
-        f"There is no model {named}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo on the Hub."
-    )
 
 
 def load_folder(

@@ -13,6 +13,7 @@ import torch
 from modelcraft.support.errors import ConfigError, ModelCraftWarning, shown
 
 READ_AT_ONCE = 16_384  # characters on a CPU: what goes through its caches at once is quicker than more
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
 COMPILER_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")  # what CXX may name before the compiler
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
 SMALL_PARAMETERS = 500_000  # below it threads gain a model little, and cost it much where they are not alone
@@ -89,6 +90,16 @@ def usable_cores() -> int:
     """Return how many cores this process may use: those it is bound to, and no more than its control group pays for."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(bound, int(min(_quotas(), default=bound))))
+
+
+def launched() -> tuple[int, int]:
+    """Return the rank of this process, and how many there are, as torchrun says; (0, 1) if it is alone.
+
+    Without all of its variables there is no launcher: one that is left in the environment says nothing.
+    """
+    if not all(os.environ.get(name) for name in LAUNCHER):
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def threads_for_serving() -> int:

@@ -15,9 +15,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from modelcraft.data import UNSCORED, Batch
+from modelcraft.support.device import launched
 from modelcraft.support.errors import ConfigError
-
-LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
 
 
 @dataclass(frozen=True)
@@ -65,23 +64,13 @@ class Ranks:
         self.any(False)
 
 
-def launched() -> Ranks:
-    """Return which of how many processes torchrun says this one is.
-
-    Without all of its variables there is no launcher: one that is left in the environment says nothing.
-    """
-    if not all(os.environ.get(name) for name in LAUNCHER):
-        return Ranks()
-    return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-
-
 @contextlib.contextmanager
 def joined(device: str | None = None) -> Iterator[tuple[Ranks, str | None]]:
     """Join the processes that torchrun started, if it did; yield who this one is, and the device it should take.
 
     Each process on a machine with NVIDIA GPUs takes one of its own, unless `device` says otherwise.
     """
-    world = launched().world
+    _, world = launched()
     if world == 1:
         yield Ranks(), device
         return

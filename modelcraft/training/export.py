@@ -10,16 +10,16 @@ from typing import Any
 import torch
 
 from modelcraft.data import Corpus
-from modelcraft.evaluate import exact_losses
 from modelcraft.ladder import Rung
+from modelcraft.loss import exact_losses
 from modelcraft.model import LanguageModel
 from modelcraft.store.card import model_card, write_sample
 from modelcraft.store.folder import CARD_FILE, PICTURE_FILE, ModelInfo, load_folder, round_to, save_folder
 from modelcraft.support.errors import ModelCraftError, ModelCraftWarning, TrainingError, one_line
 from modelcraft.support.files import write_text
 from modelcraft.tokenizer import CharTokenizer
-from modelcraft.train import METRICS_FILE, Trainer
 from modelcraft.training.plots import loss_curve
+from modelcraft.training.trainer import METRICS_FILE, Trainer
 
 
 def export(

@@ -1,4 +1,4 @@
-"""How the weights of a blend are found: `python -m modelcraft.train --model blend`.
+"""Rungs that are not trained step by step, and how the weights of a blend are found.
 
 What is mixed was trained on all of the training text, so none of it is left to find out how far each part can be
 trusted on new text. Two stand-ins are: counts of the first nine tenths of the training text, and a `gpt-mini` trained
@@ -7,6 +7,7 @@ looked at. (A stand-in that is a weaker network than the GPT gives it too little
 """
 
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from modelcraft.blend import BlendConfig, BlendLanguageModel, fit_weights
 from modelcraft.counting import CountingLanguageModel, count
 from modelcraft.ladder import RUNGS
 from modelcraft.model import LanguageModel
-from modelcraft.train import Trainer
+from modelcraft.training.recipes import RECIPES
+from modelcraft.training.trainer import Trainer
 
 STAND_IN = "gpt-mini"
 FIT_SHARE = 0.9
@@ -29,13 +31,17 @@ def fit_blend(
     assert isinstance(counting, CountingLanguageModel)
     n = int(FIT_SHARE * len(train_data))
     known, held_out = train_data[:n], train_data[n:]
-    rung = RUNGS[STAND_IN]
-    learner = rung.build(replace(rung.config, vocab_size=config.vocab_size), network.device, rung.recipe.seed)
+    rung, recipe = RUNGS[STAND_IN], RECIPES[STAND_IN]
+    learner = rung.build(replace(rung.config, vocab_size=config.vocab_size), network.device, recipe.seed)
     with tempfile.TemporaryDirectory() as folder:
-        Trainer(learner, known, held_out, rung.recipe, Path(folder)).train(progress=True)
+        Trainer(learner, known, held_out, recipe, Path(folder)).train(progress=True)
     counted = count(known, counting.config).to(network.device)
     stand_in = BlendLanguageModel(replace(config, block_size=learner.block_size), learner, counted)
     fit_weights(stand_in, held_out)
     blend = BlendLanguageModel(config, network, counting)
     blend.load_state_dict(stand_in.state_dict())
     return blend
+
+
+# By the rung's name: training ids (N,), config and parts in, model out.
+FITS: Mapping[str, Callable[..., LanguageModel]] = {"counting": count, "blend": fit_blend}

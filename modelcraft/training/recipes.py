@@ -1,6 +1,7 @@
-"""How to train: one frozen dataclass, checked where it is made."""
+"""How to train: one frozen dataclass, checked where it is made, and each rung's own."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelcraft.sampling import MAX_SEED, check_number
@@ -69,3 +70,90 @@ class TrainConfig:
         decay_steps = math.ceil(self.decay_share * self.steps)
         left = (self.steps - step) / decay_steps if decay_steps else 1.0
         return self.final_lr_share + (1 - self.final_lr_share) * max(0.0, min(1.0, left))
+
+
+# The video's small setting: every idea at the same sizes and the same budget.
+_SMALL = TrainConfig(
+    steps=5000,
+    batch_size=32,
+    learning_rate=1e-3,
+    warmup_steps=0,
+    decay_share=0.0,
+    grad_clip=0.0,
+    eval_interval=500,
+    eval_batches=400,
+    save_interval=500,
+)
+
+# What `python -m modelcraft.train --model NAME` does. A rung that is missing here is fitted: see fit.py.
+RECIPES: Mapping[str, TrainConfig] = {
+    "bigram": TrainConfig(
+        steps=3000,
+        batch_size=1024,
+        learning_rate=1e-2,
+        decay_share=0.8,
+        eval_interval=100,
+        eval_batches=50,
+        save_interval=300,
+    ),
+    "averaging": _SMALL,
+    "head": _SMALL,
+    "multihead": _SMALL,
+    "feedforward": _SMALL,
+    "residual": _SMALL,
+    "block": _SMALL,
+    "encoder-decoder": TrainConfig(
+        steps=3000,
+        batch_size=16,
+        learning_rate=2e-3,
+        muon_learning_rate=0.02,
+        warmup_steps=50,
+        decay_share=0.6,
+        weight_decay=0.1,
+        eval_interval=300,
+        eval_batches=20,
+        save_interval=200,
+    ),
+    "gpt-mini": TrainConfig(
+        steps=450,
+        batch_size=32,
+        learning_rate=6e-3,
+        muon_learning_rate=0.03,
+        weight_decay=0.1,
+        decay_share=0.7,
+        warmup_steps=0,
+        grad_clip=0.0,
+        eval_interval=450,
+        eval_batches=4,
+        save_interval=450,
+        compile=True,
+    ),
+    "gpt": TrainConfig(
+        steps=6000,
+        batch_size=16,
+        learning_rate=3e-3,
+        muon_learning_rate=0.02,
+        weight_decay=0.1,
+        average=0.99,
+        decay_share=0.6,
+        warmup_steps=0,
+        grad_clip=0.0,
+        eval_interval=500,
+        eval_batches=16,
+        save_interval=200,
+        compile=True,
+    ),
+    "gpt-video": TrainConfig(
+        steps=5000,
+        batch_size=64,
+        learning_rate=3e-4,
+        weight_decay=0.01,
+        warmup_steps=0,
+        decay_share=0.0,
+        grad_clip=0.0,
+        eval_interval=500,
+        eval_batches=200,
+        save_interval=500,
+        precision="bf16",
+    ),
+}

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modelcraft.ladder import RUNGS
 from modelcraft.serving.training_queue import DONE, FAILED, FINISHING, PAUSED, TRAINING, WAITING, Job
 from modelcraft.store.card import write_sample
+from modelcraft.training.fit import FITS
 from modelcraft.ui.plots import MUTED, RUBRIC, plate
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def curves(axes: "Axes", records: Sequence[dict[str, float]], steps: int) -> Non
 
 def said(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0) -> str:
     """Say in one sentence what a training is at."""
-    order, counted = job.order, RUNGS[job.order.rung].fit is not None
+    order, counted = job.order, job.order.rung in FITS
     step = f"step {records[-1]['step']:,.0f} of {order.steps:,}" if records else ""
     measuring = "measuring its exact loss …"
     trained = bool(records) and records[-1]["step"] >= order.steps

@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.clients import current_client, unread_events
 from modelcraft.serving.service import (
     DEFAULT_LENGTH,
     DEFAULT_PACE,
@@ -21,6 +20,7 @@ from modelcraft.serving.service import (
 )
 from modelcraft.serving.streaming import Meter, as_read
 from modelcraft.support.errors import ConfigError, ModelCraftError
+from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.labels import choices
 from modelcraft.ui.script import COPY_JS, YOU, Turn, plain_view, read_script, script, script_view, whole_text
 from modelcraft.ui.widgets import told

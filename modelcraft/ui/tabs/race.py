@@ -10,7 +10,6 @@ import gradio as gr
 
 from modelcraft.sampling import SamplingParams
 from modelcraft.serving.catalogue import Figures
-from modelcraft.serving.clients import current_client, unread_events
 from modelcraft.serving.service import (
     DEFAULT_LENGTH,
     DEFAULT_TEMPERATURE,
@@ -26,6 +25,7 @@ from modelcraft.serving.service import (
 from modelcraft.serving.streaming import HEARTBEAT_S, Meter, as_read, together
 from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.ui import labels as figures
+from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.script import STOPPED_JS, Lane, line_up_js, race_view
 from modelcraft.ui.tabs.chat import read_seed, slider
 from modelcraft.ui.widgets import told

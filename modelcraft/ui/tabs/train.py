@@ -14,7 +14,6 @@ from gradio.utils import get_space, get_upload_folder
 
 from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.ladder import QUICK_RUNG, RUNGS
-from modelcraft.serving.clients import current_client
 from modelcraft.serving.service import Desk, check_text, check_whole
 from modelcraft.serving.training_queue import (
     DONE,
@@ -32,6 +31,8 @@ from modelcraft.serving.training_queue import (
 )
 from modelcraft.serving.visitors import VISITOR_KEY, Texts
 from modelcraft.support.errors import ConfigError, CorpusError, HubError, ModelCraftError
+from modelcraft.training.fit import FITS
+from modelcraft.ui.clients import current_client
 from modelcraft.ui.labels import choices
 from modelcraft.ui.plots import plates_view
 from modelcraft.ui.progress import about, may, sheet
@@ -281,7 +282,7 @@ class TrainView:
             gr.update(value=sizes[name], interactive=True) if name in sizes else gr.update(interactive=False)
             for name in SIZES
         ]
-        return [gr.update(interactive=RUNGS[rung].fit is None), *dials]
+        return [gr.update(interactive=rung not in FITS), *dials]
 
     @told
     async def choose(self, source: Any) -> list[Any]:
@@ -327,7 +328,7 @@ class TrainView:
         if not name:
             raise HubError("Name the repository first, such as my-shakespeare.")
         repo_id = name if "/" in name else f"{profile.username}/{name}"
-        from modelcraft import hub
+        from modelcraft.store import hub_client as hub
 
         later = " Your model is still here: try again, or download it."
         over: hub.Over = "anything" if replace is True else "nothing"

@@ -1,0 +1,54 @@
+"""A trained model by its name: a rung's bundled weights, a folder, or a repository on the Hub."""
+
+import contextlib
+import re
+from pathlib import Path
+
+import torch
+
+from modelcraft.ladder import RUNGS
+from modelcraft.model import LanguageModel
+from modelcraft.store.folder import WEIGHTS_DIR, load_folder
+from modelcraft.support.errors import CheckpointError, HubError, is_plain, shown
+from modelcraft.tokenizer import CharTokenizer
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+def load(
+    source: str | Path, device: torch.device | str | None = None, revision: str | None = None
+) -> tuple[LanguageModel, CharTokenizer]:
+    """Load a trained model and its tokenizer; the model is in eval mode.
+
+    `source` is a rung's name (its bundled weights), a model folder, or a Hub repository `user/repo[@revision]`.
+    Raises CheckpointError, HubError or ConfigError.
+    """
+    model, tokenizer, _ = load_folder(locate(source, revision), device)
+    return model, tokenizer
+
+
+def locate(source: str | Path, revision: str | None = None) -> Path:
+    """Return the model folder that `source` means; a Hub repository is pulled first."""
+    if str(source) in RUNGS:
+        return WEIGHTS_DIR / str(source)
+    with contextlib.suppress(RuntimeError, OSError):  # a home of nobody, a name that is too long
+        path = Path(source).expanduser()
+        try:
+            if path.is_dir() or isinstance(source, Path):
+                return path
+        except PermissionError:  # whoever reads it is told
+            return path
+    if isinstance(source, str) and HUB_NAME.fullmatch(source):
+        from modelcraft.store import hub_client as hub  # which takes a while
+
+        repo_id, _, at = source.partition("@")
+        hub.check_repo_id(repo_id, at)
+        try:
+            return hub.pull(repo_id, revision or at or None)
+        except HubError as error:
+            sentence = f"There is no folder {shown(source)} here, so the Hub was asked: {error}"
+            raise HubError(sentence, error.for_visitors) from error
+    named = shown(str(source)) if is_plain(str(source)) else "of that name"
+    raise CheckpointError(
+        f"There is no model {named}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo on the Hub."
+    )

@@ -1,0 +1,173 @@
+"""One run of `python -m modelcraft.train`: from a rung and a text to a model folder."""
+
+import contextlib
+import shlex
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+from torch import Tensor
+
+from modelcraft.data import Corpus, load_corpus
+from modelcraft.ladder import Rung
+from modelcraft.model import ModelConfig
+from modelcraft.store.card import write_sample
+from modelcraft.store.folder import ModelInfo, load_parts
+from modelcraft.support.device import pick_device
+from modelcraft.support.errors import ConfigError, TrainingError
+from modelcraft.support.files import write_text
+from modelcraft.support.signals import stopped_at_once
+from modelcraft.tokenizer import CharTokenizer
+from modelcraft.training.claim import claimed
+from modelcraft.training.distributed import Ranks
+from modelcraft.training.export import export, exported, write_folder
+from modelcraft.training.fit import FITS
+from modelcraft.training.recipes import RECIPES, TrainConfig
+from modelcraft.training.state import describe_state
+from modelcraft.training.trainer import SAMPLE_FILE, Trainer, TrainingStoppedError
+
+STOPPED_AT_ONCE = "Stopped at once; --resume goes on from the last saved state."
+UNFITTED = "Stopped; nothing was written, so start it again."
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What was asked for: train `rung` on the text `corpus` (None: tiny Shakespeare) into `folder`.
+
+    `recipe` are fields of TrainConfig and `settings` fields of the rung's config, in place of the rung's own. `resume`
+    goes on with the run in `folder`, `finish` only writes its best model. `samples` asks for a sample at each
+    evaluation, `exact` for the exact loss at the end. Of several processes (`ranks`) the first one alone writes.
+    """
+
+    rung: Rung
+    folder: Path
+    corpus: str | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+    resume: bool = False
+    finish: bool = False
+    samples: bool = False
+    exact: bool = True
+
+    def __post_init__(self) -> None:
+        if self.fitted and self.recipe:
+            option = next(iter(self.recipe)).replace("_", "-")
+            raise ConfigError(f"{self.rung.name} is not trained by gradient, step by step; leave --{option} out.")
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the rung is made by one look at the text, and not step by step."""
+        return self.rung.name in FITS
+
+    def run(self) -> None:
+        """Train, write the model folder, and print what is in it.
+
+        Raises TrainingStoppedError after Ctrl-C or SIGTERM, and whatever says that this cannot be trained.
+        """
+        recipe, sizes = RECIPES.get(self.rung.name, TrainConfig()), vars(self.rung.config)
+        if self.resume:  # what the run was started with need not be said again
+            then = describe_state(self.folder)
+            recipe = TrainConfig(**then["config"])
+            sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
+        recipe = replace(recipe, **self.recipe)
+        text = load_corpus(self.corpus)
+        if self.ranks.first and text.notice:
+            typer.echo(text.notice, err=True)
+        tokenizer = CharTokenizer.of(text.text)
+        config = self._configure(sizes, tokenizer)
+        self.rung.check_size(config)
+        splits = text.splits(tokenizer, config.block_size)  # which raises if the text is too short
+        claim = claimed(self.folder, self.resume) if self.ranks.first else contextlib.nullcontext()
+        try:
+            with stopped_at_once(), claim as earlier:
+                if earlier is not None:
+                    typer.echo(f"The earlier run is in {earlier}/ now.", err=True)
+                self.ranks.wait()
+                info = None
+                if not self.fitted:
+                    info = self._train(text, splits, tokenizer, config, recipe)
+                elif self.ranks.first:
+                    info = self._fit(text, splits[0], tokenizer, config)
+        except TrainingStoppedError as error:
+            raise TrainingStoppedError(error.signum, UNFITTED) if self.fitted else error from None
+        except KeyboardInterrupt as error:  # after the training, or a second one during it
+            number = error.args[0] if error.args else signal.SIGINT
+            raise TrainingStoppedError(number, UNFITTED if self.fitted else STOPPED_AT_ONCE) from None
+        if info is not None:
+            self._report(info)
+
+    def _configure(self, sizes: Mapping[str, Any], tokenizer: CharTokenizer) -> ModelConfig:
+        settings = dict(self.settings)
+        if "newline" in sizes and "\n" in tokenizer.vocabulary:
+            settings["newline"] = tokenizer.vocabulary.index("\n")
+        return self.rung.configure({**sizes, **settings, "vocab_size": tokenizer.vocab_size})
+
+    def _train(
+        self,
+        text: Corpus,
+        splits: tuple[Tensor, Tensor],
+        tokenizer: CharTokenizer,
+        config: ModelConfig,
+        recipe: TrainConfig,
+    ) -> ModelInfo | None:
+        """Train by gradient, step by step."""
+        rung, folder, ranks = self.rung, self.folder, self.ranks
+
+        def write(trainer: Trainer) -> None:
+            write_text(folder / SAMPLE_FILE, write_sample(trainer.judged, tokenizer))
+
+        network = rung.build(config, pick_device(self.device), seed=recipe.seed)
+        about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
+        trainer = Trainer(network, *splits, recipe, folder, about, ranks, write if self.samples else None)
+        if self.resume:
+            trainer.restore()
+        if self.finish and not trainer.best:
+            raise TrainingError(f"The run in {str(folder)!r} has measured nothing yet; go on with --resume instead.")
+        done = self.resume and not self.finish and trainer.finished
+        if done and ranks.first:
+            typer.echo(
+                f"The training in {str(folder)!r} is finished, at step {trainer.step:,} of {recipe.steps:,}.", err=True
+            )
+            if (info := exported(trainer, folder, self.exact)) is not None:
+                return info
+        if ranks.first and not self.finish and not done:
+            typer.echo(
+                f"{rung.name}: {network.num_parameters:,} parameters, {text.name} ({len(text.text):,} characters), "
+                f"{recipe.steps:,} steps on {network.device}{', bf16' if trainer.bf16 else ''}"
+                f"{f', {ranks.world} processes' if ranks.world > 1 else ''}",
+                err=True,
+            )
+        if not self.finish and not done:
+            trainer.train(progress=ranks.first)
+        if not ranks.first:
+            return None
+        return export(trainer, rung, text, tokenizer, folder, progress=True, exact=self.exact)
+
+    def _fit(self, text: Corpus, train_data: Tensor, tokenizer: CharTokenizer, config: ModelConfig) -> ModelInfo:
+        """Make a rung that is not trained by gradient: one look at the training text is all."""
+        chosen = pick_device(self.device)
+        parts = [part.to(chosen) for part in load_parts(self.rung.parts, self.folder, tokenizer.vocabulary)]
+        started = time.perf_counter()
+        fitted = FITS[self.rung.name](train_data, config, *parts).to(chosen)
+        training = {"characters": len(train_data), "seconds": round(time.perf_counter() - started, 1)}
+        self.folder.mkdir(exist_ok=True)
+        return write_folder(fitted, self.rung, text, tokenizer, self.folder, training, progress=True, exact=self.exact)
+
+    def _report(self, info: ModelInfo) -> None:
+        steps, loss = info.training.get("best_step"), info.quoted_loss
+        measured = "not measured"
+        if loss:
+            measured = f"{loss['nats_per_character']:.4f} nats per character ({loss['bits_per_character']:.4f} bits)"
+        typer.echo(
+            f"{self.folder}/\n"
+            f"  model.safetensors, config.json, README.md   the model{f', best of step {steps:,}' if steps else ''}\n"
+            + ("  loss_curve.png, metrics.jsonl               how it learned\n" if steps is not None else "")
+            + f"Exact validation loss: {measured}, after {info.training['seconds']:.0f} s of training.\n"
+            f"Play it: python -m modelcraft.generate --model {shlex.quote(str(self.folder))}"
+        )

@@ -1,0 +1,29 @@
+"""Who sent the request that is being answered, as Gradio knows it."""
+
+from collections.abc import Callable
+
+from gradio.context import LocalContext
+
+from modelcraft.serving.clients import Client, network
+
+
+def current_client() -> Client:
+    """Return who sent the request that is being answered."""
+    request = LocalContext.request.get(None)
+    if request is None or request.client is None:
+        return Client()
+    return Client(network(request.client.host), request.session_hash or "")
+
+
+def unread_events() -> Callable[[], int]:
+    """Return what counts the events that wait to be read by whoever sent the request that is being answered."""
+    blocks, session = LocalContext.blocks.get(None), current_client().session
+    if blocks is None:
+        return lambda: 0
+    queues = blocks._queue.pending_messages_per_session
+
+    def unread() -> int:
+        queue = queues.get(session)
+        return 0 if queue is None else queue.qsize()
+
+    return unread
