@@ -149,7 +149,7 @@ def warm_up(models: Catalogue) -> None:
     while models.pulling:
         time.sleep(1)
     with contextlib.suppress(ModelCraftError):  # a model that cannot be had: whoever asks for it is told
-        models.get().model.warm_up()
+        models.get().engine.decoder.warm_up()
 
 
 def serve() -> None:

@@ -14,8 +14,9 @@ import typer
 
 import modelcraft
 from modelcraft.gpt import GPTLanguageModel
+from modelcraft.inference.decoder import decoder_for
+from modelcraft.inference.rows import Decoder
 from modelcraft.inference.stream import SamplingParams, stream
-from modelcraft.model import evaluating
 
 SHIPPED = "as shipped, compiled (modelcraft.stream)"
 PROMPT = "ROMEO:\nIt is the east, and Juliet is"
@@ -26,17 +27,9 @@ def recomputed(model: GPTLanguageModel, ids: list[int], length: int) -> None:
     model.generate(torch.tensor([ids], device=model.device), length, temperature=0)
 
 
-def ours(model: GPTLanguageModel, ids: list[int], length: int) -> None:
+def ours(model: Decoder, ids: list[int], length: int) -> None:
     for _ in stream(model, ids, SamplingParams(length, temperature=0)):
         pass
-
-
-def uncompiled_clear_step(model: GPTLanguageModel, ids: list[int], length: int) -> None:
-    """Write with the cache, but by the clear step that reads any number of characters."""
-    with evaluating(model):
-        idx, cache = torch.tensor([ids], device=model.device), model.make_cache(1)
-        for _ in range(length):
-            idx = model.step_many(idx, cache).argmax(-1)[:, None]
 
 
 def transformers_model(kind: str, like: GPTLanguageModel, length: int) -> Any:
@@ -82,17 +75,16 @@ def main(
     rounds: int = 5,
 ) -> None:
     network, tokenizer = modelcraft.load(model, "cpu")
-    cold, _ = modelcraft.load(model, "cpu")  # never compiled
-    assert isinstance(network, GPTLanguageModel) and isinstance(cold, GPTLanguageModel)
+    assert isinstance(network, GPTLanguageModel)
+    cold, warm = decoder_for(network), decoder_for(network)
     ids = tokenizer.encode(PROMPT)
     ways: dict[str, Callable[[], None]] = {
         "the context anew for each character": lambda: recomputed(network, ids, length),
-        "the clear step with a cache": lambda: uncompiled_clear_step(network, ids, length),
         "as shipped, the first seconds (modelcraft.stream)": lambda: ours(cold, ids, length),
-        SHIPPED: lambda: ours(network, ids, length),
+        SHIPPED: lambda: ours(warm, ids, length),
     }
     started = time.perf_counter()
-    network.warm_up()
+    warm.warm_up()
     print(f"compiled in {time.perf_counter() - started:.1f} s")
     parameters = dict.fromkeys(ways, network.num_parameters)
     for kind in ("Llama", "GPT-2"):

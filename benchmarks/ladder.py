@@ -30,7 +30,6 @@ from modelcraft.head import (
     AveragingLanguageModel,
     HeadConfig,
     HeadLanguageModel,
-    KeysAndValues,
     MultiHeadConfig,
     MultiHeadLanguageModel,
 )
@@ -49,8 +48,8 @@ SEEDS = (1, 2, 3)
 class BlockWithoutResidual(Block):
     """The block, but what a layer makes of its input replaces it."""
 
-    def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
-        return self.ffwd(self.ln2(self.sa(self.ln1(x), cache)))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ffwd(self.ln2(self.sa(self.ln1(x))))
 
 
 class WithoutResidual(BlockLanguageModel):

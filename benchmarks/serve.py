@@ -112,7 +112,7 @@ def main(
     torch.set_num_threads(threads_for_serving())  # as app.py does
     network, tokenizer = modelcraft.load(model, "cpu")
     engine, ids = Engine(network, patience_s=600), tokenizer.encode(PROMPT)
-    network.warm_up()  # as app.py does after a while
+    engine.decoder.warm_up()  # as app.py does after a while
     print(f"{model}, {torch.get_num_threads()} thread(s), {length} characters each; medians of {rounds}\n")
     print("| streams | characters a second, all together | against one |\n|---:|---:|---:|")
     engine_alone(engine, ids, 4, 50)

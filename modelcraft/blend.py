@@ -102,20 +102,6 @@ class BlendLanguageModel(LanguageModel):
         learned, counted = (part(idx)[0] for part in self.parts)  # (B, T, V) each
         return scored(self.mixed(learned, counted, self.level_of(idx)), targets)
 
-    def warm_up(self) -> None:
-        """Let the parts do what takes long and makes them faster."""
-        for part in self.parts:
-            part.warm_up()
-
-    def make_cache(self, batch_size: int) -> Any:
-        """Return the empty memories of both parts for `batch_size` texts."""
-        return tuple(part.make_cache(batch_size) for part in self.parts)
-
-    def step(self, idx: Tensor, cache: Any) -> Tensor:
-        """Read the newest tokens (B, T) after what `cache` holds; return the logits (B, V) of the next."""
-        learned, counted = (part.step(idx, memory) for part, memory in zip(self.parts, cache, strict=True))  # (B, V)
-        return self.mixed(learned, counted, self.level_of(cache[1].idx)[:, -1])
-
     def level_of(self, idx: Tensor) -> Tensor:
         """Find which of the weights counts at each position: (B, T) -> (B, T), from 0 where the counts are sure."""
         doubt = self.counting.doubt(self.counting.contexts(idx))  # (B, T), from 0 to 1

@@ -40,7 +40,6 @@ from torch import Tensor, nn
 
 from modelcraft.head import (
     AttentionLanguageModel,
-    KeysAndValues,
     MultiHeadAttention,
     MultiHeadConfig,
     MultiHeadLanguageModel,
@@ -73,9 +72,9 @@ class FeedForwardLanguageModel(MultiHeadLanguageModel):
         super().__init__(config)
         self.ffwd = FeedForward(config)
 
-    def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def body(self, x: Tensor) -> Tensor:
         """Gather, then think, (B, T, C) -> (B, T, C)."""
-        return self.ffwd(super().body(x, cache))
+        return self.ffwd(super().body(x))
 
 
 # --- residual: several blocks, each adding to what is there ---
@@ -96,9 +95,9 @@ class ResidualBlock(nn.Module):
         self.sa = MultiHeadAttention(config)
         self.ffwd = FeedForward(config)
 
-    def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Add what was gathered, then what was made of it, (B, T, C) -> (B, T, C)."""
-        x = x + self.sa(x, cache)
+        x = x + self.sa(x)
         x = x + self.ffwd(x)
         return x
 
@@ -113,10 +112,10 @@ class ResidualLanguageModel(AttentionLanguageModel):
         super().__init__(config)
         self.blocks: Sequence[ResidualBlock] = nn.ModuleList([self.block(config) for _ in range(config.n_layer)])  # type: ignore[assignment]
 
-    def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def body(self, x: Tensor) -> Tensor:
         """Go through the blocks, (B, T, C) -> (B, T, C)."""
         for block in self.blocks:
-            x = block(x, cache)
+            x = block(x)
         return x
 
 
@@ -131,9 +130,9 @@ class Block(ResidualBlock):
         self.ln1 = nn.LayerNorm(config.n_embd)
         self.ln2 = nn.LayerNorm(config.n_embd)
 
-    def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Add what was gathered, then what was made of it, (B, T, C) -> (B, T, C)."""
-        x = x + self.sa(self.ln1(x), cache)
+        x = x + self.sa(self.ln1(x))
         x = x + self.ffwd(self.ln2(x))
         return x
 
@@ -147,6 +146,6 @@ class BlockLanguageModel(ResidualLanguageModel):
         super().__init__(config)
         self.ln_f = nn.LayerNorm(config.n_embd)
 
-    def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def body(self, x: Tensor) -> Tensor:
         """Go through the blocks, (B, T, C) -> (B, T, C), and bring the sum to a normal size."""
-        return self.ln_f(super().body(x, cache))
+        return self.ln_f(super().body(x))

@@ -135,11 +135,6 @@ class CountingLanguageModel(LanguageModel):
         """Return the logits log p (B, T, V), T of any length, and, given `targets` (B, T), the mean loss in nats."""
         return scored(self.log_probs(self.contexts(idx)), targets)
 
-    def step(self, idx: Tensor, cache: Any) -> Tensor:
-        """Read the newest tokens (B, T) after what `cache` holds; return the logits (B, V) of the next."""
-        cache.idx = torch.cat((cache.idx, idx), dim=1)[:, -self.block_size :]
-        return self.log_probs(self.contexts(cache.idx)[:, -1:])[:, 0]  # only the last position is asked for
-
     def contexts(self, idx: Tensor) -> Tensor:
         """Number the contexts of 0, 1, ... n-1 characters that end at each position of `idx`: (B, T) -> (B, T, n).
 

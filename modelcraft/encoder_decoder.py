@@ -32,7 +32,7 @@ is to be predicted is the reply, and none of it is in the speech.)
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from modelcraft.block import BlockConfig, FeedForward
 from modelcraft.data import UNSCORED, Batch
 from modelcraft.dialogue import SOURCES, Dialogue, as_source
-from modelcraft.head import KeysAndValues, MultiHeadConfig
+from modelcraft.head import MultiHeadConfig
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.device import read_at_once
@@ -111,6 +111,18 @@ class EncoderBlock(nn.Module):
         x = x + self.sa(offered, *self.sa.offer(offered), visible)
         x = x + self.ffwd(self.ln2(x))
         return x
+
+
+class KeysAndValues(dict[nn.Module, tuple[Tensor, Tensor]]):
+    """What each layer has computed of the reply so far. The past never changes, so neither do its keys and values."""
+
+    def extend(self, layer: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append the newest keys and values (..., T, hs) to those that `layer` has; return all of them."""
+        if layer in self:
+            past_k, past_v = self[layer]
+            k, v = torch.cat((past_k, k), dim=-2), torch.cat((past_v, v), dim=-2)
+        self[layer] = k, v
+        return k, v
 
 
 class DecoderBlock(nn.Module):
@@ -300,7 +312,7 @@ class EncoderDecoder(LanguageModel):
     ) -> Tensor:
         """Answer the speeches `idx` (B, T) with `max_new_tokens` characters; returns both, (B, T + new).
 
-        This is the slow and clear version of `step`: the speech and the reply are read anew for every character.
+        This is the slow and clear version: the speech and the reply are read anew for every character.
         """
         params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p)
         self.check_context(idx)
@@ -324,25 +336,12 @@ class EncoderDecoder(LanguageModel):
         logits[:, self.config.newline] = 0
         return logits
 
-    def make_cache(self, batch_size: int) -> list[Turn]:
-        """Return an empty memory: the turns of the `batch_size` plays that the first step will begin."""
-        return []
+    def answer(self, turn: Turn) -> Tensor:
+        """Return the logits (1, V) of what follows a turn, as `generate` has them.
 
-    def step(self, idx: Tensor, cache: Any) -> Tensor:
-        """Read the newest tokens (B, T), T >= 1: at first the speeches, then what was written; return logits (B, V).
-
-        Each row is a play of its own, at its own place. A speech is encoded once, and of a reply only what is new is
-        read, unless it is longer than the context: then that is read again, as in all rungs.
+        The speech is encoded once, and of a reply only what is new is read, unless it is longer than the context: then
+        that is read again, as in all rungs.
         """
-        if not cache:
-            cache.extend(self.hear(speech) for speech in idx)
-        else:
-            for row, tokens in enumerate(idx):
-                for token in tokens.split(1):
-                    cache[row] = self.read(cache[row], token)
-        return torch.cat([self._score(turn) for turn in cache])  # (B, V)
-
-    def _score(self, turn: Turn) -> Tensor:
         if turn.owed:
             return self._certainly_a_newline(turn)
         if turn.heard is None:

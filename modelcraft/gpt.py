@@ -53,8 +53,6 @@ layers, of a character 300 places back, though no layer looks back more than 256
 what the first one made of it. Only `stream` profits; `generate` crops to the context, as in the video.)
 """
 
-import threading
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -63,14 +61,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelcraft.data import Batch
-from modelcraft.inference.gpt_compiled import CompiledStep
-from modelcraft.inference.gpt_step import RingCache, RingSlots, StepWeights, step_one, versions
 from modelcraft.model import LanguageModel, ModelConfig
-from modelcraft.support.device import has_compiler, name_compiler
 from modelcraft.support.errors import ConfigError
 
 ROPE_BASE = 1024  # the slowest of the rotations turns once in some 5,000 characters: far more than the context
-LAYING_OUT = threading.Lock()  # a page's threads share a model, and one of them lays its weights out
 
 
 @dataclass(frozen=True)
@@ -206,8 +200,6 @@ class GPTLanguageModel(LanguageModel):
         for name, parameter in self.named_parameters():
             if name.endswith("proj.weight") or name == "lm_head.weight":
                 nn.init.zeros_(parameter)
-        self._step_weights: StepWeights | None = None  # made when the first text is written
-        self._compiled: CompiledStep | None = None  # made by `warm_up`
         half = config.head_size // 2
         self.register_buffer("freqs", ROPE_BASE ** (-torch.arange(half) / half), persistent=False)  # (hs/2,)
 
@@ -261,68 +253,3 @@ class GPTLanguageModel(LanguageModel):
         """Turn what was thought into capped scores: (B, T, C) -> (B, T, V), in float32."""
         cap = self.config.logit_cap
         return cap * torch.tanh(self.lm_head(norm(x)).float() / cap)
-
-    def make_cache(self, batch_size: int) -> RingCache:
-        """Return an empty ring for `batch_size` texts; it reads the weights as they are now."""
-        c = self.config
-        shape = (c.n_layer, batch_size, c.n_kv_head, c.block_size, c.head_size)
-        keys, values = (torch.zeros(shape, device=self.device) for _ in range(2))
-        with LAYING_OUT:
-            if self._step_weights is None or self._step_weights.versions != versions(self):
-                self._step_weights = StepWeights.of(self)
-            return RingCache(keys, values, [0] * batch_size, self._step_weights)
-
-    def make_slots(self) -> RingSlots:
-        """Return rings for texts that come and go, which are written together."""
-        return RingSlots(self)
-
-    def step(self, idx: Tensor, cache: RingCache) -> Tensor:
-        """Read the newest tokens (B, T) after what `cache` holds; return the logits (B, V) of the next.
-
-        Equal to a full, banded forward over everything that was read.
-        """
-        compiled = self._compiled  # another thread may make another one meanwhile
-        if compiled is not None and compiled.serves(idx, cache):
-            return compiled(idx, cache)
-        if idx.shape[1] == 1:
-            return step_one(self, idx, cache)
-        return self.step_many(idx, cache)
-
-    def warm_up(self) -> None:
-        """Compile the step for a single text (gpt_compiled.py), unless that is done; nothing changes but the speed."""
-        weights = self.make_cache(1).weights
-        if not has_compiler(self.device) or (self._compiled and self._compiled.weights is weights):
-            return
-        name_compiler(self.device)
-        try:
-            self._compiled = CompiledStep(self, weights)
-        except Exception as error:  # a compiler has many ways to fail, and nothing depends on it
-            warnings.warn(f"The step could not be compiled, so it stays slower: {str(error)[:200]}", stacklevel=2)
-
-    def step_many(self, idx: Tensor, cache: RingCache) -> Tensor:
-        """Read the newest tokens (B, T) as `step` does, in the clear way: what `step_one` has to be equal to."""
-        W = self.block_size
-        T = idx.shape[1]
-        length = cache.positions[:, None]  # (B, 1)
-        now = length + torch.arange(T, device=idx.device)  # (B, T): where the new tokens stand
-        slots = torch.arange(W, device=idx.device)
-        # What stands in slot s now: the last position before `length` that is s mod W; negative where nothing is yet.
-        past = length - 1 - (length - 1 - slots) % W  # (B, W)
-        keys_at = torch.cat((past, now), dim=1)  # (B, W + T)
-        apart = now[:, :, None] - keys_at[:, None]  # (B, T, W + T)
-        mask = (apart >= 0) & (apart < W) & (keys_at >= 0)[:, None]  # (B, T, W + T)
-        cos, sin = self.angles(now)
-        kept = now[:, -W:]  # of a long prompt only the end stays
-        rows = torch.arange(len(idx), device=idx.device)[:, None]
-        x = self.embed(idx)  # (B, T, C)
-        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            q, k, v = block.sa.project(norm(x), cos, sin)
-            # `step_one` keeps keys as unit vectors; here they are √hs long.
-            past_keys = keys * self.config.head_size**0.5
-            out = attend(q, torch.cat((past_keys, k), dim=2), torch.cat((values, v), dim=2), mask)  # (B, nh, T, hs)
-            keys[rows, :, kept % W] = (k[:, :, -W:] * self.config.head_size**-0.5).transpose(1, 2)
-            values[rows, :, kept % W] = v[:, :, -W:].transpose(1, 2)
-            x = x + block.sa.proj(out.transpose(1, 2).flatten(2))
-            x = x + block.ffwd(norm(x))
-        cache.lengths = [length + T for length in cache.lengths]
-        return self.score(x[:, -1])  # (B, V)

@@ -14,7 +14,7 @@ is taken over:
 (In `averaging` the value of x is x itself.) `multihead` runs four small heads in place of one large one, so that a
 position can ask several questions at once, and a projection, `proj`, mixes what they bring back; the video adds that
 one later, with the residual paths. Everything else is the bigram model's: `forward` is embeddings → `body` → `lm_head`,
-and a rung here changes `body` only. `cache` makes writing faster and can be skipped at first reading.
+and a rung here changes `body` only.
 
 What it buys, in nats per character, at 5,000 steps of 32 × 8 characters (the bigram model by its own, longer recipe):
 
@@ -30,13 +30,11 @@ that one all the weight.)
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.model import RecentTokens
 from modelcraft.support.errors import ConfigError
 
 # --- averaging: the same mean of the past, three times ---
@@ -91,18 +89,6 @@ class HeadConfig(BigramConfig):
     dropout: float = 0.0
 
 
-class KeysAndValues(dict[nn.Module, tuple[Tensor, Tensor]]):
-    """What each head has computed of the text so far. The past never changes, so neither do its keys and values."""
-
-    def extend(self, head: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Append the newest keys and values (..., T, hs) to those that `head` has; return all of them."""
-        if head in self:
-            past_k, past_v = self[head]
-            k, v = torch.cat((past_k, k), dim=-2), torch.cat((past_v, v), dim=-2)
-        self[head] = k, v
-        return k, v
-
-
 class Head(nn.Module):
     """One head of scaled, masked self-attention."""
 
@@ -117,62 +103,26 @@ class Head(nn.Module):
         self.register_buffer("tril", tril, persistent=False)  # moves with the model, is not saved with it
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
-        """Let each of the T positions gather from itself and the past, (B, T, C) -> (B, T, hs).
-
-        S is the number of positions that there are keys for. With a cache `x` holds the newest T of them, else S = T.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """Let each position gather from itself and the past, (B, T, C) -> (B, T, hs)."""
+        T = x.shape[1]
         q, k, v = self.query(x), self.key(x), self.value(x)  # (B, T, hs) each
-        if cache is not None:
-            k, v = cache.extend(self, k, v)  # (B, S, hs)
-        T, S = q.shape[-2], k.shape[-2]
         # A product of two vectors of hs numbers of size 1 has size √hs; scaled back, softmax starts out soft.
-        wei = q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5  # (B, T, hs) @ (B, hs, S) -> (B, T, S)
-        wei = wei.masked_fill(self.tril[S - T : S, :S] == 0, -torch.inf)  # nobody sees what is to come
-        wei = wei.softmax(-1)  # (B, T, S)
+        wei = q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5  # (B, T, hs) @ (B, hs, T) -> (B, T, T)
+        wei = wei.masked_fill(self.tril[:T, :T] == 0, -torch.inf)  # nobody sees what is to come
+        wei = wei.softmax(-1)  # (B, T, T)
         wei = self.dropout(wei)
-        return wei @ v  # (B, T, S) @ (B, S, hs) -> (B, T, hs)
-
-
-@dataclass
-class AttentionCache(RecentTokens):
-    """The text in the context, and what the heads know of it."""
-
-    known: KeysAndValues = field(default_factory=KeysAndValues)
+        return wei @ v  # (B, T, T) @ (B, T, hs) -> (B, T, hs)
 
 
 class AttentionLanguageModel(BigramLanguageModel):
-    """What all rungs that attend have in common: they remember, so that a step reads the newest characters only."""
+    """What all rungs that attend have in common: embeddings that are well apart."""
 
     def __init__(self, config: BigramConfig) -> None:
         super().__init__(config)
         # Heads compare characters and places, so these start out well apart: numbers of size 1, not of 0.02.
         for table in (self.token_embedding_table, self.position_embedding_table):
             nn.init.normal_(table.weight)
-
-    def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
-        """Think about what was read, (B, T, C) -> (B, T, C); with a cache about the newest characters, `x`."""
-        raise NotImplementedError
-
-    def make_cache(self, batch_size: int) -> AttentionCache:
-        """Return an empty memory for `batch_size` texts."""
-        return AttentionCache(super().make_cache(batch_size).idx)
-
-    def step(self, idx: Tensor, cache: Any) -> Tensor:
-        """Read the newest tokens (B, T), T >= 1, after what `cache` holds; return the logits (B, V) of the next.
-
-        Once the text is longer than the context, each new character moves all others to another position: nothing that
-        was computed of them holds any longer, and the context is read again, as in the video.
-        """
-        start, end = cache.idx.shape[1], cache.idx.shape[1] + idx.shape[1]
-        if end > self.block_size:
-            cache.known.clear()
-            return super().step(idx, cache)
-        cache.idx = torch.cat((cache.idx, idx), dim=1)
-        tok_emb = self.token_embedding_table(idx)  # (B, T, C)
-        pos_emb = self.position_embedding_table(torch.arange(start, end, device=idx.device))  # (T, C)
-        x = self.body(tok_emb + pos_emb, cache.known)  # (B, T, C)
-        return self.lm_head(x[:, -1, :])  # (B, V)
 
 
 class HeadLanguageModel(AttentionLanguageModel):
@@ -184,9 +134,9 @@ class HeadLanguageModel(AttentionLanguageModel):
         super().__init__(config)
         self.sa_head = Head(config, config.n_embd)
 
-    def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def body(self, x: Tensor) -> Tensor:
         """Gather once, (B, T, C) -> (B, T, C)."""
-        return self.sa_head(x, cache)
+        return self.sa_head(x)
 
 
 # --- multihead: several questions at once ---
@@ -214,9 +164,9 @@ class MultiHeadAttention(nn.Module):
         self.proj = nn.Linear(config.n_embd, config.n_embd)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Gather with every head, (B, T, C) -> (B, T, C)."""
-        out = torch.cat([head(x, cache) for head in self.heads], dim=-1)  # n_head × (B, T, hs) -> (B, T, C)
+        out = torch.cat([head(x) for head in self.heads], dim=-1)  # n_head × (B, T, hs) -> (B, T, C)
         return self.dropout(self.proj(out))
 
 
@@ -229,6 +179,6 @@ class MultiHeadLanguageModel(AttentionLanguageModel):
         super().__init__(config)
         self.sa_heads = MultiHeadAttention(config)
 
-    def body(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:
+    def body(self, x: Tensor) -> Tensor:
         """Gather several things at once, (B, T, C) -> (B, T, C)."""
-        return self.sa_heads(x, cache)
+        return self.sa_heads(x)

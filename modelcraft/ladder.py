@@ -1,11 +1,10 @@
 """The ladder: every rung by its name, with what it adds and what it is made of."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
@@ -82,25 +81,18 @@ class Rung:
 def memory_of(model: LanguageModel) -> int:
     """Return the bytes that a model takes at least while it writes one text.
 
-    Those are its weights and masks, what it keeps of the text, and, where characters look at each other, how much each
-    of a whole context looks at each.
+    Those are its weights and masks (a GPT's twice: they are laid out anew for its steps), what its layers keep of a
+    whole context, and, where characters look at each other, how much each of them looks at each.
     """
     looks_alone = type(model) in (BigramLanguageModel, CountingLanguageModel)
     heads = 0 if looks_alone else getattr(model.config, "n_head", 1)
-    kept = [*model.parameters(), *model.buffers(), *_tensors(model.make_cache(1))]
+    kept = [*model.parameters(), *model.buffers()]
+    if isinstance(model, GPTLanguageModel):
+        kept += model.parameters()
     size = sum(tensor.numel() * tensor.element_size() for tensor in kept)
-    return size + 4 * heads * model.block_size**2
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Find all tensors in a memory of whatever kind."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _tensors(one)
-    elif is_dataclass(value):
-        yield from _tensors(list(vars(value).values()))
+    width = getattr(model.config, "n_layer", 0) * getattr(model.config, "n_embd", 0)
+    past = 2 * width * model.block_size  # keys and values
+    return size + 4 * (past + heads * model.block_size**2)
 
 
 class _NoInit(TorchFunctionMode):

@@ -1,15 +1,15 @@
 """The one interface that every rung has, so that a caller never asks which rung it holds.
 
 There are two ways to write text with it. `generate` is the video's loop: run the model over the whole context for every
-character. `stream` in generate.py uses `make_cache` and `step`, which a rung that can remember makes fast. A test holds
-the two equal (for the GPT within its context: beyond it, its ring remembers more than `generate`, which crops).
+character. `modelcraft.stream` writes by inference/, where a rung that can remember is fast. A test holds the two equal
+(for the GPT within its context: beyond it, its ring remembers more than `generate`, which crops).
 """
 
 import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,44 +44,11 @@ class ModelConfig:
                 raise ConfigError(f"{field.name} must be a whole number from {least} to {most:,}, not {shown(value)}.")
 
 
-@dataclass
-class RecentTokens:
-    """The cache of a rung that has none of its own: the last `block_size` tokens, to be read again."""
-
-    idx: Tensor  # (B, T)
-
-
-class Slots:
-    """The memories of texts that one model writes at the same time, a row each. This way each is written alone."""
-
-    def __init__(self, model: "LanguageModel") -> None:
-        self.model = model
-        self.caches: list[Any] = []
-
-    def join(self, idx: Tensor) -> Tensor:
-        """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
-        cache = self.model.make_cache(1)
-        logits = self.model.step(idx, cache)
-        self.caches.append(cache)
-        return logits
-
-    def step(self, idx: Tensor) -> Tensor:
-        """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
-        rows = zip(torch.split(idx, 1), self.caches, strict=True)
-        return torch.cat([self.model.step(token, cache) for token, cache in rows])
-
-    def leave(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
-        self.caches[row] = self.caches[-1]
-        self.caches.pop()
-
-
 class LanguageModel(nn.Module):
     """A model of the next character.
 
-    A rung gives `forward`; it inherits generation and incremental decoding (`make_cache`, `step`), and replaces the
-    latter where it can remember instead of reading everything again. `protocols` are the ways in which its exact loss
-    is measured, the first of them the one that is quoted.
+    A rung gives `forward`, and inherits `generate`. `protocols` are the ways in which its exact loss is measured, the
+    first of them the one that is quoted.
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("disjoint", "sliding")
@@ -144,26 +111,6 @@ class LanguageModel(nn.Module):
     def num_parameters(self) -> int:
         """The number of trained values."""
         return sum(p.numel() for p in self.parameters())
-
-    def warm_up(self) -> None:
-        """Do what takes long and makes `step` faster; whoever has a model for hours calls it, in the background."""
-
-    def make_cache(self, batch_size: int) -> Any:
-        """Return an empty memory for `batch_size` texts; only the model that made it looks inside."""
-        return RecentTokens(torch.empty((batch_size, 0), dtype=torch.long, device=self.device))
-
-    def make_slots(self) -> Slots:
-        """Return room for texts that come and go, which the engine writes together."""
-        return Slots(self)
-
-    def step(self, idx: Tensor, cache: Any) -> Tensor:
-        """Read the newest tokens (B, T), T >= 1, after what `cache` holds; return the logits (B, V) of the next.
-
-        This is the slow and clear version: append, crop to the context, run the model over all of it.
-        """
-        cache.idx = torch.cat((cache.idx, idx), dim=1)[:, -self.block_size :]
-        logits, _ = self(cache.idx)  # (B, T, V)
-        return logits[:, -1, :]  # (B, V)
 
     @torch.no_grad()
     def generate(

@@ -26,14 +26,14 @@ class AppServer:
         self.delay = 0.0
         self.steps = 0
         entry = self.desk.catalogue.get()
-        step = entry.model.step
+        forward = entry.model.forward
 
-        def slow_step(*arguments):
+        def slow_forward(*arguments):
             self.steps += 1
             time.sleep(self.delay)
-            return step(*arguments)
+            return forward(*arguments)
 
-        entry.model.step = slow_step
+        entry.model.forward = slow_forward
         self.demo = app.build(self.desk)
         with socket.socket() as free:  # other tests may run at the same time
             free.bind(("127.0.0.1", 0))

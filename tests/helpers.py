@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from modelcraft.inference.decoder import DECODERS
+from modelcraft.inference.rows import Decoder, Rows
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.support.errors import ModelCraftError
 
@@ -84,15 +86,38 @@ class Scripted(LanguageModel):
         self.register_buffer("ids", torch.tensor(list(ids)))
         self.seconds, self.work = seconds, work
 
-    def make_cache(self, batch_size):
-        return []
-
-    def step(self, idx, cache):
+    def say(self, written: int) -> torch.Tensor:
         time.sleep(self.seconds)
         if self.work:
-            self.work(len(cache))
-        cache.append(idx)
-        return 100.0 * nn.functional.one_hot(self.ids[None, (len(cache) - 1) % len(self.ids)], self.config.vocab_size)
+            self.work(written)
+        return 100.0 * nn.functional.one_hot(self.ids[None, written % len(self.ids)], self.config.vocab_size)
+
+
+class ScriptedRows(Rows):
+    def __init__(self, model: Scripted) -> None:
+        super().__init__(model)
+        self.written: list[int] = []  # of each row, how many ids
+
+    def join(self, prompt):
+        self.written.append(1)
+        return self.model.say(0)
+
+    def step(self, newest):
+        logits = torch.cat([self.model.say(count) for count in self.written])
+        self.written = [count + 1 for count in self.written]
+        return logits
+
+    def leave(self, row):
+        self.written[row] = self.written[-1]
+        self.written.pop()
+
+
+class ScriptedDecoder(Decoder):
+    def rows(self):
+        return ScriptedRows(self.model)
+
+
+DECODERS[Scripted] = ScriptedDecoder
 
 
 def spread(model: LanguageModel, seed: int = 0, std: float = 0.7) -> LanguageModel:

@@ -48,12 +48,12 @@ def text_of(catalogue: Catalogue, name: str, prompt: str, length: int, seed: int
 def slow_down(monkeypatch, catalogue: Catalogue, name: str, seconds: float | Callable[[], float]) -> list[float]:
     """Let every step of a model take longer; return the list of the times of its steps, which grows."""
     model = catalogue.get(name).model
-    step, steps = model.step, []
+    forward, steps = model.forward, []
 
-    def slow_step(*arguments):
+    def slow_forward(*arguments):
         steps.append(time.monotonic())
         time.sleep(seconds() if callable(seconds) else seconds)
-        return step(*arguments)
+        return forward(*arguments)
 
-    monkeypatch.setattr(model, "step", slow_step)
+    monkeypatch.setattr(model, "forward", slow_forward)
     return steps

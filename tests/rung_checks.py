@@ -6,6 +6,7 @@ import torch
 from helpers import spread
 
 from modelcraft.data import get_batch
+from modelcraft.inference.decoder import decoder_for
 from modelcraft.model import LanguageModel, seeded
 
 
@@ -39,19 +40,17 @@ def assert_sees_the_past_and_only_that(model: LanguageModel) -> None:
         assert not torch.isclose(before[:, t:], after[:, t:]).all(-1).any()
 
 
-def assert_steps_equal_the_slow_ones(model: LanguageModel, length: int, chunk: int = 1) -> None:
-    """A cache changes nothing but the time: against `LanguageModel.step`, which reads the whole context each time."""
+def assert_rows_equal_the_whole_forward(model: LanguageModel, length: int) -> None:
+    """Texts that are written together, of prompts of `length` characters, against a forward over each one's context."""
     spread(model, std=0.3).eval()
     x = ids(model.config.vocab_size, 3, length + 4 * model.block_size, seed=length)
-    fast, slow = model.make_cache(3), LanguageModel.make_cache(model, 3)
-    end = 0
+    rows = decoder_for(model).rows()
     with torch.no_grad():
-        for newest in (x[:, :length], *x[:, length:].split(chunk, dim=1)):
-            end += newest.shape[1]
-            logits, expected = model.step(newest, fast), LanguageModel.step(model, newest, slow)
-            torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+        logits = torch.cat([rows.join(one[None, :length]) for one in x])
+        for end in range(length, x.shape[1]):
             whole, _ = model(x[:, max(0, end - model.block_size) : end])
             torch.testing.assert_close(logits, whole[:, -1], atol=1e-4, rtol=0)
+            logits = rows.step(x[:, end : end + 1])
 
 
 def learn_one_batch(model: LanguageModel, steps: int = 200, lr: float = 1e-2) -> float:
@@ -77,9 +76,11 @@ def assert_runs_on_meta(model_class, config) -> None:
     logits, loss = model(x, x)
     assert logits.is_meta and logits.shape == (*x.shape, config.vocab_size)
     loss.backward()
-    cache = model.make_cache(2)
-    for length in (2, 1, model.block_size, 1):
-        assert model.step(x[:, :length], cache).is_meta
+    rows = decoder_for(model).rows()
+    for length in (2, model.block_size):
+        assert rows.join(x[:1, :length]).is_meta
+    for _ in range(3):
+        assert rows.step(x[:, :1]).is_meta
     assert model.generate(x, 3).shape == (2, model.block_size + 3)
 
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from helpers import assert_one_sentence, spread
 from rung_checks import (
     assert_first_loss_is_that_of_guessing,
+    assert_rows_equal_the_whole_forward,
     assert_runs_in_bf16,
     assert_runs_on_meta,
     assert_sees_the_past_and_only_that,
-    assert_steps_equal_the_slow_ones,
     ids,
     learn_one_batch,
     make,
@@ -22,7 +22,6 @@ from modelcraft.head import (
     AveragingLanguageModel,
     HeadConfig,
     HeadLanguageModel,
-    KeysAndValues,
     MultiHeadAttention,
     MultiHeadConfig,
     MultiHeadLanguageModel,
@@ -147,9 +146,9 @@ def test_the_future_changes_nothing_and_the_past_everything(model_class, config_
 
 
 @every_rung
-@pytest.mark.parametrize(("length", "chunk"), [(1, 1), (3, 1), (6, 1), (7, 1), (20, 1), (2, 2), (1, 3), (4, 5), (1, 7)])
-def test_steps_equal_the_slow_ones(model_class, config_class, length, chunk):
-    assert_steps_equal_the_slow_ones(model_class(config_class(vocab_size=9, block_size=6, n_embd=8)), length, chunk)
+@pytest.mark.parametrize("length", [1, 2, 3, 6, 7, 20])
+def test_rows_equal_the_whole_forward(model_class, config_class, length):
+    assert_rows_equal_the_whole_forward(model_class(config_class(vocab_size=9, block_size=6, n_embd=8)), length)
 
 
 @pytest.mark.parametrize(
@@ -175,36 +174,6 @@ def test_it_runs_on_meta(model_class, config_class):
 @every_rung
 def test_it_runs_in_bf16(model_class, config_class):
     assert_runs_in_bf16(make(model_class, config_class()))
-
-
-@pytest.mark.parametrize("name", ["head", "multihead"])
-def test_a_step_reads_the_newest_characters_only(name):
-    model_class, config_class = RUNGS[name]
-    model = model_class(config_class(block_size=6)).eval()
-    read = []
-    model.token_embedding_table.register_forward_hook(lambda module, args, out: read.append(args[0].shape[1]))
-    cache = model.make_cache(2)
-    for length in (3, 1, 2, 1, 1):
-        model.step(ids(65, 2, length), cache)
-    assert read == [3, 1, 2, 6, 6]  # past the context all of it is read again
-    assert not cache.known
-
-
-def test_two_caches_do_not_meddle():
-    model = spread(MultiHeadLanguageModel(MultiHeadConfig(n_embd=8))).eval()
-    x = ids(65, 1, 4)
-    one, other = model.make_cache(1), model.make_cache(1)
-    model.step(x[:, :3], one)
-    model.step(ids(65, 1, 3, seed=5), other)
-    torch.testing.assert_close(model.step(x[:, 3:], one), model(x)[0][:, -1])
-
-
-def test_keys_and_values_are_kept_in_order():
-    known, head = KeysAndValues(), torch.nn.Identity()
-    k, v = numbers(2, 5, 3), numbers(2, 5, 3, seed=1)
-    for start, end in ((0, 2), (2, 3), (3, 5)):
-        got = known.extend(head, k[:, start:end], v[:, start:end])
-        assert torch.equal(got[0], k[:, :end]) and torch.equal(got[1], v[:, :end])
 
 
 @pytest.mark.parametrize("name", ["head", "multihead"])

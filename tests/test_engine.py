@@ -12,8 +12,9 @@ from helpers import assert_one_sentence, spread
 from modelcraft.block import BlockConfig, BlockLanguageModel
 from modelcraft.counting import count
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
+from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.engine import Engine
-from modelcraft.inference.gpt_step import RingSlots
+from modelcraft.inference.gpt import RingRows
 from modelcraft.inference.stream import stream
 from modelcraft.ladder import RUNGS
 from modelcraft.sampling import SamplingParams, sample, sample_rows
@@ -59,24 +60,23 @@ def engine():
 def test_logits_are_the_same_in_company(make):
     """Rows of every age come and go; each row's logits stay what they are alone."""
     model, draws = make(), random.Random(1)
-    slots, alone, expected = model.make_slots(), [], []
+    decoder = decoder_for(model)
+    rows, alone = decoder.rows(), []
     with torch.no_grad():
         for _ in range(60):
             if not alone or draws.random() < 0.3:
                 idx = torch.tensor([prompt(draws)])
-                cache = model.make_cache(1)
-                expected.append(model.step(idx, cache))
-                alone.append(cache)
-                torch.testing.assert_close(slots.join(idx), expected[-1], atol=1e-4, rtol=0)
+                alone.append(decoder.rows())
+                torch.testing.assert_close(rows.join(idx), alone[-1].join(idx), atol=1e-4, rtol=0)
             elif draws.random() < 0.2:
                 row = draws.randrange(len(alone))
-                slots.leave(row)
+                rows.leave(row)
                 alone[row] = alone[-1]
                 alone.pop()
             if alone:
                 newest = torch.tensor([draws.choices(range(V), k=len(alone))]).T  # (B, 1)
-                expected = [model.step(token[None], cache) for token, cache in zip(newest, alone, strict=True)]
-                torch.testing.assert_close(slots.step(newest), torch.cat(expected), atol=1e-4, rtol=0)
+                expected = [own.step(token[None]) for token, own in zip(newest, alone, strict=True)]
+                torch.testing.assert_close(rows.step(newest), torch.cat(expected), atol=1e-4, rtol=0)
     assert len(alone) > 3
 
 
@@ -134,10 +134,10 @@ def first_difference_is_a_tie(model, ids, params, text, alone) -> bool:
     if params.temperature:
         torch.rand(at, generator=generator)
     with torch.no_grad():
-        cache = model.make_cache(1)
-        logits = model.step(torch.tensor([ids[-model.block_size :]]), cache)
+        rows = decoder_for(model).rows()
+        logits = rows.join(torch.tensor([ids[-model.block_size :]]))
         for token in alone[:at]:
-            logits = model.step(torch.tensor([[token]]), cache)
+            logits = rows.step(torch.tensor([[token]]))
     state = generator.get_state()
     drawn = set()
     for token in (text[at], alone[at]):
@@ -200,15 +200,15 @@ def test_a_stream_that_nobody_reads_is_ended(engine):
 
 def test_what_breaks_is_told_to_its_readers_and_the_next_one_is_served(monkeypatch):
     engine = Engine(block())
-    step, calls = engine.model.step, []
+    forward, calls = engine.model.forward, []
 
-    def breaks(idx, cache):
+    def breaks(idx):
         calls.append(idx)
         if len(calls) > 5:
             raise ArithmeticError("broken")
-        return step(idx, cache)
+        return forward(idx)
 
-    monkeypatch.setattr(engine.model, "step", breaks)
+    monkeypatch.setattr(engine.model, "forward", breaks)
     broken = [engine.submit([1], SamplingParams(50)) for _ in range(3)]
     for one in broken:
         with pytest.raises(ArithmeticError):
@@ -245,7 +245,7 @@ def test_rows_that_break_end_those_texts_and_the_engine_goes_on(engine, monkeypa
         raise ArithmeticError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(RingSlots, what, breaks)
+        patch.setattr(RingRows, what, breaks)
         for _ in range(2):
             one = engine.submit([1], SamplingParams(5))
             with pytest.raises(ArithmeticError):
@@ -262,36 +262,24 @@ def test_a_reader_that_cannot_be_woken_harms_nobody(engine):
     assert len(list(other)) == len(list(one)) == 500
 
 
-def test_new_weights_are_the_ones_that_write(engine):
+def test_it_writes_by_the_weights_that_the_model_had_when_the_engine_was_made(engine):
     params = SamplingParams(20, temperature=1.0, seed=1)
-    assert list(engine.submit([1], params)) == list(stream(engine.model, [1], params))
-    until(lambda: not engine.running)
+    before = list(stream(engine.model, [1], params))
     with torch.no_grad():
         engine.model.lm_head.weight.mul_(-1)
-    assert list(engine.submit([1], params)) == list(stream(engine.model, [1], params))
-
-
-def test_who_joins_after_the_weights_changed_is_written_by_the_new_ones():
-    model = gpt()
-    slots = model.make_slots()
-    with torch.no_grad():
-        slots.join(torch.tensor([[1, 2]]))
-        model.lm_head.weight.mul_(-1)
-        cache = model.make_cache(1)
-        torch.testing.assert_close(slots.join(torch.tensor([[3]])), model.step(torch.tensor([[3]]), cache))
-        expected = model.step(torch.tensor([[4]]), cache)
-        torch.testing.assert_close(slots.step(torch.tensor([[5], [4]]))[1:], expected, atol=1e-4, rtol=0)
+    with closing(Engine(engine.model)) as another:
+        assert list(another.submit([1], params)) == list(stream(engine.model, [1], params)) != before
 
 
 def test_a_model_that_was_warmed_up_writes_the_same(engine, monkeypatch):
     """With one text it goes the compiled way, with several the other, and back."""
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    monkeypatch.setattr("modelcraft.gpt.has_compiler", lambda device: True)
-    params = [SamplingParams(200, temperature=1.0, seed=seed) for seed in range(3)]
+    monkeypatch.setattr("modelcraft.inference.gpt.has_compiler", lambda device: True)
+    params = [SamplingParams(length, temperature=1.0, seed=seed) for seed, length in enumerate((200, 60, 50))]
     expected = [list(stream(engine.model, [1], one)) for one in params]
-    engine.model.warm_up()
-    calls, step = [], engine.model._compiled._step
-    engine.model._compiled._step = lambda *given: (calls.append(given), step(*given))[1]
+    engine.decoder.warm_up()
+    calls, step = [], engine.decoder.compiled._step
+    engine.decoder.compiled._step = lambda *given: (calls.append(given), step(*given))[1]
     streams = [engine.submit([1], params[0])]
     until(lambda: len(streams[0].tokens) > 20)
     alone = len(calls)
@@ -363,14 +351,14 @@ def test_one_client_has_not_all_rows_and_the_next_row_is_for_who_has_fewest(tiny
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, MemoryError])
 def test_whatever_ends_the_thread_no_text_hangs_and_the_next_is_written(tiny_model, error):
     with closing(Engine(tiny_model, max_rows=2)) as engine:
-        working, step = True, tiny_model.step
+        working, forward = True, tiny_model.forward
 
         def breaks(*arguments):
             if working:
                 raise error
-            return step(*arguments)
+            return forward(*arguments)
 
-        tiny_model.step = breaks
+        tiny_model.forward = breaks
         streams = [engine.submit([1], SamplingParams(50, seed=1)) for _ in range(4)]
         for stream in streams:
             with pytest.raises((ModelError, error)):

@@ -34,17 +34,17 @@ def test_a_stream_is_what_generate_writes(language_model, prompt, settings):
 
 def test_each_token_is_given_as_soon_as_it_is_made(language_model):
     steps = []
-    step = language_model.step
-    language_model.step = lambda idx, cache: (steps.append(idx.shape[1]), step(idx, cache))[1]
+    forward = language_model.forward
+    language_model.forward = lambda idx, targets=None: (steps.append(idx.shape[1]), forward(idx, targets))[1]
     tokens = stream(language_model, [1, 2, 3], SamplingParams(max_new_tokens=5, seed=1))
     assert steps == []
     first = next(tokens)
     assert isinstance(first, int) and 0 <= first < V
     assert steps == [3]
     next(tokens)
-    assert steps == [3, 1]
+    assert steps == [3, 4]
     assert len(list(tokens)) == 3
-    assert steps == [3, 1, 1, 1, 1]
+    assert steps == [3, 4, 4, 4, 4]  # never more than the context
 
 
 def test_a_prompt_longer_than_the_context_is_read_from_its_end(language_model):

@@ -7,7 +7,10 @@ import torch
 from torch.nn import init
 
 from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, garble, norm, rotate
+from modelcraft.inference.decoder import decoder_for
+from modelcraft.inference.gpt import GPTDecoder
 from modelcraft.inference.gpt_compiled import CompiledStep, lone_step
+from modelcraft.inference.gpt_step import Ring, StepWeights
 from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.ladder import RUNGS
 from modelcraft.model import seeded
@@ -65,57 +68,57 @@ def test_each_layer_looks_back_one_context():
     assert not differs[reach + 1 :].any()
 
 
-SPLITS = [[1] * 40, [5] + [1] * 35, [8] + [1] * 32, [20] + [1] * 20, [3, 9, 1, 27]]
-
-
-@pytest.mark.parametrize("split", SPLITS, ids=str)
+@pytest.mark.parametrize("length", [1, 5, 8])
 @pytest.mark.parametrize("heads", [(4, 2), (4, 4), (2, 1)], ids=str)
-def test_with_a_memory_as_without(split, heads):
+def test_with_a_memory_as_without(length, heads):
+    """Within the context and far beyond it: against a forward with a band over everything that was read."""
     model = make_model(GPTConfig(11, 8, 32, 2, *heads, dropout=0.0))
     idx = some_ids(3, 40)
+    rows = decoder_for(model).rows()
     with torch.no_grad():
         full, _ = model(idx)
-        for step in (model.step, model.step_many):
-            cache, at = model.make_cache(3), 0
-            for length in split:
-                logits = step(idx[:, at : at + length], cache)
-                at += length
-                torch.testing.assert_close(logits, full[:, at - 1], atol=1e-4, rtol=0)
+        logits = torch.cat([rows.join(one[None, :length]) for one in idx])
+        for at in range(length, 40):
+            torch.testing.assert_close(logits, full[:, at - 1], atol=1e-4, rtol=0)
+            logits = rows.step(idx[:, at : at + 1])
 
 
 def test_rows_of_different_age():
     """Rows that joined at different times go through one step together and are not disturbed by each other."""
     model = make_model()
     idx = some_ids(3, 30)
-    ages = [0, 3, 17]
+    decoder, ages = decoder_for(model), [1, 3, 8]
     with torch.no_grad():
-        caches = [model.make_cache(1) for _ in ages]
-        for row, (age, cache) in enumerate(zip(ages, caches, strict=True)):
-            if age:
-                model.step(idx[row : row + 1, :age], cache)
-        together = model.make_cache(3)
-        together.keys = torch.cat([cache.keys for cache in caches], dim=1)
-        together.values = torch.cat([cache.values for cache in caches], dim=1)
-        together.lengths = list(ages)
+        together, alone = decoder.rows(), [decoder.rows() for _ in ages]
+        for text, age, own in zip(idx, ages, alone, strict=True):
+            assert torch.equal(together.join(text[None, :age]), own.join(text[None, :age]))
         for n in range(12):
             new = torch.stack([idx[row, age + n : age + n + 1] for row, age in enumerate(ages)])
-            alone = torch.cat([model.step(new[row : row + 1], cache) for row, cache in enumerate(caches)])
-            torch.testing.assert_close(model.step(new, together), alone, atol=1e-5, rtol=0)
+            expected = torch.cat([own.step(token[None]) for own, token in zip(alone, new, strict=True)])
+            torch.testing.assert_close(together.step(new), expected, atol=1e-5, rtol=0)
 
 
-def test_a_memory_reads_the_weights_of_its_time():
-    model = make_model()
-    ids = [1, 2, 3]
-    greedy = SamplingParams(20, temperature=0)
-    list(stream(model, ids, greedy))
+def test_a_row_sees_nothing_of_the_text_that_had_its_place():
+    decoder = decoder_for(make_model())
     with torch.no_grad():
-        model.lm_head.weight.copy_(-model.lm_head.weight)
-        after, cache = [], model.make_cache(1)
-        idx = torch.tensor([ids])
-        for _ in range(20):
-            idx = model.step_many(idx, cache).argmax(-1)[:, None]
-            after.append(int(idx))
-    assert list(stream(model, ids, greedy)) == after
+        rows, fresh = decoder.rows(), decoder.rows()
+        rows.join(some_ids(1, 8))
+        for token in some_ids(20):
+            rows.step(token.view(1, 1))
+        rows.leave(0)
+        assert torch.equal(rows.join(torch.tensor([[1, 2]])), fresh.join(torch.tensor([[1, 2]])))
+        for token in some_ids(20):
+            assert torch.equal(rows.step(token.view(1, 1)), fresh.step(token.view(1, 1)))
+
+
+def test_a_stream_is_written_by_the_weights_of_its_time():
+    model, greedy = make_model(), SamplingParams(5, temperature=0)
+    before = model.generate(torch.tensor([[1, 2, 3]]), 5, temperature=0)[0, 3:].tolist()
+    assert list(stream(model, [1, 2, 3], greedy)) == before
+    with torch.no_grad():
+        model.lm_head.weight.neg_()
+    after = model.generate(torch.tensor([[1, 2, 3]]), 5, temperature=0)[0, 3:].tolist()
+    assert list(stream(model, [1, 2, 3], greedy)) == after != before
 
 
 def test_attention_is_that_of_pytorch():
@@ -197,9 +200,8 @@ def test_on_the_meta_device():
     assert logits.shape == (2, 9, 65)
     assert loss.device.type == "meta"
     with torch.no_grad():
-        cache = model.make_cache(2)
-        assert model.step(idx, cache).shape == (2, 65)
-        assert model.step(idx[:, :1], cache).shape == (2, 65)
+        rows = decoder_for(model).rows()
+        assert rows.join(idx[:1]).shape == rows.step(idx[:1, :1]).shape == (1, 65)
 
 
 def test_what_ships_is_small_enough():
@@ -225,77 +227,69 @@ def test_a_config_that_makes_no_sense_is_refused(settings, sentence):
 
 
 def test_the_lone_step_is_the_step():
-    """What is compiled, as it stands: round the ring and on, alone and after others."""
+    """What is compiled, as it stands: round the ring and on."""
     model = make_model()
-    weights = model.make_cache(1).weights
+    decoder = GPTDecoder(model)
+    weights = decoder.weights
     layers = [[m.t() for m in (w.qkv, w.proj, w.fc, w.out)] for w in weights.layers]
     given = (model.freqs, weights.embedding, layers, weights.lm_head.t(), 15.0)
-    cache, other = model.make_cache(1), model.make_cache(1)
+    rows, other = decoder.rows(), decoder.rows()
     with torch.no_grad():
-        model.step(some_ids(1, 3), cache), model.step(some_ids(1, 3), other)
+        rows.join(some_ids(1, 3)), other.join(some_ids(1, 3))
         for k, token in enumerate(some_ids(20).tolist(), 3):
-            expected = model.step(torch.tensor([[token]]), cache)
-            found = lone_step(torch.tensor([token]), torch.tensor([k]), other.keys[:, 0], other.values[:, 0], *given)
+            expected = rows.step(torch.tensor([[token]]))
+            ring = (other.ring.keys[:, 0], other.ring.values[:, 0])
+            found = lone_step(torch.tensor([token]), torch.tensor([k]), *ring, *given)
             torch.testing.assert_close(found[None], expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.skipif(not has_compiler(torch.device("cpu")), reason="there is no C++ compiler")
 @pytest.mark.parametrize("exact", [True, False], ids=["weights that bf16 holds", "others"])
 def test_warmed_up_it_writes_the_same(exact):
-    cold, warm = (make_model(GPTConfig(11, 8, 16, 1, 2, 1)) for _ in range(2))
-    for model in (cold, warm):
-        round_to(model, torch.bfloat16 if exact else torch.float32)
+    model = make_model(GPTConfig(11, 8, 16, 1, 2, 1))
+    round_to(model, torch.bfloat16 if exact else torch.float32)
+    cold, warm = GPTDecoder(model), GPTDecoder(model)
     ids, params = [1, 2, 3], SamplingParams(40, temperature=1.0, seed=3)
     begun = stream(warm, ids, params)
     text = [next(begun) for _ in range(10)]
     warm.warm_up()
-    assert warm._compiled is not None and warm._compiled._given[3].dtype == (torch.bfloat16 if exact else torch.float32)
-    calls = count_calls(warm._compiled)
+    assert warm.compiled is not None and warm.compiled._given[3].dtype == (torch.bfloat16 if exact else torch.float32)
+    compiled, calls = warm.compiled, count_calls(warm.compiled)
     assert text + list(begun) == list(stream(cold, ids, params))  # in the midst of a text
     assert len(calls) == 30
     assert list(stream(warm, ids, params)) == list(stream(cold, ids, params))
-    with torch.no_grad():
-        warm.lm_head.weight.mul_(-1)  # other weights: what was compiled serves no longer, until it is asked for again
-        cold.lm_head.weight.mul_(-1)
-    for _ in range(2):
-        assert list(stream(warm, ids, params)) == list(stream(cold, ids, params))
-        warm.warm_up()
+    warm.warm_up()
+    assert warm.compiled is compiled
 
 
 def test_what_was_compiled_serves_what_it_was_compiled_for_only():
     model = make_model(GPTConfig(11, 8, 16, 1, 2, 1))
-    weights = model.make_cache(1).weights
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", lambda function, **_: function)
-        compiled = CompiledStep(model, weights)
-    one = torch.tensor([[1]])
-    assert compiled.serves(one, model.make_cache(1))
-    assert not compiled.serves(torch.tensor([[1, 2]]), model.make_cache(1))
-    assert not compiled.serves(one.expand(2, 1), model.make_cache(2))
-    strided = model.make_cache(1)
-    strided.keys = model.make_cache(2).keys[:, :1]
-    assert not compiled.serves(one, strided)
+        compiled = CompiledStep(model, StepWeights.of(model))
+    assert compiled.serves(Ring.of(model, 1))
+    assert not compiled.serves(Ring.of(model, 2))
+    strided = Ring.of(model, 1)
+    strided.keys = Ring.of(model, 2).keys[:, :1]
+    assert not compiled.serves(strided)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
-        assert not compiled.serves(one, model.make_cache(1))
+        assert not compiled.serves(Ring.of(model, 1))
     finally:
         torch.set_num_threads(threads)
-    with torch.no_grad():
-        model.lm_head.weight.mul_(2)
-    assert not compiled.serves(one, model.make_cache(1))
 
 
 def test_a_step_that_cannot_be_compiled_stays_as_it_is(monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError("no space left on device")
 
-    model = make_model()
+    decoder = GPTDecoder(make_model())
     monkeypatch.setattr(torch, "compile", fails)
-    monkeypatch.setattr("modelcraft.gpt.has_compiler", lambda device: True)
+    monkeypatch.setattr("modelcraft.inference.gpt.has_compiler", lambda device: True)
     with pytest.warns(UserWarning, match="could not be compiled, so it stays slower: no space left"):
-        model.warm_up()
-    assert len(list(stream(model, [1], SamplingParams(5)))) == 5
+        decoder.warm_up()
+    assert len(list(stream(decoder, [1], SamplingParams(5)))) == 5
 
 
 def count_calls(compiled) -> list:

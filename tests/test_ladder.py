@@ -6,6 +6,7 @@ import torch
 from helpers import assert_one_sentence, spread
 
 from modelcraft.counting import count
+from modelcraft.inference.decoder import decoder_for
 from modelcraft.ladder import DEFAULT_RUNG, MAX_BYTES, RUNGS, memory_of, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.store.folder import WEIGHTS_DIR
@@ -79,9 +80,11 @@ def test_a_rung_runs_on_meta(name):
     logits, loss = model(idx, idx)
     assert logits.shape == (2, 6, 65) and logits.is_meta and loss.is_meta
     with torch.no_grad():
-        cache = model.make_cache(2)
-        for newest in (idx, idx[:, :1], idx[:, :1]):
-            assert model.step(newest, cache).shape == (2, 65)
+        rows = decoder_for(model).rows()
+        for prompt in (idx[:1], idx[:1, :2]):
+            assert rows.join(prompt).shape == (1, 65)
+        for _ in range(2):
+            assert rows.step(idx[:, :1]).shape == (2, 65)
 
 
 @every_rung

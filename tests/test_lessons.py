@@ -32,10 +32,10 @@ def test_a_section_ends_where_the_next_rung_begins():
 def test_new_is_what_the_rung_below_does_not_have():
     read = lessons.lesson("block")
     new = [line.text.strip() for line in read.code if line.new]
-    assert "x = x + self.sa(self.ln1(x), cache)" in new
+    assert "x = x + self.sa(self.ln1(x))" in new
     assert "self.ln_f = nn.LayerNorm(config.n_embd)" in new
     old = [line.text.strip() for line in read.code if not line.new]
-    assert "def forward(self, x: Tensor, cache: KeysAndValues | None = None) -> Tensor:" in old
+    assert "def forward(self, x: Tensor) -> Tensor:" in old
     assert not read.same_code
 
 

@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from helpers import VOCABULARY, PrefixModel, assert_one_sentence, spread
-from hypothesis import given
-from hypothesis import strategies as st
+from helpers import VOCABULARY, assert_one_sentence
 
 from modelcraft.model import LanguageModel, ModelConfig, evaluating
 from modelcraft.support.errors import ConfigError, VocabularyError
@@ -58,28 +56,6 @@ def test_the_future_changes_nothing(language_model):
         after, _ = language_model(changed)
         assert torch.equal(before[:, :t], after[:, :t])
         assert not torch.equal(before[:, t], after[:, t])
-
-
-@pytest.mark.parametrize("length", [1, 3, 4, 5, 11])
-def test_steps_equal_the_whole_forward(language_model, length):
-    x = ids(3, length + 6)
-    cache = language_model.make_cache(batch_size=3)
-    logits = language_model.step(x[:, :length], cache)
-    for end in range(length, length + 7):
-        whole, _ = language_model(x[:, max(0, end - 4) : end])
-        torch.testing.assert_close(logits, whole[:, -1], atol=1e-5, rtol=0)
-        if end < length + 6:
-            logits = language_model.step(x[:, end : end + 1], cache)
-
-
-def test_two_caches_do_not_meddle(language_model):
-    one, other = (language_model.make_cache(batch_size=1) for _ in range(2))
-    first = language_model.step(ids(1, 3), one)
-    language_model.step(ids(1, 3, seed=5), other)
-    x = ids(1, 1, seed=9)
-    expected, _ = language_model(torch.cat((ids(1, 3), x), dim=1))
-    torch.testing.assert_close(language_model.step(x, one), expected[:, -1])
-    assert first.shape == (1, V)
 
 
 def test_generate_crops_to_the_context(language_model):
@@ -197,18 +173,6 @@ def test_generate_refuses_what_is_no_context(language_model, context, part):
 
 def test_nothing_to_write_is_the_context_itself(language_model):
     assert torch.equal(language_model.generate(ids(2, 7), 0), ids(2, 7))
-
-
-@given(st.integers(1, 6), st.integers(1, 12), st.integers(0, 8), st.integers(0, 2**30))
-def test_generate_and_steps_write_the_same(block_size, length, new, seed):
-    model = spread(PrefixModel(ModelConfig(vocab_size=V, block_size=block_size)), seed)
-    x = ids(2, length, seed=seed)
-    written = model.generate(x, new, temperature=0)
-    cache, newest = model.make_cache(batch_size=2), x
-    for k in range(new):
-        with torch.no_grad():
-            newest = model.step(newest, cache).argmax(-1, keepdim=True)
-        assert torch.equal(newest[:, 0], written[:, length + k])
 
 
 def test_the_interface_itself_scores_nothing():

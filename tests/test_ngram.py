@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from modelcraft import counting as ngram
 from modelcraft.counting import CountingConfig, CountingLanguageModel, PairCounts, count, count_pairs
 from modelcraft.data import Corpus
+from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.stream import stream
 from modelcraft.sampling import SamplingParams
 from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError, VocabularyError
@@ -174,14 +175,13 @@ def test_it_looks_up_as_much_at_once_as_memory_allows(model, monkeypatch):
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 11])
 def test_steps_equal_the_whole_forward(model, length):
     x = ids(3, length + 8)
-    cache, other = model.make_cache(batch_size=3), model.make_cache(batch_size=3)
-    model.step(ids(3, 4, seed=7), other)
-    logits = model.step(x[:, :length], cache)
+    rows = decoder_for(model).rows()
+    logits = torch.cat([rows.join(one[None, :length]) for one in x])
     for end in range(length, length + 9):
         whole, _ = model(x[:, :end])  # a forward over everything: only the last three characters matter
         torch.testing.assert_close(logits, whole[:, -1], atol=1e-6, rtol=0)
         if end < length + 8:
-            logits = model.step(x[:, end : end + 1], cache)
+            logits = rows.step(x[:, end : end + 1])
 
 
 def test_it_streams_what_it_generates(model):
@@ -196,8 +196,8 @@ def test_it_runs_on_meta(model):
     x = torch.zeros((2, 9), dtype=torch.long, device="meta")
     logits, loss = shapes(x, x)
     assert logits.is_meta and logits.shape == (2, 9, 5) and loss.is_meta
-    cache = shapes.make_cache(batch_size=2)
-    assert shapes.step(x, cache).shape == shapes.step(x[:, :1], cache).shape == (2, 5)
+    rows = decoder_for(shapes).rows()
+    assert rows.join(x[:1]).shape == rows.step(x[:1, :1]).shape == (1, 5)
     assert shapes.device == torch.device("meta")
     assert {n: t.shape for n, t in shapes.state_dict().items()} == {n: t.shape for n, t in model.state_dict().items()}
     assert all(buffer.is_meta for buffer in model.to("meta").buffers())

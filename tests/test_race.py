@@ -179,14 +179,14 @@ def test_a_lane_that_cannot_write_says_why_and_the_others_go_on(race, catalogue,
     """One is damaged, one cannot read the prompt, one breaks while it writes."""
     calls = iter(range(1000))
     model = catalogue.get(WELL[1]).model
-    step = model.step
+    forward = model.forward
 
     def break_later(*arguments):
         if next(calls) > 10:
             raise RuntimeError("secret place: /home/someone")
-        return step(*arguments)
+        return forward(*arguments)
 
-    monkeypatch.setattr(model, "step", break_later)
+    monkeypatch.setattr(model, "forward", break_later)
     lanes = asyncio.run(run(race, names=[WELL[0], WELL[1], NARROW, BROKEN]))[-1][1]
     assert lanes[WELL[0]]["text"] == text_of(catalogue, WELL[0], "ROMEO:", 30, 1337)
     assert lanes[WELL[0]]["note"] == ""

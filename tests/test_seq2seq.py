@@ -17,9 +17,11 @@ from modelcraft.encoder_decoder import (
     EncoderBlock,
     EncoderDecoder,
     EncoderDecoderConfig,
+    KeysAndValues,
     attend,
 )
-from modelcraft.head import KeysAndValues, MultiHeadAttention
+from modelcraft.head import MultiHeadAttention
+from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.stream import stream
 from modelcraft.loss import exact_loss
 from modelcraft.sampling import SamplingParams, sample
@@ -233,9 +235,8 @@ def test_a_speech_is_ended_before_it_is_answered(model):
         written = list(stream(model, said, SamplingParams(max_new_tokens=6, temperature=1.0, seed=1)))
         assert written[:owed] == [SMALL.newline] * owed
         # From there on it is the text that follows the ended speech.
-        cache = model.make_cache(1)
         with torch.no_grad():
-            logits = model.step(torch.tensor([[*said, *written[:owed]]]), cache)
+            logits = decoder_for(model).rows().join(torch.tensor([[*said, *written[:owed]]]))
             torch.testing.assert_close(logits, told(model, said, written[:owed]), atol=1e-4, rtol=0)
 
 
@@ -260,25 +261,13 @@ def test_steps_follow_the_rules(model, length):
     written = [draws.choices(range(7), [1, 1, 4, 1, 1, 1, 1], k=60) for _ in range(3)]
     written[0] = [0] * 20 + written[0][:40]  # a long reply for certain
     written[1] = [2] * 10 + written[1][:50]  # and empty ones: a blank line at once
-    cache = model.make_cache(3)
+    rows = decoder_for(model).rows()
     with torch.no_grad():
-        logits = model.step(prompts, cache)
+        logits = torch.cat([rows.join(prompt[None]) for prompt in prompts])
         for k in range(60):
             expected = torch.cat([told(model, prompts[row].tolist(), written[row][:k]) for row in range(3)])
             torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
-            logits = model.step(torch.tensor([[row[k]] for row in written]), cache)
-
-
-def test_steps_of_many_characters_are_many_steps(model):
-    prompts, written = ids(7, 2, 4), ids(7, 2, 40, seed=3)
-    written[:, 10:12] = SMALL.newline
-    one, many = model.make_cache(2), model.make_cache(2)
-    with torch.no_grad():
-        model.step(prompts, one), model.step(prompts, many)
-        for some in torch.split(written, [1, 3, 9, 7, 20], dim=1):
-            for token in torch.split(some, 1, dim=1):
-                expected = model.step(token, one)
-            torch.testing.assert_close(model.step(some, many), expected, atol=1e-4, rtol=0)
+            logits = rows.step(torch.tensor([[row[k]] for row in written]))
 
 
 @pytest.mark.parametrize("length", [1, 6, 13])
@@ -291,10 +280,11 @@ def test_generate_and_steps_write_the_same(model, length, temperature):
         assert any(row[length:].tolist() != text[0, length:].tolist() for row in text[1:])
         pairs = (text[:, length:-1] == SMALL.newline) & (text[:, length + 1 :] == SMALL.newline)
         assert pairs.sum() > 3  # the play went on
-    cache, newest, generator = model.make_cache(4), prompts, torch.Generator().manual_seed(1)
+    rows, newest, generator = decoder_for(model).rows(), prompts, torch.Generator().manual_seed(1)
     for k in range(80):
         with torch.no_grad():
-            newest = sample(model.step(newest, cache), params, generator)[:, None]
+            logits = rows.step(newest) if k else torch.cat([rows.join(prompt[None]) for prompt in prompts])
+            newest = sample(logits, params, generator)[:, None]
         assert torch.equal(newest[:, 0], text[:, length + k])
 
 
@@ -309,11 +299,11 @@ def test_a_speech_is_read_once_and_a_reply_one_character_at_a_time(model):
     encoded, decoded = [], []
     model.encoder_blocks[0].register_forward_hook(lambda module, args, out: encoded.append(args[0].shape[1] - 1))
     model.blocks[0].register_forward_hook(lambda module, args, out: decoded.append(args[0].shape[1]))
-    cache = model.make_cache(1)
+    rows = decoder_for(model).rows()
     with torch.no_grad():
-        model.step(torch.tensor([[3, 4, 5, 2, 2]]), cache)
+        rows.join(torch.tensor([[3, 4, 5, 2, 2]]))
         for token in (3, 4, 2, 2, 5, 5, 5, 5, 5, 5, 5):
-            model.step(torch.tensor([[token]]), cache)
+            rows.step(torch.tensor([[token]]))
     assert encoded == [3, 2]  # the prompt; then the reply "3 4", which the model answers itself
     assert decoded == [1, 1, 1, 1] + [1] + [1] * 5 + [6, 6]  # past the context all of it is read again
 
@@ -333,9 +323,10 @@ def test_it_runs_on_meta():
         logits, loss = model(x, x, source)
         assert logits.is_meta and logits.shape == (2, 6, 7)
         loss.backward()
-    cache = model.make_cache(2)
-    for length in (4, 1, 6, 1):
-        assert model.step(x[:, :length], cache).shape == (2, 7)
+    rows = decoder_for(model).rows()
+    for length in (4, 6):
+        assert rows.join(x[:1, :length]).shape == (1, 7)
+    assert rows.step(x[:, :1]).shape == (2, 7)
     assert model.generate(x, 9).shape == (2, 15)
 
 

@@ -1,7 +1,7 @@
 """Many streams through one model: requests join and leave a running batch between two of its steps.
 
 A step of the GPT reads all weights once, whether for one text or for thirty; so thirty texts together are written many
-times as fast as one after the other. An engine keeps the texts of its model in `Slots`, takes new ones in and lets
+times as fast as one after the other. An engine keeps the texts of its model in `Rows`, takes new ones in and lets
 finished ones go between two steps, and draws each text's characters with its own parameters from its own generator: a
 text is the same alone and in company, but for a tie within rounding.
 
@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from modelcraft.model import LanguageModel, Slots, evaluating
+from modelcraft.inference.decoder import decoder_for
+from modelcraft.inference.rows import Rows
+from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
 from modelcraft.support.errors import BusyError, ModelError, UnreadError
 
@@ -104,12 +106,12 @@ class Engine:
         max_waiting: int = MAX_WAITING,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self.model = model
+        self.model, self.decoder = model, decoder_for(model)
         self.max_rows, self.max_waiting, self.patience_s = max_rows, max_waiting, patience_s
         self._waiting: deque[Stream] = deque()
-        self._streams: list[Stream] = []  # row k of `_slots` is the text of the k-th
+        self._streams: list[Stream] = []  # row k of `_rows` is the text of the k-th
         self._newest: list[int] = []  # its newest token
-        self._slots: Slots | None = None  # while nobody writes
+        self._rows: Rows | None = None  # while nobody writes
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._speed = 1_000.0  # tokens a second of late, all streams together
@@ -161,7 +163,7 @@ class Engine:
         while True:
             with self._lock:
                 if not self._waiting and not self._streams:
-                    self._slots = self._thread = None
+                    self._rows = self._thread = None
                     return
             try:
                 self._drop()
@@ -170,7 +172,7 @@ class Engine:
                     self._step()
             except BaseException as error:  # the model's own, or no memory
                 log.exception("%s texts ended", len(self._streams))
-                ended, self._streams, self._newest, self._slots = self._streams, [], [], None
+                ended, self._streams, self._newest, self._rows = self._streams, [], [], None
                 if not isinstance(error, Exception):  # this thread is to end: the next request starts another
                     with self._lock:
                         ended += self._waiting
@@ -234,24 +236,24 @@ class Engine:
     def _read(self, stream: Stream) -> int:
         """Read a prompt into a row of its own, the last one; return the first token that follows it."""
         began = time.thread_time()
-        self._slots = self._slots or self.model.make_slots()
+        self._rows = self._rows or self.decoder.rows()
         with evaluating(self.model):
-            logits = self._slots.join(torch.tensor([list(stream.ids)], device=self.model.device))  # (1, T) -> (1, V)
+            logits = self._rows.join(torch.tensor([list(stream.ids)], device=self.model.device))  # (1, T) -> (1, V)
             try:
                 token = int(sample_rows(logits, [stream.params], [stream.generator]))
             except Exception:
-                self._slots.leave(len(self._streams))
+                self._rows.leave(len(self._streams))
                 raise
         stream.worked = time.thread_time() - began
         return token
 
     def _step(self) -> None:
         """Write one token of every text."""
-        assert self._slots is not None
+        assert self._rows is not None
         began, started, rows = time.thread_time(), time.perf_counter(), len(self._streams)
         with evaluating(self.model):
             newest = torch.tensor(self._newest, device=self.model.device)[:, None]  # (B, 1)
-            logits = self._slots.step(newest)  # (B, V)
+            logits = self._rows.step(newest)  # (B, V)
             generators = [stream.generator for stream in self._streams]
             tokens = sample_rows(logits, [stream.params for stream in self._streams], generators)  # (B,)
         self._newest = tokens.tolist()
@@ -271,9 +273,9 @@ class Engine:
 
     def _leave(self, row: int) -> None:
         """Free a row; the last one takes its place."""
-        assert self._slots is not None
+        assert self._rows is not None
         stream = self._streams[row]
-        self._slots.leave(row)
+        self._rows.leave(row)
         self._streams[row], self._newest[row] = self._streams[-1], self._newest[-1]
         self._streams.pop()
         self._newest.pop()

@@ -1,6 +1,6 @@
 """One character's way through the GPT as one small function, which PyTorch compiles.
 
-`step_one` in gpt_step.py serves any number of texts. For a single one its time goes into its hundred and fifty calls,
+`step_all` in gpt_step.py serves any number of texts. For a single one its time goes into its hundred and fifty calls,
 hardly into arithmetic. `lone_step` is the same once more for that case, with shapes that never change, and it is
 compiled into one piece of C++, in which all that stands between two products is fused with them:
 
@@ -10,20 +10,17 @@ compiled into one piece of C++, in which all that stands between two products is
   numbers are the same;
 - the ring is read as a whole; what is not filled yet is hidden.
 
-Compiling takes some fifteen seconds, so nobody should wait for it: the app lets `GPTLanguageModel.warm_up` run in the
-background, and until it is done (or where there is no compiler) `step_one` writes.
+Compiling takes some fifteen seconds, so nobody should wait for it: the app lets `GPTDecoder.warm_up` run in the
+background, and until it is done (or where there is no compiler) `step_all` writes.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from modelcraft.inference.gpt_step import TINY, RingCache, StepWeights
-
-if TYPE_CHECKING:
-    from modelcraft.gpt import GPTLanguageModel
+from modelcraft.gpt import GPTLanguageModel
+from modelcraft.inference.gpt_step import TINY, Ring, StepWeights
 
 Matrix = Tensor  # (outputs, inputs)
 
@@ -75,31 +72,30 @@ def _unit(x: Tensor) -> Tensor:
 class CompiledStep:
     """`lone_step`, compiled, for one state of one model's weights. Making it takes some fifteen seconds of a core."""
 
-    def __init__(self, model: "GPTLanguageModel", weights: StepWeights) -> None:
-        c = model.config
-        self.weights = weights
+    def __init__(self, model: GPTLanguageModel, weights: StepWeights) -> None:
         layers = [(_kept(w.qkv), _kept(w.proj), _kept(w.fc), _kept(w.out)) for w in weights.layers]
-        self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), float(c.logit_cap))
+        cap = float(model.config.logit_cap)
+        self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), cap)
         self._step = torch.compile(lone_step, fullgraph=True, dynamic=False)
-        cache = model.make_cache(1)
-        self._made_for = (torch.get_num_threads(), cache.keys.stride())
+        ring = Ring.of(model, 1)
+        ring.lengths.append(0)
+        self._made_for = (torch.get_num_threads(), ring.keys.shape, ring.keys.stride())
         for _ in range(2):  # which compiles it
-            self(torch.zeros((1, 1), dtype=torch.long, device=model.device), cache)
+            self(torch.zeros((1, 1), dtype=torch.long, device=model.device), ring)
 
-    def serves(self, idx: Tensor, cache: RingCache) -> bool:
-        """Say whether this is the step that it was compiled for: one token of one text, by these weights.
+    def serves(self, ring: Ring) -> bool:
+        """Say whether this is the step that it was compiled for: of one text, in a ring of its own.
 
-        Anything else that it depends on must be the same, too, or PyTorch would compile it anew, and the text wait.
+        All else that it depends on must be the same, too, or PyTorch would compile it anew, and the text wait.
         """
-        alone = idx.shape == (1, 1) and cache.keys.shape[1] == 1 and cache.weights is self.weights
-        return alone and self._made_for == (torch.get_num_threads(), cache.keys.stride())
+        return self._made_for == (torch.get_num_threads(), ring.keys.shape, ring.keys.stride())
 
     @torch.no_grad()
-    def __call__(self, idx: Tensor, cache: RingCache) -> Tensor:
-        """Read one token, idx (1, 1), after what `cache` holds; return the logits (1, V) of the next."""
-        position = cache.positions  # (1,)
-        logits: Tensor = self._step(idx[0], position, cache.keys[:, 0], cache.values[:, 0], *self._given)  # (V,)
-        cache.lengths = [cache.lengths[0] + 1]
+    def __call__(self, newest: Tensor, ring: Ring) -> Tensor:
+        """Read one token, (1, 1), after what `ring` holds; return the logits (1, V) of the next."""
+        position = ring.positions  # (1,)
+        logits: Tensor = self._step(newest[0], position, ring.keys[:, 0], ring.values[:, 0], *self._given)  # (V,)
+        ring.lengths[0] += 1
         return logits[None]
 
 

@@ -1,8 +1,8 @@
-"""The GPT's memory, and one character's way through the model, as fast as a CPU can go.
+"""The GPT's memory, a prompt's way into it, and one character's way through the model, as fast as a CPU can go.
 
-`GPTLanguageModel.step` reads any number of new characters in a clear way. Here is what it does for the one case that
-generation consists of, one new character a text. The numbers are the same to rounding (a test holds them equal);
-what differs is how often memory is touched:
+A prompt is read as `forward` reads it, and its keys and values are kept. Then there is one new character a text and
+step, and its numbers are those of a forward to rounding (a test holds them equal); what differs is how often memory is
+touched:
 
 - the weights lie transposed, so that a product with one vector reads them in the order in which they lie (30 µs for a
   matrix of 1 MB in place of 124 µs on the cores this was measured on);
@@ -12,79 +12,38 @@ what differs is how often memory is touched:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from modelcraft.model import Slots
-
-if TYPE_CHECKING:
-    from modelcraft.gpt import GPTLanguageModel
+from modelcraft.gpt import GPTLanguageModel, attend, norm
 
 TINY = 1e-12  # in place of a norm of 0
 
 
 @dataclass
-class RingCache:
-    """The keys and values of the last `block_size` characters; the character at position p stands in slot p mod W."""
+class Ring:
+    """The keys and values of the last `block_size` characters; the character at position p stands in slot p mod W.
 
-    keys: Tensor  # (n_layer, B, n_kv, W, hs)
+    A row that joins leaves what an earlier text left in the slots that it has not filled: no step looks there.
+    """
+
+    keys: Tensor  # (n_layer, B, n_kv, W, hs): unit vectors, where the model's own are √hs long
     values: Tensor  # (n_layer, B, n_kv, W, hs)
     lengths: list[int]  # of each row: how many characters it has read
-    weights: "StepWeights"
+
+    @classmethod
+    def of(cls, model: GPTLanguageModel, rows: int) -> "Ring":
+        """Return room for some rows, of which none is taken."""
+        c = model.config
+        shape = (c.n_layer, rows, c.n_kv_head, c.block_size, c.head_size)
+        return cls(torch.zeros(shape, device=model.device), torch.zeros(shape, device=model.device), [])
 
     @property
     def positions(self) -> Tensor:
         """The position (B,) that the next character of each row has."""
         return torch.tensor(self.lengths, device=self.keys.device)
-
-
-class RingSlots(Slots):
-    """The rings of texts that come and go, side by side, so that one step writes a character of each."""
-
-    def __init__(self, model: "GPTLanguageModel") -> None:
-        self.model: GPTLanguageModel = model
-        self.cache = model.make_cache(0)  # the first text brings its own
-        self.rows = 0  # of those there is room for, so many are taken
-
-    def join(self, idx: Tensor) -> Tensor:
-        """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
-        alone = self.model.make_cache(1)
-        logits = self.model.step(idx, alone)
-        if not self.rows:
-            self.cache, self.rows = alone, 1
-            return logits
-        if self.rows == self.cache.keys.shape[1]:  # twice as much room, so that rows are seldom copied
-            more = self.model.make_cache(self.rows)
-            keys = torch.cat((self.cache.keys, more.keys), dim=1)
-            values = torch.cat((self.cache.values, more.values), dim=1)
-            self.cache.keys, self.cache.values = keys, values
-        self.cache.weights = alone.weights  # if they have changed, all go on with the new ones
-        self.cache.keys[:, self.rows] = alone.keys[:, 0]
-        self.cache.values[:, self.rows] = alone.values[:, 0]
-        self.cache.lengths.append(alone.lengths[0])
-        self.rows += 1
-        return logits
-
-    def step(self, idx: Tensor) -> Tensor:
-        """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
-        taken = replace(self.cache, keys=self.cache.keys[:, : self.rows], values=self.cache.values[:, : self.rows])
-        logits = self.model.step(idx, taken)
-        self.cache.lengths = taken.lengths
-        return logits
-
-    def leave(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
-        self.rows -= 1
-        self.cache.keys[:, row] = self.cache.keys[:, self.rows]
-        self.cache.values[:, row] = self.cache.values[:, self.rows]
-        self.cache.lengths[row] = self.cache.lengths[-1]
-        self.cache.lengths.pop()
-        if self.rows == 1:  # in one piece, as the compiled step for a single text wants it
-            lone = (t[:, :1].clone(memory_format=torch.contiguous_format) for t in (self.cache.keys, self.cache.values))
-            self.cache.keys, self.cache.values = lone
 
 
 @dataclass(frozen=True)
@@ -99,20 +58,16 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class StepWeights:
-    """A copy of the model's weights, laid out for one step; `versions` says of which state of the model."""
+    """A copy of the model's weights, laid out for a step."""
 
     embedding: Tensor  # (V, C), normed
     layers: Sequence[LayerWeights]
     lm_head: Tensor  # (C, V)
-    versions: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, model: "GPTLanguageModel") -> "StepWeights":
+    def of(cls, model: GPTLanguageModel) -> "StepWeights":
         """Lay the weights of `model` out anew."""
-        from modelcraft.gpt import norm
-
         scale = model.config.n_embd**0.5
-        seen = versions(model)  # before the copy: what changes meanwhile makes it an old one
         with torch.no_grad():
             layers = [
                 LayerWeights(
@@ -124,35 +79,49 @@ class StepWeights:
                 for block in model.blocks
             ]
             embedding, lm_head = norm(model.token_embedding_table.weight), _laid(model.lm_head.weight * scale)
-        return cls(embedding, layers, lm_head, seen)
+        return cls(embedding, layers, lm_head)
 
 
-def versions(model: "GPTLanguageModel") -> tuple[tuple[int, int], ...]:
-    """Return what changes whenever a weight of `model` changes or moves."""
-    return tuple((p.data_ptr() if not p.is_meta else 0, p._version) for p in model.parameters())
+def read_prompt(model: GPTLanguageModel, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Read the first characters of a text, (1, T) with T <= block_size, as the model's `forward` does.
+
+    Returns the logits (1, V) of what follows, and the keys and values (n_layer, 1, n_kv, T, hs) for a ring.
+    """
+    at = torch.arange(prompt.shape[1], device=prompt.device)
+    mask = at[:, None] >= at  # (T, T)
+    cos, sin = model.angles(at)  # (T, 1, hs/2)
+    keys, values = [], []
+    x = model.embed(prompt)  # (1, T, C)
+    for block in model.blocks:
+        q, k, v = block.sa.project(norm(x), cos, sin)
+        x = x + block.sa.proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        x = x + block.ffwd(norm(x))
+        keys.append(k * model.config.head_size**-0.5)
+        values.append(v)
+    return model.score(x[:, -1]), torch.stack(keys), torch.stack(values)
 
 
-def step_one(model: "GPTLanguageModel", idx: Tensor, cache: RingCache) -> Tensor:
-    """Read one token a row, idx (B, 1), after what `cache` holds; return the logits (B, V) of the next."""
-    c, weights = model.config, cache.weights
-    B, nh, n_kv, hs, W = len(idx), c.n_head, c.n_kv_head, c.head_size, c.block_size
-    n = min(max(cache.lengths) + 1, W)  # slots that are filled in some row
+def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, ring: Ring) -> Tensor:
+    """Read one token a row, (B, 1), after what `ring` holds; return the logits (B, V) of the next."""
+    c = model.config
+    B, nh, n_kv, hs, W = len(newest), c.n_head, c.n_kv_head, c.head_size, c.block_size
+    n = min(max(ring.lengths) + 1, W)  # slots that are filled in some row
     # Are all rows equally long? Then a slot is the same in all, a slice in place of an index, and nothing is hidden.
-    even = min(cache.lengths) == max(cache.lengths)
-    positions = cache.positions  # (B,)
+    even = min(ring.lengths) == max(ring.lengths)
+    positions = ring.positions  # (B,)
     cos, sin = model.angles(positions)  # (B, 1, hs/2)
     cos, sin = torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)  # (B, 1, hs)
     if even:
-        slot: int | Tensor = cache.lengths[0] % W
-        hidden = torch.zeros((), device=idx.device)
+        slot: int | Tensor = ring.lengths[0] % W
+        hidden = torch.zeros((), device=newest.device)
     else:
         slot = positions % W
-        empty = torch.arange(n, device=idx.device) > positions[:, None]  # (B, n)
-        hidden = torch.zeros(B, n, device=idx.device).masked_fill_(empty, -torch.inf)
+        empty = torch.arange(n, device=newest.device) > positions[:, None]  # (B, n)
+        hidden = torch.zeros(B, n, device=newest.device).masked_fill_(empty, -torch.inf)
         hidden = hidden.repeat_interleave(n_kv, 0)[:, None]  # (B · n_kv, 1, n)
-    rows = torch.arange(B, device=idx.device)
-    x = weights.embedding[idx[:, 0]]  # (B, C)
-    for layer, keys, values in zip(weights.layers, cache.keys, cache.values, strict=True):
+    rows = torch.arange(B, device=newest.device)
+    x = weights.embedding[newest[:, 0]]  # (B, C)
+    for layer, keys, values in zip(weights.layers, ring.keys, ring.values, strict=True):
         qkv = torch.mm(_unit(x), layer.qkv).view(B, nh + 2 * n_kv, hs)  # (B, nh + 2 n_kv, hs)
         qk, v = qkv[:, : nh + n_kv], qkv[:, nh + n_kv :]
         a, b = qk.chunk(2, -1)
@@ -169,7 +138,7 @@ def step_one(model: "GPTLanguageModel", idx: Tensor, cache: RingCache) -> Tensor
         out = torch.bmm(wei, values.view(B * n_kv, W, hs)[:, :n]).view(B, nh * hs)
         x = torch.addmm(x, out, layer.proj)  # (B, C)
         x = torch.addmm(x, torch.mm(_unit(x), layer.fc).relu_().square_(), layer.out)  # (B, C)
-    cache.lengths = [length + 1 for length in cache.lengths]
+    ring.lengths[:] = [length + 1 for length in ring.lengths]
     logits: Tensor = c.logit_cap * torch.tanh(torch.mm(_unit(x), weights.lm_head) / c.logit_cap)
     return logits  # (B, V)
 

@@ -1,12 +1,12 @@
-"""Text, one character at a time: the model reads the prompt once, then every character it has just written.
-
-`python -m modelcraft.generate --model bigram --prompt "ROMEO:"` streams to the terminal.
-"""
+"""Text, one character at a time: the model reads the prompt once, then every character it has just written."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
+from modelcraft.inference.decoder import decoder_for
+from modelcraft.inference.rows import Decoder
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.errors import VocabularyError, shown
@@ -14,12 +14,15 @@ from modelcraft.support.errors import VocabularyError, shown
 __all__ = ["SamplingParams", "sample", "stream"]
 
 
-def stream(model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> Iterator[int]:
+def stream(model: LanguageModel | Decoder, ids: Sequence[int], params: SamplingParams) -> Iterator[int]:
     """Yield the continuation of the prompt `ids`, each token as soon as it is sampled.
 
-    The same seed, model and parameters give the same tokens. Raises VocabularyError (at the call, not at the first
-    token) for an empty prompt or an unknown id.
+    The same seed, model and parameters give the same tokens. The text is written by the weights that the model has at
+    the call. Whoever writes many gives a decoder (`decoder_for(model)`), which is made once, and may be warmed up.
+    Raises VocabularyError (at the call, not at the first token) for an empty prompt or an unknown id.
     """
+    decoder = model if isinstance(model, Decoder) else decoder_for(model)
+    model = decoder.model
     ids, last = list(ids), model.config.vocab_size - 1
     if wrong := [i for i in ids if not isinstance(i, int) or not 0 <= i <= last]:
         raise VocabularyError(
@@ -28,15 +31,13 @@ def stream(model: LanguageModel, ids: Sequence[int], params: SamplingParams) -> 
     prompt = torch.tensor([ids], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(prompt)
     # A function of its own: the body of a generator would run, and complain, only when the first token is asked for.
-    return _decode(model, prompt[:, -model.block_size :], params)
+    return _decode(decoder, prompt[:, -model.block_size :], params)
 
 
-def _decode(model: LanguageModel, idx: torch.Tensor, params: SamplingParams) -> Iterator[int]:
-    generator = params.make_generator()
-    cache = model.make_cache(batch_size=1)
-    # At first `idx` is the whole prompt (1, T), then only the newest token (1, 1): the cache remembers the rest.
+def _decode(decoder: Decoder, prompt: Tensor, params: SamplingParams) -> Iterator[int]:
+    generator, rows, newest = params.make_generator(), decoder.rows(), None
     for _ in range(params.max_new_tokens):
-        with evaluating(model):  # entered anew for every token: whoever reads the stream may train in between
-            logits = model.step(idx, cache)  # (1, V)
-        idx = sample(logits, params, generator)[:, None]  # (1, 1)
-        yield int(idx)
+        with evaluating(decoder.model):  # entered anew for every token: whoever reads the stream may train in between
+            logits = rows.join(prompt) if newest is None else rows.step(newest)  # (1, V)
+            newest = sample(logits, params, generator)[:, None]  # (1, 1)
+        yield int(newest)

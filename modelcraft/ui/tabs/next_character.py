@@ -168,7 +168,7 @@ def next_logits(entry: Entry, text: str) -> Tensor:
     """Return the logits (V,) of what follows `text`, as the engine has them."""
     ids = entry.tokenizer.encode(text[-entry.model.block_size :])
     with evaluating(entry.model):
-        logits = entry.model.make_slots().join(torch.tensor([ids], device=entry.model.device))  # (1, T) -> (1, V)
+        logits = entry.engine.decoder.rows().join(torch.tensor([ids], device=entry.model.device))  # (1, T) -> (1, V)
     return logits[0].float().cpu().clamp(-1e6, 1e6)
 
 

@@ -1,0 +1,89 @@
+"""How the GPT writes: keys and values of the past are kept in a ring, and one step reads a token of every text.
+
+Within its context this equals a forward over the whole text. Beyond it, the layers remember what they saw when it was
+in view, as in a forward with a band over all of the text.
+"""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from modelcraft.gpt import GPTLanguageModel
+from modelcraft.inference.gpt_compiled import CompiledStep
+from modelcraft.inference.gpt_step import Ring, StepWeights, read_prompt, step_all
+from modelcraft.inference.rows import Decoder, Rows
+from modelcraft.support.device import has_compiler, name_compiler
+
+
+class GPTDecoder(Decoder):
+    """A GPT whose weights are laid out for steps, and, when it is warm, a step for a single text that is compiled."""
+
+    model: GPTLanguageModel
+
+    def __init__(self, model: GPTLanguageModel) -> None:
+        super().__init__(model)
+        self.weights = StepWeights.of(model)
+        self.compiled: CompiledStep | None = None  # made by `warm_up`
+
+    def rows(self) -> "RingRows":
+        """Return room for texts that are written together."""
+        return RingRows(self)
+
+    def step(self, newest: Tensor, ring: Ring) -> Tensor:
+        """Read the newest token of each row of `ring`, (B, 1); return the logits (B, V) of the next."""
+        compiled = self.compiled  # another thread may make it meanwhile
+        if compiled is not None and compiled.serves(ring):
+            return compiled(newest, ring)
+        return step_all(self.model, self.weights, newest, ring)
+
+    def warm_up(self) -> None:
+        """Compile the step for a single text, unless that is done; nothing changes but the speed."""
+        if self.compiled is not None or not has_compiler(self.model.device):
+            return
+        name_compiler(self.model.device)
+        try:
+            self.compiled = CompiledStep(self.model, self.weights)
+        except Exception as error:  # a compiler has many ways to fail, and nothing depends on it
+            warnings.warn(f"The step could not be compiled, so it stays slower: {str(error)[:200]}", stacklevel=2)
+
+
+class RingRows(Rows):
+    """The rings of texts that are written together, side by side."""
+
+    model: GPTLanguageModel
+
+    def __init__(self, decoder: GPTDecoder) -> None:
+        super().__init__(decoder.model)
+        self.decoder, self.ring = decoder, Ring.of(decoder.model, 1)
+
+    def join(self, prompt: Tensor) -> Tensor:
+        """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
+        prompt = prompt[:, -self.model.block_size :]
+        logits, keys, values = read_prompt(self.model, prompt)
+        ring, row = self.ring, len(self.ring.lengths)
+        if row == ring.keys.shape[1]:  # twice as much room, so that rows are seldom copied
+            more = Ring.of(self.model, row)
+            ring.keys = torch.cat((ring.keys, more.keys), dim=1)
+            ring.values = torch.cat((ring.values, more.values), dim=1)
+        ring.keys[:, row, :, : prompt.shape[1]] = keys[:, 0]
+        ring.values[:, row, :, : prompt.shape[1]] = values[:, 0]
+        ring.lengths.append(prompt.shape[1])
+        return logits
+
+    def step(self, newest: Tensor) -> Tensor:
+        """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
+        ring, rows = self.ring, len(self.ring.lengths)
+        taken = Ring(ring.keys[:, :rows], ring.values[:, :rows], ring.lengths)
+        return self.decoder.step(newest, taken)
+
+    def leave(self, row: int) -> None:
+        """Forget a row; the last one takes its place."""
+        ring, last = self.ring, len(self.ring.lengths) - 1
+        ring.keys[:, row], ring.values[:, row] = ring.keys[:, last], ring.values[:, last]
+        ring.lengths[row] = ring.lengths[last]
+        ring.lengths.pop()
+        if last == 1:  # in one piece, as the compiled step for a single text wants it
+            ring.keys, ring.values = (
+                t[:, :1].clone(memory_format=torch.contiguous_format) for t in (ring.keys, ring.values)
+            )
