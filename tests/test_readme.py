@@ -22,7 +22,10 @@ from modelcraft.serving.catalogue import Catalogue
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.tokenizer import CharTokenizer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
+SEVERAL, STARTED, PUSHED = (
+    f"tests/{name}.py" for name in ("training/test_distributed", "ui/test_app_start", "store/test_hub_client")
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
@@ -35,16 +38,28 @@ ELSEWHERE = {
     "python -m modelcraft.train --model gpt": LONG,
     "python -m modelcraft.train --model encoder-decoder": LONG,
     "python -m modelcraft.train --model blend": LONG,
-    "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt": ("tests/test_parallel.py", "torch.distributed.run"),
-    "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt --resume": ("tests/test_parallel.py", '"--resume"'),
-    "pip install -r requirements.txt && python app.py": ("tests/test_app_start.py", '"app.py"'),
+    "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt": (
+        "tests/training/test_distributed.py",
+        "torch.distributed.run",
+    ),
+    "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt --resume": (
+        "tests/training/test_distributed.py",
+        '"--resume"',
+    ),
+    "pip install -r requirements.txt && python app.py": (STARTED, '"app.py"'),
     "pip install -r requirements-dev.txt && pytest": (".ci/run", "-r requirements-dev.txt"),
     "pytest -m cases": (".ci/run", "\npytest"),
     "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu": ("", "it needs PyTorch's own index"),
     "hf auth login": BY_HAND,
-    "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": ("tests/test_app_start.py", "--push-to-hub"),
-    "python -m modelcraft.hub push runs/bigram USER/REPO": ("tests/test_hub.py", '"modelcraft.hub", "push"'),
-    "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": ("tests/test_app_start.py", "MODELCRAFT_HUB_REPOS="),
+    "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": (
+        "tests/ui/test_app_start.py",
+        "--push-to-hub",
+    ),
+    "python -m modelcraft.hub push runs/bigram USER/REPO": (
+        "tests/store/test_hub_client.py",
+        '"modelcraft.hub", "push"',
+    ),
+    "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": (STARTED, "MODELCRAFT_HUB_REPOS="),
     "hf repos create USER/SPACE --type space --sdk gradio": BY_HAND,
     'hf upload USER/SPACE . --type space --exclude "runs/*" --exclude "data/*.txt" --exclude "*venv/*"': BY_HAND,
 }

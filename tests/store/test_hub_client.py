@@ -24,7 +24,7 @@ from modelcraft.store.hub_client import _in_one_sentence, check_repo_id
 from modelcraft.support.errors import HubError
 from modelcraft.tokenizer import CharTokenizer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = "\n abcdefg"
 MODEL_FILES = {"config.json", "model.safetensors", "README.md"}
 BAD_TOKEN = "hf_aTokenThatTheHubRejects"

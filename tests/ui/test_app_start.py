@@ -21,7 +21,7 @@ from gradio_client import Client
 from hub_server import GOOD_TOKEN, running_hub
 from pressing import POEM, Page
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from modelcraft.support.files import replacing, write_text
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HALF_WAY = """
 import sys, time
 from pathlib import Path

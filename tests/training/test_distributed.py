@@ -19,7 +19,7 @@ from modelcraft.training.distributed import Ranks
 from modelcraft.training.state import describe_state
 from modelcraft.training.trainer import METRICS_FILE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["n_embd=32", "n_layer=2", "block_size=16", "dropout=0.0", "noise=0.0"]
 OPTIONS = ["--model", "gpt", "--no-compile", "--device", "cpu", "--precision", "fp32", "--batch-size", "8"]
 STEPS = 72

@@ -18,7 +18,7 @@ from modelcraft.store import folder as checkpoint
 from modelcraft.store.folder import WEIGHTS_DIR, ModelInfo, load_folder, read_info, save_folder
 from modelcraft.support.errors import CheckpointError, HubError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 V = len(VOCABULARY)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

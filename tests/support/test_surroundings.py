@@ -18,7 +18,7 @@ from modelcraft.support.errors import StartError
 from modelcraft.support.surroundings import address, check_is_free, give_uploads, pass_by_proxies, prepare
 
 pytestmark = pytest.mark.cases
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = [f"{kind}_proxy" for kind in ("http", "https", "all", "no")]
 
 
