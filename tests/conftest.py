@@ -22,6 +22,31 @@ settings.register_profile(
 settings.load_profile("modelcraft")
 
 
+# Files whose tests start programs, or train, for most of their time.
+SLOW = {
+    *(
+        "test_abuse",
+        "test_app_api",
+        "test_app_start",
+        "test_routes",
+        "test_middleware",
+        "test_space",
+        "test_train_view",
+    ),
+    *("test_trainer", "test_distributed", "test_export", "test_fit", "test_hub_client", "test_training_queue"),
+    *("test_readme", "test_race", "test_visitors_together", "test_loss", "test_cli", "test_bigram", "test_plots_view"),
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        name = item.path.stem
+        if name.endswith("_browser"):
+            item.add_marker(pytest.mark.browser)
+        if name in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def chain():
     return CHAIN

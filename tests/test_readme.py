@@ -230,3 +230,17 @@ def test_behind_a_proxy_the_page_lives_under_the_path_that_the_readme_names(monk
 def test_what_the_readme_links_to_is_there():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_layout_names_every_module_where_it_is():
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").split("## How the house is laid out")[1].split("```")[1]
+    where, named = [], set()
+    for line in tree.splitlines():
+        place = (len(line) - len(line.lstrip())) // 4
+        if folder := re.match(r" *(\w+)/( |$)", line):
+            where = [*where[:place], folder[1]]
+        elif place <= len(where):
+            where = where[:place]
+        named |= {"/".join([*where, file]) for file in re.findall(r"\b\w+\.py\b", line)}
+    there = {str(file.relative_to(ROOT)) for file in (ROOT / "modelcraft").rglob("*.py") if file.name != "__init__.py"}
+    assert {file for file in named if file.startswith("modelcraft/")} == there
