@@ -24,17 +24,10 @@ settings.load_profile("modelcraft")
 
 # Files whose tests start programs, or train, for most of their time.
 SLOW = {
-    *(
-        "test_abuse",
-        "test_app_api",
-        "test_app_start",
-        "test_routes",
-        "test_middleware",
-        "test_space",
-        "test_train_view",
-    ),
-    *("test_trainer", "test_distributed", "test_export", "test_fit", "test_hub_client", "test_training_queue"),
-    *("test_readme", "test_race", "test_visitors_together", "test_loss", "test_cli", "test_bigram", "test_plots_view"),
+    *("test_abuse", "test_app_api", "test_app_start", "test_middleware", "test_routes", "test_space"),
+    *("test_distributed", "test_export", "test_fit", "test_trainer", "test_training_queue", "test_hub_client"),
+    *("test_bigram", "test_cli", "test_loss", "test_plots", "test_plots_view", "test_race", "test_readme"),
+    *("test_train_view", "test_visitors_together"),
 }
 
 
