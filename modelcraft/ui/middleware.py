@@ -37,6 +37,8 @@ HEAVY = ("/", "/config", f"{PREFIX}/info", f"{PREFIX}/openapi.json")
 FILE = f"{PREFIX}/file="
 EVENT = re.compile(rf".*{PREFIX}/call/(?:v2/)?[^/]+/([^/]+)/?")
 NO_EVENT = "There is no such event, or what came of it has been read; ask anew."
+NO_EVENT_SSE = f"event: error\ndata: {json.dumps({'error': NO_EVENT})}\n\n".encode()  # what a reader of events reads
+HEARTBEAT = b"event: heartbeat"
 PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
@@ -104,6 +106,7 @@ class Gate:
             started = started or message["type"] == "http.response.start"
             await send(message)
 
+        sending: Send = watched
         address = network((scope.get("client") or ("", 0))[0])
         try:
             if FILE in scope["path"]:
@@ -112,14 +115,16 @@ class Gate:
                 self._check_progress(scope["query_string"], address)
             if scope["method"] == "GET" and scope["path"].removeprefix(scope.get("root_path", "")) in HEAVY:
                 self.pages.spend(address)
-            if scope["method"] == "GET" and (event := EVENT.fullmatch(scope["path"])) and not self.pending(event[1]):
-                await _no_event()(scope, receive, send)  # Gradio would wait for it for ever
-                return
+            if scope["method"] == "GET" and (event := EVENT.fullmatch(scope["path"])):
+                if not self.pending(event[1]):
+                    await Response(NO_EVENT_SSE, media_type="text/event-stream")(scope, receive, send)
+                    return
+                sending = self._ending(watched, event[1])
             with self.requests.hold(Client(address)), self.bodies.of(address) as body:
                 if scope["method"] == "POST":
                     receive = await self._checked(scope, receive, body)
                     scope = {**scope, BODY: (address, body.counted)}
-                await self.app(scope, receive, watched)
+                await self.app(scope, receive, sending)
         except RefusedError as error:
             await JSONResponse({"error": str(error)}, error.status, error.headers)(scope, receive, send)
         except BusyError as error:
@@ -133,6 +138,24 @@ class Gate:
             theirs = scope["method"] == "POST" and not isinstance(error, OSError)  # a full disk is no client's fault
             sentence = "This request could not be understood." if theirs else "Something broke here; try again."
             await JSONResponse({"error": sentence}, 400 if theirs else 503)(scope, receive, send)
+
+    def _ending(self, send: Send, event: str) -> Send:
+        """Pass the stream of an event on, and end it with an error once nothing can come any more.
+
+        Of two readers of one session either may take the other's end, and one who leaves ends the events of both:
+        Gradio would send heartbeats for ever.
+        """
+        over = False
+
+        async def sending(message: Message) -> None:
+            nonlocal over
+            if over:
+                return
+            if message.get("body", b"").startswith(HEARTBEAT) and not self.pending(event):
+                over, message = True, {"type": "http.response.body", "body": NO_EVENT_SSE, "more_body": False}
+            await send(message)
+
+        return sending
 
     async def _checked(self, scope: Scope, receive: Receive, arriving: Body) -> Receive:
         """Return a `receive` that replays the body, mended where it left defaults out.
@@ -266,12 +289,6 @@ class Gate:
         # Gradio's client for JavaScript leaves out fields at the end; null is their default.
         passed = {name: fields[name] for name in PASSED if name in fields}
         return asked, json.dumps(passed | {"data": data + [None] * (takes[-1] - len(data))}).encode()
-
-
-def _no_event() -> Response:
-    """Say so as the last event of a stream, which is what whoever asks for one reads."""
-    said = json.dumps({"error": NO_EVENT})
-    return Response(f"event: error\ndata: {said}\n\n", media_type="text/event-stream")
 
 
 def _check_address(path: str) -> None:

@@ -41,9 +41,12 @@ class Page(Blocks):
     def pending(self, event_id: str) -> bool:
         """Say whether somebody may still read what comes of an event."""
         queue = self._queue
-        return event_id in queue.event_ids_to_events or any(
-            event_id in events for events in queue.pending_event_ids_session.values()
-        )
+        if event_id in queue.event_ids_to_events:
+            return True
+        sessions = queue.pending_event_ids_session.items()
+        session = next((name for name, events in sessions if event_id in events), "")
+        messages = queue.pending_messages_per_session.get(session)
+        return messages is not None and not messages.empty()
 
     def queued(self) -> Queued:
         """Return what events hold at the moment."""

@@ -418,6 +418,26 @@ def our_threads() -> list[str]:
 
 
 @pytest.mark.cases
+def test_a_reader_whose_event_another_has_ended_is_not_left_waiting(server, monkeypatch):
+    """Two readers of one session, one of whom leaves."""
+    monkeypatch.setattr("gradio.utils.get_heartbeat_rate", lambda: 0.1)
+    queue = server.demo._queue
+    other = json.loads(server.post("call/generate", {"data": ["A", 2_000], "session_hash": "shared"})[1])["event_id"]
+    server.delay = 0.01
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(server.events, "call/generate", other)
+            time.sleep(0.5)
+            for job in queue.active_jobs:  # what Gradio does to them when another reader of the session leaves
+                for event in job or ():
+                    event.alive = False
+            server.delay = 0
+            assert reading.result(timeout=30)[-1] == ("error", {"error": NO_EVENT})
+    finally:
+        server.delay = 0
+
+
+@pytest.mark.cases
 def test_gradio_keeps_no_figures_of_events(server):
     for _ in range(3):
         server.call("generate", {"prompt": "ROMEO:", "length": 1})
