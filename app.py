@@ -33,8 +33,7 @@ from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support import logs
 from modelcraft.support.device import give_back_memory, share_one_heap, threads_for_serving
 from modelcraft.support.errors import ModelCraftError, StartError
-from modelcraft.ui import plots as plates
-from modelcraft.ui import theme as look
+from modelcraft.ui import plots, theme
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.clients import current_client
@@ -111,8 +110,8 @@ def launch(demo: Page, desk: Desk, **options: Any) -> None:
         queued=demo.queued,
     )
     demo.launch(
-        theme=look.theme(),
-        css="".join(part.CSS for part in (look, plates, next_character, attention, surprise, train, ladder)),
+        theme=theme.theme(),
+        css="".join(part.CSS for part in (theme, plots, next_character, attention, surprise, train, ladder)),
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,

@@ -44,7 +44,12 @@ class BlendRows(Rows):
 
     def join(self, prompt: Tensor) -> Tensor:
         """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
-        learned, counted = self.network.join(prompt), self.counting.join(prompt)
+        counted = self.counting.join(prompt)
+        try:
+            learned = self.network.join(prompt)
+        except Exception:  # no row in one part only
+            self.counting.leave(len(self.counting.texts) - 1)
+            raise
         return self._mixed(learned, counted, self.counting.texts[-1:])
 
     def step(self, newest: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How the encoder–decoder writes: a speech is encoded once, and the reply is read anew for each character."""
+"""How the encoder–decoder writes: a speech is encoded once, and of a reply only what is new is read."""
 
 import torch
 from torch import Tensor
@@ -18,8 +18,10 @@ class TurnRows(Rows):
 
     def join(self, prompt: Tensor) -> Tensor:
         """Hear a speech (1, T) in a new row, the last one; return the logits (1, V) of what follows."""
-        self.turns.append(self.model.hear(prompt[0]))
-        return self.model.answer(self.turns[-1])
+        turn = self.model.hear(prompt[0])
+        logits = self.model.answer(turn)
+        self.turns.append(turn)
+        return logits
 
     def step(self, newest: Tensor) -> Tensor:
         """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""

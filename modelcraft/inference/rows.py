@@ -19,8 +19,10 @@ class Rows:
 
     def join(self, prompt: Tensor) -> Tensor:
         """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
-        self.texts.append(prompt[0, -self.model.block_size :])
-        return self.read(self.texts[-1:])
+        text = prompt[0, -self.model.block_size :]
+        logits = self.read([text])  # first: what cannot be read leaves no row behind
+        self.texts.append(text)
+        return logits
 
     def step(self, newest: Tensor) -> Tensor:
         """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""

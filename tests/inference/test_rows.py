@@ -98,3 +98,30 @@ def test_many_are_written_as_each_alone(name):
                 alone[0] = alone.pop()
         long = ids(65, 1, model.block_size + 5)
         torch.testing.assert_close(together.join(long), together.join(long[:, -model.block_size :]))
+
+
+@pytest.mark.parametrize("name", ["block", "counting", "gpt-mini", "blend"])
+def test_a_prompt_that_cannot_be_read_leaves_no_row_behind(name, monkeypatch):
+    model = RUNGS[name].build(
+        RUNGS[name].config, parts=[RUNGS[one].build(RUNGS[one].config) for one in RUNGS[name].parts]
+    )
+    rows, fresh = decoder_for(model.eval()).rows(), decoder_for(model).rows()
+
+    def breaks(*_):
+        raise MemoryError
+
+    with torch.no_grad():
+        for one in (rows, fresh):
+            one.join(ids(65, 1, 3))
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(torch.nn.functional, "embedding", breaks)
+            patch.setattr(torch, "searchsorted", breaks)
+            rows.join(ids(65, 1, 5))
+        if name == "blend":
+            with monkeypatch.context() as patch, pytest.raises(MemoryError):
+                patch.setattr(torch.nn.functional, "embedding", breaks)
+                rows.join(ids(65, 1, 5))
+        for one in (rows, fresh):
+            one.join(ids(65, 1, 4))
+        newest = ids(65, 2, 1)
+        assert torch.equal(rows.step(newest), fresh.step(newest))
