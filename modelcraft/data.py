@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from modelcraft.support.errors import CorpusError, VocabularyError
 from modelcraft.support.files import HOME, replacing
-from modelcraft.tokenizer import CharTokenizer, describe, listing
+from modelcraft.support.wording import describe, listing
+from modelcraft.tokenizer import CharTokenizer
 
 TINY_SHAKESPEARE = "tiny_shakespeare"
 TINY_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"

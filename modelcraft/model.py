@@ -8,16 +8,17 @@ character. `modelcraft.stream` writes by inference/, where a rung that can remem
 import contextlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from modelcraft.data import Batch, disjoint_windows, get_batch, sliding_windows
-from modelcraft.sampling import SamplingParams, check_number, sample
+from modelcraft.sampling import SamplingParams, sample
+from modelcraft.support.checks import check_fields
 from modelcraft.support.device import read_at_once
-from modelcraft.support.errors import ConfigError, VocabularyError, shown
+from modelcraft.support.errors import VocabularyError
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,7 @@ class ModelConfig:
     block_size: int = 8  # the context: how many characters the model looks back
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least, most = field.metadata.get("least", 1), field.metadata.get("most", 1_000_000)
-            if field.type is bool:
-                if not isinstance(value, bool):
-                    raise ConfigError(f"{field.name} must be true or false, not {shown(value)}.")
-            elif field.type is float:
-                check_number(field.name, value, 0, 1)
-            elif isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise ConfigError(f"{field.name} must be a whole number from {least} to {most:,}, not {shown(value)}.")
+        check_fields(self)
 
 
 class LanguageModel(nn.Module):

@@ -1,13 +1,14 @@
 """From logits to the next character: temperature, top-k, top-p, min-p, and one draw."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from modelcraft.support.errors import ConfigError, ModelError
+from modelcraft.support.checks import check_fields
+from modelcraft.support.errors import ModelError
 
 MAX_SEED = 2**63 - 1
 
@@ -22,22 +23,15 @@ class SamplingParams:
     time.
     """
 
-    max_new_tokens: int = 500
-    temperature: float = 0.8
-    top_k: int | None = None
+    max_new_tokens: int = field(default=500, metadata={"least": 0, "most": 10_000_000})
+    temperature: float = field(default=0.8, metadata={"most": 1_000})
+    top_k: int | None = field(default=None, metadata={"least": 0})
     top_p: float = 1.0
-    seed: int | None = None
+    seed: int | None = field(default=None, metadata={"least": 0, "most": MAX_SEED})
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("max_new_tokens", self.max_new_tokens, 0, 10_000_000, whole=True)
-        check_number("temperature", self.temperature, 0, 1_000)
-        if self.top_k is not None:
-            check_number("top_k", self.top_k, 0, 1_000_000, whole=True)
-        check_number("top_p", self.top_p, 0, 1)
-        check_number("min_p", self.min_p, 0, 1)
-        if self.seed is not None:
-            check_number("seed", self.seed, 0, MAX_SEED, whole=True)
+        check_fields(self)
 
     def make_generator(self) -> torch.Generator:
         """Return the generator that this request draws from; another one each time where there is no seed.
@@ -50,17 +44,6 @@ class SamplingParams:
         else:
             generator.manual_seed(self.seed)
         return generator
-
-
-def check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
-    """Raise ConfigError unless `value` is a number (a whole one, if asked) from `low` to `high`, which are finite."""
-    kind = "a whole number" if whole else "a number"
-    fits = isinstance(value, int) or (isinstance(value, float) and not whole)
-    if isinstance(value, bool) or not fits or not low <= value <= high:  # NaN compares with nothing
-        shown = type(value).__name__
-        if fits and not isinstance(value, bool):
-            shown = f"{value:,}" if not abs(value) >= 1e18 else "a number that large"
-        raise ConfigError(f"{name} must be {kind} from {low:,} to {high:,}, not {shown}.")
 
 
 def distribution(logits: Tensor, params: SamplingParams) -> Tensor:

@@ -1,10 +1,11 @@
 """Characters to ids and back: the vocabulary is the sorted distinct characters of a text."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from modelcraft.support.errors import VocabularyError, shown
+from modelcraft.support.wording import describe, describe_text, listing
 
 # What a keyboard, a phone or a web page writes for something that plain text has, too.
 _EQUIVALENTS = {
@@ -36,8 +37,6 @@ _EQUIVALENTS = {
 # What stands for a straight quote where a text has only typographic ones: opening and closing.
 _QUOTES = {"'": ("‘’",), '"': ("“”", "«»", "„“")}
 _MOST_MARKS = 32  # of a character; Unicode's own bound for text in a stream, UAX #15
-
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a pattern of dots that show nothing
 
 
 @dataclass(frozen=True)
@@ -71,23 +70,6 @@ class Normalized:
         return " ".join(sentences)
 
 
-def listing(items: Sequence[str], most: int = 10) -> str:
-    """Join `items` with commas, the first `most` of them by name."""
-    more = len(items) - most
-    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def describe_text(text: str) -> str:
-    """Name a short text: `'--'`, or code points where it would not be seen."""
-    return f"'{text}'" if all(map(_visible, text)) else listing([*map(describe, text)])
-
-
-def describe(character: str) -> str:
-    """Name a character so that it reads the same in a terminal, a page and a log: `'€' (U+20AC)`."""
-    code = f"U+{ord(character):04X}"
-    return f"'{character}' ({code})" if _visible(character) else code
-
-
 def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
@@ -104,11 +86,6 @@ def _characters(text: str) -> Iterator[tuple[int, str]]:
             yield start, whole
             start = end
     yield start, text[start:]
-
-
-def _visible(character: str) -> bool:
-    """Say whether a character shows by itself (a combining accent does not) and is not markup."""
-    return unicodedata.category(character)[0] in "LNPS" and character not in "<>&" and character not in _BLANK
 
 
 class CharTokenizer:

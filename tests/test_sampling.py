@@ -6,7 +6,7 @@ from helpers import assert_one_sentence
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from modelcraft.sampling import SamplingParams, check_number, distribution, sample, sample_rows
+from modelcraft.sampling import SamplingParams, distribution, sample, sample_rows
 from modelcraft.support.errors import ConfigError
 
 LOGITS = torch.tensor([[1.2, -0.3, 0.4, 2.0, -1.1, 0.9]])
@@ -237,18 +237,6 @@ def test_seeds_go_as_far_as_a_generators_do():
     SamplingParams(seed=2**63 - 1).make_generator()
     with pytest.raises(ConfigError):
         SamplingParams(seed=2**63)
-
-
-@given(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.integers()))
-def test_check_number_takes_a_number_in_its_bounds_and_nothing_else(value):
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and -3 <= value <= 7
-    try:
-        check_number("x", value, -3, 7)
-    except ConfigError as error:
-        assert not fits
-        assert_one_sentence(error, "x must be a number from -3 to 7")
-    else:
-        assert fits
 
 
 def test_min_p_keeps_what_is_likely_beside_the_likeliest():

@@ -7,16 +7,16 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from modelcraft.sampling import MAX_SEED, SamplingParams, check_number
+from modelcraft.sampling import MAX_SEED, SamplingParams
 from modelcraft.serving.catalogue import Catalogue, Entry
 from modelcraft.serving.clients import Client, Shares
 from modelcraft.serving.pool import P, Pool, Result
 from modelcraft.serving.streaming import TICK_S, Meter, gather
 from modelcraft.serving.training_queue import PREFIX, Workshop
 from modelcraft.serving.visitors import Visitors
+from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.device import threads_for_serving
 from modelcraft.support.errors import ConfigError, VocabularyError
-from modelcraft.tokenizer import listing
 
 MAX_LENGTH, DEFAULT_LENGTH = 2_000, 400
 MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
@@ -145,24 +145,3 @@ def check_prompt(prompt: Any) -> None:
     """Raise ConfigError or VocabularyError unless `prompt` is a text to go on from."""
     if not check_text("prompt", prompt, MAX_PROMPT):
         raise VocabularyError("The prompt is empty; give at least one character to continue.")
-
-
-def check_whole(name: str, value: Any, low: int, high: int) -> int:
-    """Return `value` as an int if it is a whole number from `low` to `high` (5.0 is one), else raise ConfigError."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    check_number(name, value, low, high, whole=True)
-    number: int = value
-    return number
-
-
-def check_text(name: str, value: Any, most: int) -> str:
-    """Return `value` if it is a text of at most `most` whole characters, else raise ConfigError."""
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} must be text, not {type(value).__name__}.")
-    if len(value) > most:
-        raise ConfigError(f"{name} must have at most {most:,} characters, not {len(value):,}.")
-    if halves := dict.fromkeys(c for c in value if "\ud800" <= c <= "\udfff"):
-        codes = listing([f"U+{ord(c):04X}" for c in halves])
-        raise ConfigError(f"{name} holds halves of characters (lone surrogates {codes}); send whole ones.")
-    return value

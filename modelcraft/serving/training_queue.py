@@ -28,9 +28,9 @@ from pathlib import Path
 from modelcraft.data import TRAIN_SHARE, corpus_source
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
-from modelcraft.sampling import check_number
 from modelcraft.serving.catalogue import Entry
 from modelcraft.store.folder import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FILE, WEIGHTS_FILE, load_folder
+from modelcraft.support.checks import check_fields, check_number
 from modelcraft.support.control import STOP, STOPPED
 from modelcraft.support.device import threads_for, threads_for_serving
 from modelcraft.support.errors import FOR_VISITOR, MAX_SENTENCE, BusyError, ConfigError, CorpusError, shown
@@ -93,7 +93,7 @@ class Order:
     """
 
     rung: str
-    steps: int = 500
+    steps: int = field(default=500, metadata={"most": MAX_STEPS})
     sizes: Mapping[str, int] = field(default_factory=dict)
     text: str | None = None
     title: str = "tiny Shakespeare"
@@ -101,7 +101,7 @@ class Order:
     def __post_init__(self) -> None:
         if self.rung not in trainable():
             raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
-        check_number("steps", self.steps, 1, MAX_STEPS, whole=True)
+        check_fields(self)
         known = sizes_of(RUNGS[self.rung])
         for name, size in self.sizes.items():
             if name not in known:

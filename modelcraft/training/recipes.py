@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from modelcraft.sampling import MAX_SEED, check_number
-from modelcraft.support.errors import ConfigError
+from modelcraft.sampling import MAX_SEED
+from modelcraft.support.checks import check_fields
 
-PRECISIONS = ("auto", "fp32", "bf16")
+MOST_STEPS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -24,40 +24,26 @@ class TrainConfig:
     `compile` lets PyTorch compile the model's parts, where there is a compiler.
     """
 
-    steps: int = 5000
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
+    steps: int = field(default=5000, metadata={"most": MOST_STEPS})
+    batch_size: int = field(default=32, metadata={"most": 65_536})
+    learning_rate: float = field(default=1e-3, metadata={"most": 100})
+    warmup_steps: int = field(default=100, metadata={"least": 0, "most": MOST_STEPS})
     decay_share: float = 0.5
     final_lr_share: float = 0.0
     weight_decay: float = 0.0
-    grad_clip: float = 1.0
-    eval_interval: int = 500
-    eval_batches: int = 100
-    save_interval: int = 500
+    grad_clip: float = field(default=1.0, metadata={"most": 1_000_000})
+    eval_interval: int = field(default=500, metadata={"most": MOST_STEPS})
+    eval_batches: int = field(default=100, metadata={"most": MOST_STEPS})
+    save_interval: int = field(default=500, metadata={"most": MOST_STEPS})
     patience: int | None = None
-    seed: int = 1337
-    precision: str = "auto"
-    muon_learning_rate: float = 0.0
+    seed: int = field(default=1337, metadata={"least": 0, "most": MAX_SEED})
+    precision: str = field(default="auto", metadata={"choices": ("auto", "fp32", "bf16")})
+    muon_learning_rate: float = field(default=0.0, metadata={"most": 100})
     average: float = 0.0
     compile: bool = False
 
     def __post_init__(self) -> None:
-        check_number("batch_size", self.batch_size, 1, 65_536, whole=True)
-        for name in ("steps", "eval_interval", "eval_batches", "save_interval"):
-            check_number(name, getattr(self, name), 1, 1_000_000_000, whole=True)
-        check_number("learning_rate", self.learning_rate, 0, 100)
-        check_number("muon_learning_rate", self.muon_learning_rate, 0, 100)
-        check_number("average", self.average, 0, 1)
-        check_number("warmup_steps", self.warmup_steps, 0, 1_000_000_000, whole=True)
-        for name in ("decay_share", "final_lr_share", "weight_decay"):
-            check_number(name, getattr(self, name), 0, 1)
-        check_number("grad_clip", self.grad_clip, 0, 1_000_000)
-        check_number("seed", self.seed, 0, MAX_SEED, whole=True)
-        if self.patience is not None:
-            check_number("patience", self.patience, 1, 1_000_000, whole=True)
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
+        check_fields(self)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of step `step`, counted from 0."""

@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from modelcraft.serving.service import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Desk, Wish, check_text
+from modelcraft.serving.service import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Desk, Wish
 from modelcraft.serving.streaming import as_read
+from modelcraft.support.checks import check_text
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.script import MAX_SCRIPT, YOU, Turn, whole_text
 from modelcraft.ui.widgets import told

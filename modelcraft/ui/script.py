@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 import gradio as gr
 
-from modelcraft.serving.service import check_text
+from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
 
 MAX_SCRIPT = 200_000  # characters of one visitor's script

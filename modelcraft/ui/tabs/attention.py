@@ -9,7 +9,8 @@ from modelcraft.counting import CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.insight.attention import HeadView, Inside, look_inside
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import Desk, check_text
+from modelcraft.serving.service import Desk
+from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.plots import heat, name_ticks, plate, plates_view, sign
 from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told

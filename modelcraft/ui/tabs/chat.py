@@ -16,9 +16,9 @@ from modelcraft.serving.service import (
     MAX_PROMPT,
     MAX_TEMPERATURE,
     Desk,
-    check_text,
 )
 from modelcraft.serving.streaming import Meter, as_read
+from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.labels import choices

@@ -10,7 +10,8 @@ from modelcraft.bigram import BigramLanguageModel
 from modelcraft.counting import CountingLanguageModel
 from modelcraft.insight.tables import counted_pairs, learned_pairs
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import Desk, check_text
+from modelcraft.serving.service import Desk
+from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.plots import INK, heat, name_ticks, plate, plates_view, sign
 from modelcraft.ui.widgets import QUIET, question, told

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from modelcraft.model import evaluating
-from modelcraft.sampling import SamplingParams, check_number, distribution, hit
+from modelcraft.sampling import SamplingParams, distribution, hit
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import MAX_TEMPERATURE, Desk, check_text, check_whole
+from modelcraft.serving.service import MAX_TEMPERATURE, Desk
 from modelcraft.serving.streaming import as_read
+from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told

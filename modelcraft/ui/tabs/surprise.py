@@ -7,9 +7,10 @@ import gradio as gr
 from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.insight.surprise import surprise
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import Desk, check_text
+from modelcraft.serving.service import Desk
+from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError, VocabularyError
-from modelcraft.tokenizer import describe, listing
+from modelcraft.support.wording import describe, listing
 from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told
 
 MAX_TEXT = 2_000

@@ -14,7 +14,7 @@ from gradio.utils import get_space, get_upload_folder
 
 from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.ladder import QUICK_RUNG, RUNGS
-from modelcraft.serving.service import Desk, check_text, check_whole
+from modelcraft.serving.service import Desk
 from modelcraft.serving.training_queue import (
     DONE,
     FINISHING,
@@ -30,6 +30,7 @@ from modelcraft.serving.training_queue import (
     trainable,
 )
 from modelcraft.serving.visitors import VISITOR_KEY, Texts
+from modelcraft.support.checks import check_text, check_whole
 from modelcraft.support.errors import ConfigError, CorpusError, HubError, ModelCraftError
 from modelcraft.training.fit import FITS
 from modelcraft.ui.clients import current_client
