@@ -17,24 +17,16 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks.training import fit
+from modelcraft.averaging import AveragingConfig, AveragingLanguageModel
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.block import (
-    Block,
-    BlockConfig,
-    BlockLanguageModel,
-    FeedForwardLanguageModel,
-    ResidualLanguageModel,
-)
+from modelcraft.block import Block, BlockLanguageModel
 from modelcraft.data import load_corpus
-from modelcraft.head import (
-    AveragingLanguageModel,
-    HeadConfig,
-    HeadLanguageModel,
-    MultiHeadConfig,
-    MultiHeadLanguageModel,
-)
+from modelcraft.feedforward import FeedForwardLanguageModel
+from modelcraft.head import HeadConfig, HeadLanguageModel
 from modelcraft.loss import exact_loss
 from modelcraft.model import LanguageModel, seeded
+from modelcraft.multihead import MultiHeadConfig, MultiHeadLanguageModel
+from modelcraft.residual import BlockConfig, ResidualLanguageModel
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.training.recipes import TrainConfig
@@ -53,7 +45,9 @@ class BlockWithoutResidual(Block):
 
 
 class WithoutResidual(BlockLanguageModel):
-    block = BlockWithoutResidual
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__(config)
+        self.blocks = nn.Sequential(*[BlockWithoutResidual(config) for _ in range(config.n_layer)])
 
 
 class WithoutPositions(BlockLanguageModel):
@@ -71,7 +65,7 @@ BUDGET = "64 wide, context 32, 600 steps of 32 windows, AdamW at 3e-3, falling t
 Maker = Callable[[], LanguageModel]
 RUNGS: dict[str, Maker] = {
     "bigram": lambda: BigramLanguageModel(_sized(BigramConfig())),
-    "averaging": lambda: AveragingLanguageModel(_sized(BigramConfig())),
+    "averaging": lambda: AveragingLanguageModel(_sized(AveragingConfig())),
     "head": lambda: HeadLanguageModel(_sized(HeadConfig())),
     "multihead": lambda: MultiHeadLanguageModel(_sized(MultiHeadConfig())),
     "feedforward": lambda: FeedForwardLanguageModel(_sized(MultiHeadConfig())),

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from modelcraft.data import get_batch
 from modelcraft.loss import estimate_loss
-from modelcraft.model import LanguageModel, ModelConfig, seeded
+from modelcraft.model import LanguageModel, ModelConfig, seeded, start_even
 from modelcraft.support.device import pick_device
 from modelcraft.support.errors import ConfigError
 
@@ -46,31 +46,21 @@ class BigramConfig(ModelConfig):
 
 
 class BigramLanguageModel(LanguageModel):
-    """Score the next character from this one (and, without profit, from its position)."""
-
-    config: BigramConfig
+    """Scores the next character from this one (and, without profit, from its position)."""
 
     def __init__(self, config: BigramConfig) -> None:
         super().__init__(config)
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
         self.position_embedding_table = nn.Embedding(config.block_size, config.n_embd)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size)
-        # Small numbers, so that the first guesses are even and the first loss is ln V.
-        for table in (self.token_embedding_table, self.position_embedding_table, self.lm_head):
-            nn.init.normal_(table.weight, std=0.02)
-        nn.init.zeros_(self.lm_head.bias)
-
-    def body(self, x: Tensor) -> Tensor:
-        """Think about what was read, (B, T, C) -> (B, T, C): here not at all. Later rungs put attention here."""
-        return x
+        start_even(self.token_embedding_table, self.position_embedding_table, self.lm_head)
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats."""
-        _, T = idx.shape
         tok_emb = self.token_embedding_table(idx)  # (B, T, C)
-        pos_emb = self.position_embedding_table(torch.arange(T, device=idx.device))  # (T, C)
+        pos_emb = self.position_embedding_table(torch.arange(idx.shape[1], device=idx.device))  # (T, C)
         x = tok_emb + pos_emb  # (B, T, C) + (T, C): every row gets the same positions
-        logits = self.lm_head(self.body(x))  # (B, T, V)
+        logits = self.lm_head(x)  # (B, T, V)
         if targets is None:
             return logits, None
         # cross_entropy wants (B·T, V) scores and (B·T,) answers

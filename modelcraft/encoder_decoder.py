@@ -38,11 +38,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelcraft.block import BlockConfig, FeedForward
 from modelcraft.data import UNSCORED, Batch
 from modelcraft.dialogue import SOURCES, Dialogue, as_source
-from modelcraft.head import MultiHeadConfig
-from modelcraft.model import LanguageModel, evaluating
+from modelcraft.feedforward import FeedForward
+from modelcraft.model import LanguageModel, evaluating, start_even
+from modelcraft.multihead import MultiHeadConfig
+from modelcraft.residual import BlockConfig
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.device import read_at_once
 from modelcraft.support.errors import ConfigError
@@ -221,8 +222,7 @@ class EncoderDecoder(LanguageModel):
         self.blocks: Sequence[DecoderBlock] = nn.ModuleList(DecoderBlock(config) for _ in range(config.n_layer))  # type: ignore[assignment]
         self.ln_f = nn.LayerNorm(config.n_embd)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size)
-        nn.init.normal_(self.lm_head.weight, std=0.02)  # even first guesses, as in the bigram model
-        nn.init.zeros_(self.lm_head.bias)
+        start_even(self.lm_head)
 
     def batch(
         self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None

@@ -7,20 +7,18 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from modelcraft.averaging import AveragingConfig, AveragingLanguageModel
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
 from modelcraft.blend import BlendConfig, BlendLanguageModel
-from modelcraft.block import BlockConfig, BlockLanguageModel, FeedForwardLanguageModel, ResidualLanguageModel
+from modelcraft.block import BlockLanguageModel
 from modelcraft.counting import CountingConfig, CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from modelcraft.feedforward import FeedForwardLanguageModel
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
-from modelcraft.head import (
-    AveragingLanguageModel,
-    HeadConfig,
-    HeadLanguageModel,
-    MultiHeadConfig,
-    MultiHeadLanguageModel,
-)
+from modelcraft.head import HeadConfig, HeadLanguageModel
 from modelcraft.model import LanguageModel, ModelConfig, seeded
+from modelcraft.multihead import MultiHeadConfig, MultiHeadLanguageModel
+from modelcraft.residual import BlockConfig, ResidualLanguageModel
 from modelcraft.support.errors import ConfigError, is_plain, shown
 
 MAX_BYTES = 2 << 30  # that a model may take
@@ -28,7 +26,7 @@ MAX_BYTES = 2 << 30  # that a model may take
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: `model_class(config)` is the model.
+    """One rung: `model_class(config)` is the model, and `below` names the rung that it is best compared with.
 
     `stored_as` is how its floats are kept on disk, `bundled` says whether `weights/` has it, and `parts` names the
     rungs that it is made of.
@@ -38,6 +36,7 @@ class Rung:
     adds: str
     model_class: type[Any]
     config: ModelConfig
+    below: str | None = None
     stored_as: torch.dtype = torch.float32
     bundled: bool = True
     parts: tuple[str, ...] = ()
@@ -125,42 +124,49 @@ RUNGS: Mapping[str, Rung] = {
         Rung(
             name="averaging",
             adds="the past, every character of it with the same weight",
+            below="bigram",
             model_class=AveragingLanguageModel,
-            config=BigramConfig(),
+            config=AveragingConfig(),
         ),
         Rung(
             name="head",
             adds="weights that depend on what is there: one head of self-attention",
+            below="averaging",
             model_class=HeadLanguageModel,
             config=HeadConfig(),
         ),
         Rung(
             name="multihead",
             adds="several heads side by side, and a projection",
+            below="head",
             model_class=MultiHeadLanguageModel,
             config=MultiHeadConfig(),
         ),
         Rung(
             name="feedforward",
             adds="thinking on what was gathered",
+            below="multihead",
             model_class=FeedForwardLanguageModel,
             config=MultiHeadConfig(),
         ),
         Rung(
             name="residual",
             adds="residual paths, so that three blocks can follow each other",
+            below="feedforward",
             model_class=ResidualLanguageModel,
             config=BlockConfig(),
         ),
         Rung(
             name="block",
             adds="layer norm: the transformer block",
+            below="residual",
             model_class=BlockLanguageModel,
             config=BlockConfig(),
         ),
         Rung(
             name="encoder-decoder",
             adds="a second text: the encoder reads a speech, the decoder answers it",
+            below="block",
             model_class=EncoderDecoder,
             config=EncoderDecoderConfig(),
             stored_as=torch.bfloat16,
@@ -168,6 +174,7 @@ RUNGS: Mapping[str, Rung] = {
         Rung(
             name="gpt-mini",
             adds="a GPT, small enough to train in a minute and a half",
+            below="block",
             model_class=GPTLanguageModel,
             config=GPTConfig(block_size=128, n_embd=128, n_layer=4, n_head=4, n_kv_head=2, dropout=0.0, noise=0.0),
             stored_as=torch.bfloat16,
@@ -175,6 +182,7 @@ RUNGS: Mapping[str, Rung] = {
         Rung(
             name="gpt",
             adds="the block repeated, with what the years since GPT-2 found out",
+            below="gpt-mini",
             model_class=GPTLanguageModel,
             config=GPTConfig(),
             stored_as=torch.bfloat16,
@@ -182,6 +190,7 @@ RUNGS: Mapping[str, Rung] = {
         Rung(
             name="blend",
             adds="what counting remembers, mixed into what the GPT learned",
+            below="gpt",
             model_class=BlendLanguageModel,
             config=BlendConfig(),
             parts=("gpt", "counting"),
@@ -189,6 +198,7 @@ RUNGS: Mapping[str, Rung] = {
         Rung(
             name="gpt-video",
             adds="the video's last model, 384 wide, six layers: for a GPU",
+            below="block",
             model_class=BlockLanguageModel,
             config=BlockConfig(block_size=256, n_embd=384, n_head=6, n_layer=6, dropout=0.2),
             bundled=False,

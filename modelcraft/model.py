@@ -145,6 +145,17 @@ class LanguageModel(nn.Module):
             )
 
 
+def start_even(*layers: nn.Embedding | nn.Linear) -> None:
+    """Give `layers` small first weights and no bias: what they compute is then about 0, for every character alike.
+
+    With such an `lm_head` an untrained model guesses evenly, and its first loss is ln V.
+    """
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=0.02)
+        if isinstance(layer, nn.Linear):
+            nn.init.zeros_(layer.bias)
+
+
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode (dropout off) and track no gradient; put it back in the mode it was found in after."""

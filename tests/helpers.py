@@ -17,7 +17,7 @@ from torch import nn
 
 from modelcraft.inference.decoder import DECODERS
 from modelcraft.inference.rows import Decoder, Rows
-from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.support.errors import ModelCraftError
 
 VOCABULARY = "\n abcdefg"
@@ -118,6 +118,19 @@ class ScriptedDecoder(Decoder):
 
 
 DECODERS[Scripted] = ScriptedDecoder
+
+
+def ids(vocab_size: int, *shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(vocab_size, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def make(model_class, config, seed: int = 1337):
+    with seeded(seed):
+        return model_class(config)
 
 
 def spread(model: LanguageModel, seed: int = 0, std: float = 0.7) -> LanguageModel:

@@ -6,10 +6,8 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import assert_one_sentence, spread
-from rung_checks import ids, make
+from helpers import assert_one_sentence, ids, make, spread
 
-from modelcraft.block import BlockConfig
 from modelcraft.dialogue import Dialogue
 from modelcraft.encoder_decoder import (
     Attention,
@@ -20,10 +18,11 @@ from modelcraft.encoder_decoder import (
     KeysAndValues,
     attend,
 )
-from modelcraft.head import MultiHeadAttention
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.stream import stream
 from modelcraft.loss import exact_loss
+from modelcraft.multihead import MultiHeadAttention
+from modelcraft.residual import BlockConfig
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.errors import ConfigError
 

@@ -10,8 +10,8 @@ FLOORS = (
     ("support",),
     ("data", "tokenizer", "sampling", "model", "loss"),
     # The rungs: each one may stand on those before it.
-    ("bigram", "head", "multihead", "feedforward", "residual", "block", "dialogue", "encoder_decoder", "gpt"),
-    ("counting", "blend"),
+    ("bigram", "averaging", "head", "multihead", "feedforward", "residual", "block"),
+    ("dialogue", "encoder_decoder", "gpt", "counting", "blend"),
     ("ladder",),
     ("inference",),
     ("store",),

@@ -11,20 +11,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from modelcraft.averaging import AveragingLanguageModel
 from modelcraft.blend import BlendLanguageModel
-from modelcraft.block import Block, ResidualLanguageModel
+from modelcraft.block import Block, BlockLanguageModel
 from modelcraft.encoder_decoder import Attention, EncoderDecoder
+from modelcraft.feedforward import FeedForwardLanguageModel
 from modelcraft.gpt import GPTLanguageModel, norm
-from modelcraft.head import (
-    AttentionLanguageModel,
-    AveragingLanguageModel,
-    Head,
-    HeadLanguageModel,
-    MultiHeadLanguageModel,
-)
+from modelcraft.head import Head, HeadLanguageModel
 from modelcraft.model import LanguageModel, evaluating
+from modelcraft.multihead import MultiHeadAttention, MultiHeadLanguageModel
+from modelcraft.residual import ResidualBlock, ResidualLanguageModel
 
 KINDS = ("self", "encoder", "decoder", "cross")
+Lesson = (  # the rungs from `head` to `block`
+    HeadLanguageModel | MultiHeadLanguageModel | FeedForwardLanguageModel | ResidualLanguageModel | BlockLanguageModel
+)
 
 
 @dataclass(frozen=True)
@@ -99,22 +100,26 @@ def _heads(model: LanguageModel, idx: Tensor, source: Tensor | None = None) -> I
         yield from _gpt_heads(model, idx)
     elif isinstance(model, AveragingLanguageModel):  # no head, but weights all the same: equal scores
         yield HeadView("self", 0, 0, torch.zeros((idx.shape[1],) * 2), 1.0, _past(idx.shape[1]))
-    elif isinstance(model, AttentionLanguageModel):
-        yield from _video_heads(model, idx)
+    elif isinstance(model, Lesson):
+        yield from _lesson_heads(model, idx)
 
 
-def _video_heads(model: AttentionLanguageModel, idx: Tensor) -> Iterator[HeadView]:
-    """The rungs from `head` to `block`."""
+def _lesson_heads(model: Lesson, idx: Tensor) -> Iterator[HeadView]:
     x = model.token_embedding_table(idx) + model.position_embedding_table.weight[: idx.shape[1]]  # (1, T, C)
     if isinstance(model, HeadLanguageModel):
         yield from _seen("self", 0, [_of_head(model.sa_head, x)])
-    elif isinstance(model, MultiHeadLanguageModel):
-        yield from _seen("self", 0, [_of_head(head, x) for head in model.sa_heads.heads])
-    elif isinstance(model, ResidualLanguageModel):
+    elif isinstance(model, MultiHeadLanguageModel | FeedForwardLanguageModel):
+        yield from _several_heads(0, model.sa_heads, x)
+    else:
         for layer, block in enumerate(model.blocks):
-            given = block.ln1(x) if isinstance(block, Block) else x
-            yield from _seen("self", layer, [_of_head(head, given) for head in block.sa.heads])
+            assert isinstance(block, ResidualBlock | Block)
+            yield from _several_heads(layer, block.sa, block.ln1(x) if isinstance(block, Block) else x)
             x = block(x)
+
+
+def _several_heads(layer: int, attention: MultiHeadAttention, x: Tensor) -> Iterator[HeadView]:
+    heads = [head for head in attention.heads if isinstance(head, Head)]
+    return _seen("self", layer, [_of_head(head, x) for head in heads])
 
 
 def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:

@@ -1,7 +1,6 @@
 """What there is to read of a rung: its lesson, its code, and which lines are new against the rung below.
 
-The words are those of the rungs' own files. A file with several rungs has a section for each, which begins with a line
-such as `# --- head: …`.
+All of it is read from the rung's own file: the lesson is its docstring, and the code is the rest.
 """
 
 import difflib
@@ -17,19 +16,6 @@ from modelcraft.ladder import Rung, rung_named
 from modelcraft.store.folder import CARD_FILE
 from modelcraft.support.files import HOME
 
-BELOW = {  # what a rung is best compared with
-    "averaging": "bigram",
-    "head": "averaging",
-    "multihead": "head",
-    "feedforward": "multihead",
-    "residual": "feedforward",
-    "block": "residual",
-    "encoder-decoder": "block",
-    "gpt-mini": "block",
-    "gpt": "gpt-mini",
-    "blend": "gpt",
-    "gpt-video": "block",
-}
 ABLATIONS = HOME / "docs" / "ladder.jsonl"
 
 
@@ -62,7 +48,7 @@ def lesson(name: str) -> Lesson:
     """Gather what there is to read of a rung; raises ConfigError for an unknown one."""
     rung = rung_named(name)
     path = Path(inspect.getsourcefile(rung.model_class) or "")
-    below = BELOW.get(name)
+    below = rung.below
     lines = code(rung)
     fields = vars(rung.config)
     theirs = vars(rung_named(below).config) if below else fields
@@ -87,12 +73,9 @@ def paragraphs(text: str) -> list[tuple[str, bool]]:
 
 
 def code(rung: Rung) -> list[str]:
-    """Return the lines of a rung's own code: its section of its file, or all of it but the lesson."""
+    """Return the lines of a rung's file without its lesson."""
     source = inspect.getsource(inspect.getmodule(rung.model_class) or rung.model_class)
-    body = source.partition('"""\n')[2]  # after the lesson
-    sections = re.split(r"^(?=# --- )", body, flags=re.MULTILINE)
-    own = [section for section in sections if re.match(rf"# --- {re.escape(rung.name)}\b", section)]
-    return (own[0] if own else body).strip("\n").split("\n")
+    return source.partition('"""\n')[2].strip("\n").split("\n")
 
 
 def compared(lines: Sequence[str], below: Sequence[str]) -> list[Line]:

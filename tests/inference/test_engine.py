@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import assert_one_sentence, spread
 
-from modelcraft.block import BlockConfig, BlockLanguageModel
+from modelcraft.block import BlockLanguageModel
 from modelcraft.counting import count
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.inference.decoder import decoder_for
@@ -17,6 +17,7 @@ from modelcraft.inference.engine import Engine
 from modelcraft.inference.gpt import RingRows
 from modelcraft.inference.stream import stream
 from modelcraft.ladder import RUNGS
+from modelcraft.residual import BlockConfig
 from modelcraft.sampling import SamplingParams, sample, sample_rows
 from modelcraft.support.errors import BusyError, ModelError, UnreadError, VocabularyError
 

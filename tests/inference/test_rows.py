@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from helpers import VOCABULARY, PrefixModel, spread
+from helpers import VOCABULARY, PrefixModel, ids, spread
 from hypothesis import given
 from hypothesis import strategies as st
-from rung_checks import ids
 
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.inference.decoder import CountingDecoder, decoder_for

@@ -8,6 +8,7 @@ from modelcraft.insight import lessons
 from modelcraft.ladder import RUNGS
 from modelcraft.store.folder import WEIGHTS_DIR
 from modelcraft.support.errors import ConfigError
+from modelcraft.support.files import HOME
 
 
 @pytest.mark.parametrize("name", RUNGS)
@@ -22,11 +23,20 @@ def test_every_rung_has_a_lesson_and_its_own_code(name):
     assert set(read.settings) == set(RUNGS[name].config.__dataclass_fields__)
 
 
-def test_a_section_ends_where_the_next_rung_begins():
-    code = "\n".join(line.text for line in lessons.lesson("head").code)
-    assert "class Head(" in code
-    assert "class AveragingLanguageModel" not in code
-    assert "class MultiHeadAttention" not in code
+def test_the_code_is_all_of_the_file_but_the_lesson():
+    read = lessons.lesson("head")
+    code = "\n".join(line.text for line in read.code)
+    assert read.file == "modelcraft/head.py"
+    assert f'"""{read.text}\n"""\n\n{code}\n' == (HOME / read.file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [("averaging", 35), ("head", 35), ("multihead", 25), ("feedforward", 20), ("residual", 25), ("block", 15)],
+)
+def test_two_neighbours_differ_by_the_idea_and_little_else(name, new):
+    read = lessons.lesson(name)
+    assert sum(line.new for line in read.code) <= new < 0.7 * len(read.code)
 
 
 def test_new_is_what_the_rung_below_does_not_have():

@@ -29,7 +29,7 @@ def text(page, selector: str) -> str:
 
 def test_the_first_rung_is_there_at_once(page):
     assert text(page, ".mc-ladder-adds") == RUNGS["block"].adds
-    assert "42,369 parameters · loss 2.062" in text(page, ".mc-ladder-figures")
+    assert "42,369 parameters · loss 2.065" in text(page, ".mc-ladder-figures")
     code = "".join(f"{line.text}\n" for line in lessons.lesson("block").code)
     assert text(page, ".mc-ladder-code") == code
     marked = page.evaluate("[...document.querySelectorAll('.mc-ladder-code mark')].map(node => node.textContent)")

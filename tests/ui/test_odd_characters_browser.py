@@ -6,7 +6,8 @@ import pytest
 from app_server import AppServer, BigramFirst
 
 from modelcraft.bigram import create_model
-from modelcraft.block import BlockConfig, BlockLanguageModel
+from modelcraft.block import BlockLanguageModel
+from modelcraft.residual import BlockConfig
 from modelcraft.serving.catalogue import Entry
 from modelcraft.store.folder import ModelInfo
 from modelcraft.tokenizer import CharTokenizer
