@@ -73,9 +73,9 @@ def stand_in() -> None:
     warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=100)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1900, eta_min=1e-4)
     schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warm_up, cosine], [100])
-    generator = torch.Generator().manual_seed(1337)
+    dataset, generator = model.dataset(train_data), torch.Generator().manual_seed(1337)
     for _ in range(2000):
-        _, loss = model(**model.batch(train_data, 12, generator))
+        _, loss = model(**dataset.draw(12, generator))
         assert loss is not None
         optimizer.zero_grad()
         loss.backward()

@@ -14,12 +14,13 @@ def fit(model: LanguageModel, train_data: Tensor, recipe: TrainConfig, seed: int
     """Train `model` in place on ids (N,), as the Trainer does but for evaluations and gradient clipping; seconds."""
     torch.set_num_threads(1)
     optimizers = make_optimizers(model, recipe)
-    generator = torch.Generator().manual_seed(seed)
+    dataset, generator = model.dataset(train_data), torch.Generator().manual_seed(seed)
     model.train()
     started = time.perf_counter()
     for step in range(recipe.steps):
-        set_share(optimizers, recipe.share_at(step))
-        _, loss = model(**model.batch(train_data, recipe.batch_size, generator))
+        share = recipe.share_at(step)
+        set_share(optimizers, share)
+        _, loss = model(**dataset.draw(recipe.batch_size, generator, model.noise * share))
         assert loss is not None
         model.zero_grad(set_to_none=True)
         loss.backward()

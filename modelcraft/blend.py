@@ -23,17 +23,15 @@ Before you run it: can the mixture be worse than the better of the two? (On the 
 hair, for the fit keeps w a little off 0 and 1. On another text, a little.)
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from modelcraft.counting import CountingLanguageModel, scored
-from modelcraft.data import UNSCORED
-from modelcraft.model import LanguageModel, ModelConfig, evaluating
-from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError
+from modelcraft.counting import CountingLanguageModel
+from modelcraft.model import LanguageModel, ModelConfig, scored
+from modelcraft.support.errors import CheckpointError, ConfigError
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,17 @@ class BlendConfig(ModelConfig):
 
 
 class BlendLanguageModel(LanguageModel):
-    """Mix the probabilities of a network and of counts; the weights `w` (levels,) are all that it has of its own.
+    """Mixes the probabilities of a network and of counts.
 
-    The two models are no submodules: `state_dict` is `w` alone, and each of them stays in its own folder. They follow
-    the blend to a device and into eval mode.
+    The weights `w` (levels,) are all that it has of its own, and all that its `state_dict` holds: each of the two parts
+    is stored in its own folder.
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("sliding", "disjoint")
     config: BlendConfig
     w: Tensor
+    network: LanguageModel
+    counting: CountingLanguageModel
 
     def __init__(
         self, config: BlendConfig, network: LanguageModel | None = None, counting: CountingLanguageModel | None = None
@@ -61,7 +61,6 @@ class BlendLanguageModel(LanguageModel):
         """Take the parts; without them this is only the place where `w` is kept."""
         super().__init__(config)
         self.register_buffer("w", torch.full((config.levels,), 0.5))
-        self.parts: tuple[LanguageModel, ...] = ()  # in a tuple PyTorch does not see them
         if network is None or counting is None:
             return
         if not config.vocab_size == network.config.vocab_size == counting.config.vocab_size:
@@ -73,19 +72,9 @@ class BlendLanguageModel(LanguageModel):
             raise ConfigError(
                 f"The block_size of a blend is its network's: {network.block_size:,}, not {config.block_size:,}."
             )
-        self.parts = (network, counting)
-
-    @property
-    def network(self) -> LanguageModel:
-        """The model that learned."""
-        return self.parts[0]
-
-    @property
-    def counting(self) -> CountingLanguageModel:
-        """The model that counted."""
-        counting = self.parts[1]
-        assert isinstance(counting, CountingLanguageModel)
-        return counting
+        self.network, self.counting = network, counting
+        self.register_state_dict_post_hook(_without_parts)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_parts_are_not_missing)  # type: ignore[no-untyped-call]
 
     @property
     def max_length(self) -> int:
@@ -95,16 +84,17 @@ class BlendLanguageModel(LanguageModel):
     @property
     def num_parameters(self) -> int:
         """The number of values of both parts and of `w`."""
-        return self.w.numel() + sum(part.num_parameters for part in self.parts)
+        return self.w.numel() + sum(part.num_parameters for part in self.children() if isinstance(part, LanguageModel))
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the logits log p (B, T, V), T <= max_length, and, given `targets` (B, T), the mean loss in nats."""
-        learned, counted = (part(idx)[0] for part in self.parts)  # (B, T, V) each
+        learned, _ = self.network(idx)  # (B, T, V)
+        counted, _ = self.counting(idx)  # (B, T, V)
         return scored(self.mixed(learned, counted, self.level_of(idx)), targets)
 
     def level_of(self, idx: Tensor) -> Tensor:
         """Find which of the weights counts at each position: (B, T) -> (B, T), from 0 where the counts are sure."""
-        doubt = self.counting.doubt(self.counting.contexts(idx))  # (B, T), from 0 to 1
+        doubt = self.counting.table.doubt(self.counting.table.contexts(idx))  # (B, T), from 0 to 1
         return (doubt * self.config.levels).long().clamp(max=self.config.levels - 1)
 
     def mixed(self, learned: Tensor, counted: Tensor, levels: Tensor) -> Tensor:
@@ -112,51 +102,16 @@ class BlendLanguageModel(LanguageModel):
         w = self.w[levels][..., None]  # (..., 1)
         return torch.logaddexp(w.log() + learned.log_softmax(-1), (1 - w).log() + counted)  # (..., V)
 
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode of the parts, too."""
-        for part in self.parts:
-            part.train(mode)
-        return super().train(mode)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        for part in self.parts:
-            part._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
-
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         if not self.w.is_meta and not bool(((self.w >= 0) & (self.w <= 1)).all()):
             raise CheckpointError("The weights of the blend are not from 0 to 1; get the model again.")
 
 
-def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24) -> float:
-    """Fit `blend.w` in place to `held_out` (N,), text that neither part has learned from.
+def _without_parts(blend: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for name in [name for name in state if name.startswith((f"{prefix}network.", f"{prefix}counting."))]:
+        del state[name]
 
-    So the parts here are not those of the finished model: make both from the first nine tenths of the training text,
-    by the same recipes, fit w on the last tenth of it, and load w into a blend of those that were made from all of it.
-    The validation text is never looked at. A level that hardly occurs stays near one half. Returns the loss that is
-    left, in nats per character. Raises CorpusError for a text without a pair of characters.
-    """
-    if len(held_out) < 2:
-        raise CorpusError("The weights of a blend need a text of at least two characters to be fitted on.")
-    found = []
-    with evaluating(blend):
-        for batch in blend.windows(held_out, blend.protocols[0]):  # as the loss is measured
-            idx, targets = (batch[name].to(blend.device) for name in ("idx", "targets"))  # (rows, T) each
-            scored_here = targets != UNSCORED
-            answer = targets.clamp(min=0)[..., None]  # (rows, T, 1)
-            learned, counted = (part(idx)[0].log_softmax(-1).gather(-1, answer)[..., 0] for part in blend.parts)
-            rows = torch.stack((blend.level_of(idx), learned, counted))  # (3, rows, T)
-            found.append(rows[:, scored_here].cpu().double())  # (3, n)
-    levels, learned, counted = torch.cat(found, dim=1)  # (N-1,) each
-    levels, counted, gain = levels.long(), counted.exp(), learned.exp() - counted.exp()
-    low = torch.zeros(blend.config.levels, dtype=torch.float64)
-    high = torch.ones_like(low)
-    for _ in range(halvings):
-        w = (low + high) / 2  # (levels,)
-        # How the log-likelihood of each level grows with its w, and a little that keeps w off 0 and 1.
-        slope = (0.5 / w - 0.5 / (1 - w)).index_add(0, levels, gain / (counted + w[levels] * gain))
-        low, high = torch.where(slope > 0, w, low), torch.where(slope > 0, high, w)
-    blend.w.copy_((low + high) / 2)
-    return -float((counted + blend.w.cpu()[levels] * gain).log().mean())
+
+def _parts_are_not_missing(blend: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = [name for name in keys.missing_keys if not name.startswith(("network.", "counting."))]

@@ -2,21 +2,19 @@
 
 import codecs
 import hashlib
-import http.client
 import os
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from modelcraft.support.device import read_at_once
+from modelcraft.support.download import NO_CORPUS, download
 from modelcraft.support.errors import CorpusError, VocabularyError
-from modelcraft.support.files import HOME, replacing
+from modelcraft.support.files import HOME
 from modelcraft.support.wording import describe, listing
 from modelcraft.tokenizer import CharTokenizer
 
@@ -25,7 +23,6 @@ TINY_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/mast
 TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 DATA_DIR = HOME / "data"
 UTF_8, UTF_16, WINDOWS_1252 = "UTF-8", "UTF-16", "Windows-1252"
-NO_CORPUS = "The text is not to be had here at the moment; train on one of your own."  # what visitors read
 NO_TEXT = {  # how files begin that hold a text, but in a format of their own
     b"PK\x03\x04": "a Word document or another archive",
     b"\xd0\xcf\x11\xe0": "an old Word document",
@@ -181,51 +178,6 @@ def _mostly_utf8(raw: bytes) -> bool:
     return 2 * sum("\udc80" <= c <= "\udcff" for c in beyond) < len(beyond)
 
 
-def download(url: str, path: Path, sha256: str, attempts: int = 3, patience_s: float = 1.0) -> None:
-    """Fetch `url` to `path`, with a progress bar; the file appears only when it is whole and its checksum is right.
-
-    A failed attempt is repeated, `patience_s` seconds later at first and twice as late each time.
-    """
-    for attempt in range(attempts):
-        try:
-            with replacing(path) as aside:
-                _fetch(url, aside)
-                if hashlib.sha256(aside.read_bytes()).hexdigest() != sha256:
-                    raise http.client.HTTPException("what arrived has another checksum")
-            return
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, PermissionError):
-                raise CorpusError(
-                    f"{str(path.parent)!r} cannot be written to; change its permissions.", NO_CORPUS
-                ) from error
-            if attempt + 1 == attempts:
-                raise CorpusError(
-                    f"{path.stem} could not be downloaded from {url} ({_why(error)}); put the file at {str(path)!r} "
-                    "yourself, or name any UTF-8 text with --corpus PATH.",
-                    NO_CORPUS,
-                ) from error
-            time.sleep(patience_s * 2**attempt)
-
-
-def _fetch(url: str, to: Path) -> None:
-    with urllib.request.urlopen(url, timeout=30) as response, to.open("wb") as file:
-        total = int(response.headers.get("Content-Length") or 0)
-        with tqdm(total=total or None, unit="B", unit_scale=True, desc="downloading", leave=False) as bar:
-            while chunk := response.read(1 << 16):
-                file.write(chunk)
-                bar.update(len(chunk))
-        if total and file.tell() != total:
-            raise http.client.IncompleteRead(b"", total - file.tell())
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code}"
-    if isinstance(error, urllib.error.URLError):
-        return f"no connection: {error.reason}"
-    return "the connection broke off" if isinstance(error, http.client.IncompleteRead) else str(error)
-
-
 def get_batch(
     data: Tensor,
     block_size: int,
@@ -278,3 +230,52 @@ def sliding_windows(data: Tensor, block_size: int, rows: int, length: int) -> It
         scored = int(some[-1]) + length
         fresh = torch.where(some == 0, 0, fresh)
         yield {"idx": x, "targets": y.masked_fill(at < fresh[:, None], UNSCORED)}
+
+
+class Dataset(Protocol):
+    """A text as batches of arguments for a model's `forward`."""
+
+    def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
+        """Return a random batch on the model's device; `generator` (on the CPU) decides all of it."""
+
+    def windows(self, protocol: str) -> Iterator[Batch]:
+        """Yield the batches of an exact loss: each character that is predicted once; see loss.PROTOCOLS."""
+
+
+class Windows:
+    """A text (N,) as a model is trained and measured on it: windows of its context, as arguments of its `forward`.
+
+    `length` is the longest window that the model reads at once in a band (see `windows`), `device` where batches go.
+    """
+
+    def __init__(self, data: Tensor, block_size: int, length: int, device: torch.device) -> None:
+        self.data, self.block_size, self.length, self.device = data, block_size, length, device
+
+    def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
+        """Cut `batch_size` random windows, with a share `noise` of what is read replaced; `generator` decides all."""
+        idx, targets = get_batch(self.data, self.block_size, batch_size, generator, self.device)
+        if noise:
+            idx = garble(idx, noise, generator)
+        return {"idx": idx, "targets": targets}
+
+    def windows(self, protocol: str) -> Iterator[Batch]:
+        """Yield the batches of an exact loss, on the text's own device: every character but the first scored once.
+
+        "disjoint": windows of the context side by side, as in the literature. "sliding": each character with its
+        whole context in view; a model that reads more at once with a band reads four contexts at a time.
+        """
+        length = min(self.length, max(4 * self.block_size, 512)) if protocol == "sliding" else self.block_size
+        rows = max(1, read_at_once(self.device) // length)
+        if protocol == "sliding":
+            return sliding_windows(self.data, self.block_size, rows, length)
+        return disjoint_windows(self.data, self.block_size, rows)
+
+
+def garble(idx: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Put in place of a random `share` of the characters idx (B, T) others of the same batch.
+
+    `generator` (on the CPU) decides which.
+    """
+    others = torch.randint(idx.numel(), idx.shape, generator=generator).to(idx.device)  # (B, T)
+    chosen = torch.rand(idx.shape, generator=generator).to(idx.device) < share  # (B, T)
+    return torch.where(chosen, idx.flatten()[others], idx)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from modelcraft.data import UNSCORED, Batch
+from modelcraft.support.device import read_at_once
 from modelcraft.support.errors import ConfigError, CorpusError
 
 SOURCES = ("right", "shuffled", "none")
@@ -60,7 +61,7 @@ class Dialogue:
     Raises CorpusError for a text without two speeches.
     """
 
-    def __init__(self, data: Tensor, newline: int, block_size: int) -> None:
+    def __init__(self, data: Tensor, newline: int, block_size: int, device: torch.device | str | None = None) -> None:
         spans = cut_speeches(data, newline)
         if len(spans) < 2:
             raise CorpusError(
@@ -69,6 +70,7 @@ class Dialogue:
             )
         self.data, self.newline = data, newline
         self.block_size = block_size
+        self.device = device if device is not None else data.device
         sources, windows, replies = [], [], []
         for reply, ((start, end), (first, last)) in enumerate(itertools.pairwise(spans)):
             sources.append((max(start, end - block_size), len(as_source(data[start:end], newline, block_size))))
@@ -78,35 +80,30 @@ class Dialogue:
         echoes = [(begin, len(as_source(data[begin : begin + n], newline, block_size))) for begin, n in windows]
         self.echoes = torch.tensor(echoes)  # (W, 2): each window as if it were the speech
         self.sources = torch.tensor(sources)  # (R, 2): where the speech that each reply answers starts, how long it is
-        self.windows = torch.tensor(windows)  # (W, 2): where each window starts, how long it is
+        self.spans = torch.tensor(windows)  # (W, 2): where each window starts, how long it is
         self.replies = torch.tensor(replies)  # (W,): which reply each window is of
 
     @property
     def characters(self) -> int:
         """How many characters the replies have."""
-        return int(self.windows[:, 1].sum())
+        return int(self.spans[:, 1].sum())
 
-    def batch(
-        self,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-        device: torch.device | str | None = None,
-        echo: float = 0.0,
-    ) -> Batch:
+    def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
         """Draw `batch_size` windows, a tenth of them with no speech to answer; `generator` (on the CPU) decides all.
 
-        In a share `echo` of them the speech is the window itself.
+        In a share `noise` of them the speech is the window itself.
         """
-        drawn = torch.randint(len(self.windows), (batch_size,), generator=generator)  # (B,)
+        drawn = torch.randint(len(self.spans), (batch_size,), generator=generator)  # (B,)
         sources = self.sources[self.replies[drawn]]  # (B, 2)
         chance = torch.rand(batch_size, generator=generator)
         sources[chance < UNPROMPTED_SHARE, 1] = 0
-        echoed = chance >= 1 - echo
+        echoed = chance >= 1 - noise
         sources[echoed] = self.echoes[drawn[echoed]]
-        return self._rows(self.windows[drawn], sources, device)
+        return self._rows(self.spans[drawn], sources, self.device)
 
-    def batches(self, rows: int, source: str = "right", device: torch.device | str | None = None) -> Iterator[Batch]:
-        """Yield all windows once, up to `rows` at a time, with the speech that each answers, another's, or none."""
+    def windows(self, protocol: str) -> Iterator[Batch]:
+        """Yield all windows once, with the speech that each answers ("right"), another's ("shuffled"), or "none"."""
+        source, rows = protocol, max(1, read_at_once(torch.device(self.device)) // self.block_size)
         if source not in SOURCES:
             raise ConfigError(f"source must be one of {', '.join(SOURCES)}, not {source!r}.")
         sources = self.sources.clone()  # (R, 2)
@@ -116,9 +113,9 @@ class Dialogue:
             sources[circle] = self.sources[circle.roll(-1)]
         elif source == "none":
             sources[:, 1] = 0
-        order = self.windows[:, 1].argsort(stable=True)  # like lengths together: little to fill up
+        order = self.spans[:, 1].argsort(stable=True)  # like lengths together: little to fill up
         for some in torch.split(order, rows):
-            yield self._rows(self.windows[some], sources[self.replies[some]], device)
+            yield self._rows(self.spans[some], sources[self.replies[some]], self.data.device)
 
     def _rows(self, windows: Tensor, sources: Tensor, device: torch.device | str | None) -> Batch:
         before = windows - torch.tensor([1, 0])  # one character earlier, equally long

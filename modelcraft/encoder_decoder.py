@@ -30,7 +30,7 @@ Before you run it: a mask kept every rung from peeking at what it has to predict
 is to be predicted is the reply, and none of it is in the speech.)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -38,14 +38,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelcraft.data import UNSCORED, Batch
+from modelcraft.data import UNSCORED
 from modelcraft.dialogue import SOURCES, Dialogue, as_source
 from modelcraft.feedforward import FeedForward
 from modelcraft.model import LanguageModel, evaluating, start_even
 from modelcraft.multihead import MultiHeadConfig
 from modelcraft.residual import BlockConfig
 from modelcraft.sampling import SamplingParams, sample
-from modelcraft.support.device import read_at_once
 from modelcraft.support.errors import ConfigError
 
 # --- the blocks: one that reads a text as a whole, and one that writes another while it looks at the first ---
@@ -213,7 +212,6 @@ class EncoderDecoder(LanguageModel):
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__(config)
-        self._dialogues: dict[int, Dialogue] = {}
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)  # the same for both texts
         self.source_position_embedding_table = nn.Embedding(1 + config.block_size, config.n_embd)
         self.encoder_blocks: Sequence[EncoderBlock] = nn.ModuleList(EncoderBlock(config) for _ in range(config.n_layer))  # type: ignore[assignment]
@@ -224,24 +222,14 @@ class EncoderDecoder(LanguageModel):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size)
         start_even(self.lm_head)
 
-    def batch(
-        self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None
-    ) -> Batch:
-        """Draw windows of replies in `data` (N,), with the speeches that they answer, or, in training, with echoes."""
-        # The trainer lets noise_share fall with the learning rate, and the echoes with it.
-        echo = self.config.echo * self.noise_share if self.training else 0.0
-        return self.dialogue(data).batch(batch_size, generator, self.device, echo)
+    @property
+    def noise(self) -> float:
+        """The share of the replies that are practised as echoes."""
+        return self.config.echo
 
-    def windows(self, data: Tensor, protocol: str) -> Iterator[Batch]:
-        """Cut `data` (N,) into all of its replies, with the `right` speech, a `shuffled` one, or `none`."""
-        return self.dialogue(data).batches(max(1, read_at_once(self.device) // self.block_size), protocol)
-
-    def dialogue(self, data: Tensor) -> Dialogue:
-        """Find the speeches in `data` (N,); those of a text that was asked for before are remembered."""
-        known = self._dialogues.get(id(data))
-        if known is None or known.data is not data:
-            known = self._dialogues[id(data)] = Dialogue(data, self.config.newline, self.block_size)
-        return known
+    def dataset(self, data: Tensor, block_size: int | None = None) -> Dialogue:
+        """Find the speeches in `data` (N,)."""
+        return Dialogue(data, self.config.newline, block_size or self.block_size, self.device)
 
     def encode(self, source: Tensor) -> Heard:
         """Read speeches (B, S), S <= block_size; shorter ones are filled up with -1 on the right."""

@@ -60,7 +60,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelcraft.data import Batch
 from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.support.errors import ConfigError
 
@@ -102,16 +101,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn pairs of numbers in `x` (..., hs) by their position's angle (RoPE, Su et al. 2021); cos, sin (..., hs/2)."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
-
-
-def garble(idx: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
-    """Put in place of a random `share` of the characters idx (B, T) others of the same batch.
-
-    `generator` (on the CPU) decides which.
-    """
-    others = torch.randint(idx.numel(), idx.shape, generator=generator).to(idx.device)  # (B, T)
-    chosen = torch.rand(idx.shape, generator=generator).to(idx.device) < share  # (B, T)
-    return torch.where(chosen, idx.flatten()[others], idx)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
@@ -209,18 +198,9 @@ class GPTLanguageModel(LanguageModel):
         return 16 * self.block_size
 
     @property
-    def compiled_parts(self) -> list[nn.Module]:
-        """The blocks: they are alike, so the first one's compilation serves all."""
-        return list(self.blocks)
-
-    def batch(
-        self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None
-    ) -> Batch:
-        """Cut a random batch out of `data` (N,), in training with noise in what is read."""
-        batch = super().batch(data, batch_size, generator, block_size)
-        if self.training and self.config.noise:
-            batch["idx"] = garble(batch["idx"], self.config.noise * self.noise_share, generator)
-        return batch
+    def noise(self) -> float:
+        """The share of the characters that `garble` replaces while the model is trained."""
+        return self.config.noise
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from modelcraft.data import UNSCORED
+from modelcraft.data import UNSCORED, Dataset
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.support.device import threads_by_size
 from modelcraft.support.errors import CorpusError
@@ -103,11 +103,23 @@ def estimate_loss(
     The batches are the same ones each time, so that two estimates differ only by what was learned in between.
     `after_batch` is called after each, and ends the whole with an exception if it likes.
     """
+    return mean_loss(model, model.dataset(data, block_size), eval_iters, batch_size, seed, after_batch)
+
+
+def mean_loss(
+    model: LanguageModel,
+    dataset: Dataset,
+    batches: int,
+    batch_size: int,
+    seed: int = 0,
+    after_batch: Callable[[], None] | None = None,
+) -> float:
+    """Return what `estimate_loss` does, of a dataset that is there already."""
     generator = torch.Generator().manual_seed(seed)
     with evaluating(model):
-        losses = torch.zeros(eval_iters)
-        for k in range(eval_iters):
-            _, loss = model(**model.batch(data, batch_size, generator, block_size))
+        losses = torch.zeros(batches)
+        for k in range(batches):
+            _, loss = model(**dataset.draw(batch_size, generator))
             losses[k] = loss
             if after_batch is not None:
                 after_batch()
@@ -130,7 +142,7 @@ def character_losses(
         threads_by_size(model.num_parameters),
         tqdm(total=len(data) - 1, unit="char", desc=protocol, leave=False, disable=not progress) as bar,
     ):
-        for batch in model.windows(data, protocol):
+        for batch in model.dataset(data).windows(protocol):
             answers = batch.pop("targets")  # (rows, T)
             scored = answers != UNSCORED
             logits, _ = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})  # (rows, T, V)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelcraft.data import Batch, disjoint_windows, get_batch, sliding_windows
+from modelcraft.data import Dataset, Windows
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.checks import check_fields
-from modelcraft.support.device import read_at_once
 from modelcraft.support.errors import VocabularyError
 
 
@@ -48,7 +48,6 @@ class LanguageModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.noise_share = 1.0  # of the noise that a rung may train with; the trainer lets it fall
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Score every next character.
@@ -69,30 +68,13 @@ class LanguageModel(nn.Module):
         return self.block_size
 
     @property
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules that gain from `torch.compile`: those that are repeated, so that one compilation serves all."""
-        return []
+    def noise(self) -> float:
+        """The share of noise in what it reads with which it is best trained, at the highest learning rate."""
+        return 0.0
 
-    def batch(
-        self, data: Tensor, batch_size: int, generator: torch.Generator | None = None, block_size: int | None = None
-    ) -> Batch:
-        """Cut a random batch to train on out of `data` (N,): the arguments of `forward`, on the model's device."""
-        idx, targets = get_batch(data, block_size or self.block_size, batch_size, generator, self.device)
-        return {"idx": idx, "targets": targets}
-
-    def windows(self, data: Tensor, protocol: str) -> Iterator[Batch]:
-        """Cut `data` (N,) into the batches of an exact loss: every character but the first is scored once.
-
-        "disjoint": windows of the context side by side, as in the literature. "sliding": each character with its
-        whole context in view; a model that reads more at once with a band (`max_length`) reads four contexts at a time.
-        """
-        length = self.block_size
-        if protocol == "sliding":
-            length = min(self.max_length, max(4 * self.block_size, 512))
-        rows = max(1, read_at_once(self.device) // length)
-        if protocol == "sliding":
-            return sliding_windows(data, self.block_size, rows, length)
-        return disjoint_windows(data, self.block_size, rows)
+    def dataset(self, data: Tensor, block_size: int | None = None) -> Dataset:
+        """Return `data` (N,) as this model is trained and measured on it."""
+        return Windows(data, block_size or self.block_size, self.max_length, self.device)
 
     @property
     def device(self) -> torch.device:
@@ -154,6 +136,13 @@ def start_even(*layers: nn.Embedding | nn.Linear) -> None:
         nn.init.normal_(layer.weight, std=0.02)
         if isinstance(layer, nn.Linear):
             nn.init.zeros_(layer.bias)
+
+
+def scored(logits: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return the log-probabilities (B, T, V) and, given `targets` (B, T), their mean loss in nats."""
+    if targets is None:
+        return logits, None
+    return logits, F.nll_loss(logits.flatten(0, 1), targets.flatten())
 
 
 @contextlib.contextmanager

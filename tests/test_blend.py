@@ -5,7 +5,7 @@ import torch
 from helpers import CHAIN, PrefixModel, assert_one_sentence, spread
 
 from modelcraft.bigram import BigramConfig, BigramLanguageModel
-from modelcraft.blend import BlendConfig, BlendLanguageModel, fit_weights
+from modelcraft.blend import BlendConfig, BlendLanguageModel
 from modelcraft.counting import CountingConfig, count
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.inference.decoder import decoder_for
@@ -14,6 +14,7 @@ from modelcraft.loss import exact_loss
 from modelcraft.model import ModelConfig, evaluating
 from modelcraft.sampling import SamplingParams
 from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError
+from modelcraft.training.fit import fit_weights
 
 V = len(CHAIN.alphabet)
 T = 8
@@ -82,9 +83,9 @@ def test_the_level_is_what_the_longest_known_context_leaves_to_shorter_ones():
     """In "ababab..." each of ab and ba was seen 50 times or 49; nothing ever followed a c, and it is last of all."""
     model = blended(knowing_network(), counted("ab" * 50 + "c", 3), levels=4)
     counting, look = model.counting, encoded("abc\n")[None]
-    doubt = counting.doubt(counting.contexts(look))[0]
+    doubt = counting.table.doubt(counting.table.contexts(look))[0]
     # Orders 1 and 2 hold numbers of predecessors, order 3 how often: aba 49 times, bab 49 times, abc once.
-    _, gamma = counting.look_up(counting.contexts(look)[0])
+    _, gamma = counting.table.look_up(counting.table.contexts(look)[0])
     assert doubt.tolist() == [gamma[0, 1], gamma[1, 2], gamma[2, 0], gamma[3, 0]]
     assert gamma[2, 1:].tolist() == [1, 1]  # never seen
     assert doubt[1] < 0.1 and 0.25 < doubt[2] < 1
@@ -93,9 +94,12 @@ def test_the_level_is_what_the_longest_known_context_leaves_to_shorter_ones():
 
 def test_what_was_never_counted_is_doubted_most():
     counting = counted("ab", 3)
-    counting.ngrams, counting.shares = counting.ngrams[-1:], counting.shares[-1:]  # the end mark alone
+    counting.table.ngrams, counting.table.shares = (
+        counting.table.ngrams[-1:],
+        counting.table.shares[-1:],
+    )  # the end mark alone
     model = blended(knowing_network(), counting)
-    assert counting.doubt(counting.contexts(ids(2, 3))).tolist() == [[1.0] * 3] * 2
+    assert counting.table.doubt(counting.table.contexts(ids(2, 3))).tolist() == [[1.0] * 3] * 2
     assert model.level_of(ids(2, 3)).tolist() == [[9] * 3] * 2
 
 
@@ -144,7 +148,9 @@ def test_its_parts_go_with_it(blend):
     with evaluating(blend):
         assert not blend.network.training and not blend.counting.training
     blend.to("meta")
-    assert all(t.is_meta for part in (blend, *blend.parts) for t in (*part.parameters(), *part.buffers()))
+    assert all(
+        t.is_meta for part in (blend, blend.network, blend.counting) for t in (*part.parameters(), *part.buffers())
+    )
 
 
 def test_it_runs_on_meta(blend):
@@ -170,7 +176,7 @@ def test_parts_that_do_not_fit_are_refused(blend):
         (BlendConfig(vocab_size=V, block_size=T + 1), "block_size of a blend is its network's: 8, not 9"),
     ):
         with pytest.raises(ConfigError) as caught:
-            BlendLanguageModel(config, *blend.parts)
+            BlendLanguageModel(config, blend.network, blend.counting)
         assert_one_sentence(caught.value, part)
 
 
@@ -227,7 +233,10 @@ def test_a_blend_is_better_than_either_on_new_text(halves):
     model, held_out, x, y = halves
     fit_weights(model, held_out)
     with torch.no_grad():
-        alone = [-part(x)[0].log_softmax(-1).gather(-1, y[..., None]).mean().item() for part in model.parts]
+        alone = [
+            -part(x)[0].log_softmax(-1).gather(-1, y[..., None]).mean().item()
+            for part in (model.network, model.counting)
+        ]
         assert model(x, y)[1].item() < min(alone) - 0.02
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from modelcraft import counting as ngram
+from modelcraft import counting
 from modelcraft.counting import CountingConfig, CountingLanguageModel, PairCounts, count, count_pairs
 from modelcraft.data import Corpus
 from modelcraft.inference.decoder import decoder_for
@@ -122,18 +122,6 @@ def test_the_same_by_hand():
     torch.testing.assert_close(after_b[0, 0].exp(), torch.tensor([a, b, other, other]))
 
 
-def test_the_discounts_are_chen_and_goodmans():
-    """40 contexts with one character each: 16 seen once, 12 twice, 8 three times, 4 four times; γ is D / c there."""
-    counts = torch.tensor([1] * 16 + [2] * 12 + [3] * 8 + [4] * 4)
-    keys = torch.arange(40) * 10 + 1
-    found, shares = ngram.discounted(keys, counts, base=10)
-    y = 16 / (16 + 2 * 12)
-    d1, d2, d3 = 1 - 2 * y * 12 / 16, 2 - 3 * y * 8 / 12, 3 - 4 * y * 4 / 8
-    assert torch.equal(found, torch.cat((keys, keys - 1)))
-    taken = torch.tensor([d1] * 16 + [d2] * 12 + [d3] * 12)
-    torch.testing.assert_close(shares, torch.cat(((counts - taken) / counts, taken / counts)))
-
-
 def test_a_vocabulary_of_one_is_certain():
     logits, loss = counted("aaaa", 3, "a")(encoded("aaa")[None], encoded("aaa")[None])
     torch.testing.assert_close(logits, torch.zeros((1, 3, 1)), atol=1e-6, rtol=0)
@@ -168,7 +156,7 @@ def test_a_character_matters_to_the_few_after_it_only(model):
 def test_it_looks_up_as_much_at_once_as_memory_allows(model, monkeypatch):
     whole, _ = model(ids(3, 7))
     for at_once in (1, 6 * 4 * 5, 1_000):
-        monkeypatch.setattr(ngram, "LOOKUPS_AT_ONCE", at_once)
+        monkeypatch.setattr(counting, "LOOKUPS_AT_ONCE", at_once)
         assert torch.equal(model(ids(3, 7))[0], whole)
 
 

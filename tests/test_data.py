@@ -1,11 +1,7 @@
 import codecs
-import contextlib
 import errno
 import hashlib
-import http.server
 import os
-import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -19,10 +15,11 @@ from modelcraft.data import (
     TINY_SHAKESPEARE,
     UNSCORED,
     Corpus,
+    Windows,
     corpus_source,
     corpus_title,
     disjoint_windows,
-    download,
+    garble,
     get_batch,
     load_corpus,
     read_text,
@@ -30,9 +27,6 @@ from modelcraft.data import (
 )
 from modelcraft.support.errors import CorpusError
 from modelcraft.tokenizer import CharTokenizer
-
-CONTENT = bytes(range(256)) * 1_000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def write(folder: Path, raw: bytes) -> Path:
@@ -236,100 +230,6 @@ def test_no_batch_from_a_text_that_is_too_short():
     assert_one_sentence(caught.value)
 
 
-@contextlib.contextmanager
-def serving(*answers: str):
-    """Serve `CONTENT` on the loopback, one answer a request: "whole", "broken", "changed", or "missing"."""
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            answer = answers[min(len(asked), len(answers) - 1)]
-            asked.append(answer)
-            if answer == "missing":
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
-            self.end_headers()
-            body = {"whole": CONTENT, "broken": CONTENT[: len(CONTENT) // 2], "changed": CONTENT[::-1]}[answer]
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/text", asked
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.mark.parametrize(
-    "answers", [["whole"], ["broken", "broken", "whole"], ["missing", "changed", "whole"]], ids="-".join
-)
-def test_a_download_arrives_whole_after_up_to_two_failures(tmp_path, answers):
-    path = tmp_path / "data" / "text.txt"
-    with serving(*answers) as (url, asked):
-        download(url, path, SHA256, patience_s=0)
-    assert path.read_bytes() == CONTENT
-    assert asked == answers
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("answer", "part"),
-    [
-        ("broken", "the connection broke off"),
-        ("missing", "the server answered 404"),
-        ("changed", "what arrived has another checksum"),
-    ],
-)
-def test_a_failed_download_leaves_nothing(tmp_path, answer, part):
-    path = tmp_path / "text.txt"
-    with serving(answer) as (url, asked), pytest.raises(CorpusError) as caught:
-        download(url, path, SHA256, patience_s=0)
-    assert_one_sentence(caught.value, part, repr(str(path)), url, "--corpus PATH")
-    assert asked == [answer] * 3
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_download_leaves_the_old_file(tmp_path):
-    path = write(tmp_path, b"old")
-    with serving("broken") as (url, _), pytest.raises(CorpusError):
-        download(url, path, SHA256, patience_s=0)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_no_server_at_all(tmp_path):
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/text"
-    with pytest.raises(CorpusError) as caught:
-        download(url, tmp_path / "text.txt", SHA256, patience_s=0)
-    message = str(caught.value)
-    assert "no connection" in message
-    assert f"put the file at {str(tmp_path / 'text.txt')!r}" in message
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_it_waits_longer_each_time(tmp_path, monkeypatch):
-    waited = []
-    monkeypatch.setattr(data.time, "sleep", waited.append)
-    with serving("missing") as (url, _), pytest.raises(CorpusError):
-        download(url, tmp_path / "text.txt", SHA256, attempts=4, patience_s=0.5)
-    assert waited == [0.5, 1.0, 2.0]
-
-
 @given(
     length=st.integers(2, 60),
     block_size=st.integers(1, 9),
@@ -349,3 +249,37 @@ def test_windows_score_every_character_but_the_first_once(length, block_size, ro
     for batch in sliding:  # a character that is scored has its whole context in view, or all that there is before it
         for row, place in (batch["targets"] != UNSCORED).nonzero().tolist():
             assert place + 1 >= min(block_size, batch["targets"][row, place])
+
+
+def windows(data: torch.Tensor, block_size: int = 8, length: int = 8) -> Windows:
+    return Windows(data, block_size, length, torch.device("cpu"))
+
+
+def test_noise_replaces_its_share_of_what_is_read_and_nothing_of_what_is_to_be_predicted():
+    text = torch.randint(11, (1_000,), generator=torch.Generator().manual_seed(5))
+    clean = windows(text).draw(100, torch.Generator().manual_seed(1))
+    assert torch.equal(clean["idx"][:, 1:], clean["targets"][:, :-1])
+    for noise in (0.5, 0.05):
+        noisy = windows(text).draw(100, torch.Generator().manual_seed(1), noise)
+        assert torch.equal(noisy["targets"], clean["targets"])
+        share = (noisy["idx"] != clean["idx"]).float().mean().item()
+        assert share == pytest.approx(noise * 10 / 11, abs=0.05)  # one in eleven is replaced by itself
+
+
+def test_garbled_is_its_share_by_characters_of_the_batch():
+    idx = torch.randint(60, (200, 100), generator=torch.Generator().manual_seed(5))
+    noisy = garble(idx, 0.1)
+    changed = (noisy != idx).float().mean().item()
+    assert 0.08 < changed < 0.11  # one in ten, a sixtieth of them by itself
+    assert set(noisy.unique().tolist()) <= set(idx.unique().tolist())
+    assert torch.equal(garble(idx, 0.0), idx)
+
+
+def test_a_dataset_has_the_windows_of_both_protocols():
+    text = torch.arange(100)
+    disjoint = [batch["idx"] for batch in windows(text).windows("disjoint")]
+    assert [tuple(idx.shape) for idx in disjoint] == [(12, 8), (1, 3)]
+    sliding = list(windows(text, length=20).windows("sliding"))
+    assert all(batch["idx"].shape[1] == 20 for batch in sliding)
+    scored = torch.cat([batch["targets"][batch["targets"] != UNSCORED] for batch in sliding])
+    assert torch.equal(scored.sort().values, text[1:])

@@ -74,10 +74,11 @@ def test_an_encoder_reads_the_end_of_a_speech_without_its_blank_line(speech, rea
     assert text(as_source(ids(speech), 0, 6)) == read
 
 
-def test_a_batch_is_speeches_and_their_replies():
+def test_a_batch_is_speeches_and_their_replies(monkeypatch):
+    monkeypatch.setattr("modelcraft.dialogue.read_at_once", lambda device: 8)
     dialogue = Dialogue(ids("ab\n\ncdefg\n\nh\n\nij"), 0, 4)
     windows = []
-    for batch in dialogue.batches(rows=2):
+    for batch in dialogue.windows("right"):
         assert len(batch["idx"]) <= 2 and batch["idx"].shape == batch["targets"].shape
         for row in range(len(batch["idx"])):
             scored = batch["targets"][row] != -100
@@ -100,7 +101,7 @@ def test_every_character_of_every_reply_is_predicted_once(written, block_size, r
         return
     dialogue = Dialogue(data, 0, block_size)
     predicted = Counter()
-    for batch in dialogue.batches(rows):
+    for batch in dialogue.windows("right"):
         assert batch["idx"].shape[1] <= block_size and batch["source"].shape[1] <= block_size
         scored = batch["targets"] != -100
         predicted.update(zip(batch["idx"][scored].tolist(), batch["targets"][scored].tolist(), strict=True))
@@ -118,7 +119,7 @@ def test_a_shuffled_speech_is_always_another_ones():
 
     def pairs(source):
         found = {}
-        for batch in dialogue.batches(7, source):
+        for batch in dialogue.windows(source):
             for speech, reply in zip(batch["source"], batch["targets"], strict=True):
                 found[text(reply)] = text(speech)
         return found
@@ -131,7 +132,7 @@ def test_a_shuffled_speech_is_always_another_ones():
     assert set(none.values()) == {""} and set(none) == set(right)
     assert pairs("shuffled") == shuffled
     with pytest.raises(ConfigError) as caught:
-        list(dialogue.batches(7, "left"))
+        list(dialogue.windows("left"))
     assert_one_sentence(caught.value, "source must be one of right, shuffled, none")
 
 
@@ -139,7 +140,7 @@ def test_batches_are_drawn_by_the_generator():
     dialogue = Dialogue(ids("".join(f"{c}{c}{c}\n\n" for c in ALPHABET[1:])), 0, 4)
 
     def draw(seed, batch_size=8):
-        return dialogue.batch(batch_size, torch.Generator().manual_seed(seed), "cpu")
+        return dialogue.draw(batch_size, torch.Generator().manual_seed(seed))
 
     first, again, other = draw(1), draw(1), draw(2)
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -156,7 +157,7 @@ def test_batches_are_drawn_by_the_generator():
 
 def test_an_echo_is_the_reply_itself():
     dialogue = Dialogue(ids("".join(f"{c}{c}{c}\n\n" for c in ALPHABET[1:])), 0, 4)
-    batch = dialogue.batch(2_000, torch.Generator().manual_seed(1), "cpu", echo=0.3)
+    batch = dialogue.draw(2_000, torch.Generator().manual_seed(1), 0.3)
     rows = [(text(source), text(target)) for source, target in zip(batch["source"], batch["targets"], strict=True)]
     with_letters = [(source, target) for source, target in rows if target != "\n"]
     echoes = [source for source, target in with_letters if source and source == target.rstrip("\n")]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import init
 
-from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, garble, norm, rotate
+from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, norm, rotate
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.gpt import GPTDecoder
 from modelcraft.inference.gpt_compiled import CompiledStep, lone_step
@@ -147,29 +147,9 @@ def test_norm_makes_a_mean_square_of_one():
     torch.testing.assert_close(norm(x).square().mean(-1), torch.ones(3))
 
 
-def test_noise_is_for_training_only():
-    model, data = make_model(GPTConfig(11, 8, 32, 2, dropout=0.0, noise=0.5)), some_ids(1_000)
-
-    def share() -> float:
-        batch = model.batch(data, 100, torch.Generator().manual_seed(1))
-        assert torch.equal(batch["targets"], clean["targets"])  # what is to be predicted is never another
-        return (batch["idx"] != clean["idx"]).float().mean().item()
-
-    clean = model.batch(data, 100, torch.Generator().manual_seed(1))
-    assert torch.equal(clean["idx"][:, 1:], clean["targets"][:, :-1])
-    model.train()
-    assert share() == pytest.approx(0.5 * 10 / 11, abs=0.05) and share() == share()
-    model.noise_share = 0.1
-    assert share() == pytest.approx(0.05 * 10 / 11, abs=0.03)
-
-
-def test_noise_replaces_its_share_by_characters_of_the_batch():
-    idx = some_ids(200, 100, vocab_size=60)
-    noisy = garble(idx, 0.1)
-    changed = (noisy != idx).float().mean().item()
-    assert 0.08 < changed < 0.11  # one in ten, a sixtieth of them by itself
-    assert set(noisy.unique().tolist()) <= set(idx.unique().tolist())
-    assert torch.equal(garble(idx, 0.0), idx)
+def test_it_asks_for_the_noise_of_its_config():
+    assert make_model().noise == 0.0
+    assert GPTLanguageModel(GPTConfig(noise=0.125)).noise == 0.125
 
 
 def test_the_cap_holds():

@@ -20,7 +20,7 @@ class CountingRows(Rows):
 
     def last(self, idx: Tensor) -> Tensor:
         """Return the logits (B, V) of what follows texts of one length, (B, T)."""
-        return self.model.log_probs(self.model.contexts(idx)[:, -1:])[:, 0]
+        return self.model.log_probs(self.model.table.contexts(idx)[:, -1:])[:, 0]
 
 
 class CountingDecoder(Decoder):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from modelcraft.data import UNSCORED
+from modelcraft.data import UNSCORED, Windows
 from modelcraft.model import LanguageModel, evaluating
 
 
@@ -30,8 +30,9 @@ def surprise(model: LanguageModel, ids: Sequence[int]) -> Surprise:
     bits, likeliest, share = [torch.zeros(0)], [torch.zeros(0, dtype=torch.long)], [torch.zeros(0)]
     if len(data) > 1:
         with evaluating(model):
-            # The base class's windows: those of an encoder–decoder are cut out of dialogues.
-            for batch in LanguageModel.windows(model, data, "sliding"):
+            # Windows for every model: the dataset of an encoder–decoder has something to read first.
+            windows = Windows(data, model.block_size, model.max_length, model.device)
+            for batch in windows.windows("sliding"):
                 scored = batch["targets"] != UNSCORED  # (rows, T)
                 logits, _ = model(batch["idx"].to(model.device))  # (rows, T, V)
                 log_p = logits[scored.to(logits.device)].float().cpu().log_softmax(-1)  # (n, V)

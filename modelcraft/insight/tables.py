@@ -26,7 +26,8 @@ def counted_pairs(model: CountingLanguageModel) -> Tensor:
 
     An n-gram's last two digits are its last pair, and every character of the text but the first ends one n-gram.
     """
-    base, V = model.base, model.config.vocab_size
+    V = model.config.vocab_size
+    base = V + 1
     pairs = model.keys.cpu() % base**2  # (entries,)
     counted = torch.zeros(base**2, dtype=torch.long).index_add_(0, pairs, model.counts.cpu().long())
     return counted.view(base, base)[1:, 1:].reshape(V, V)  # the digit 0 is what stands before the text

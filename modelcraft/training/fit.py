@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from modelcraft.blend import BlendConfig, BlendLanguageModel, fit_weights
+from modelcraft.blend import BlendConfig, BlendLanguageModel
 from modelcraft.counting import CountingLanguageModel, count
+from modelcraft.data import UNSCORED
 from modelcraft.ladder import RUNGS
-from modelcraft.model import LanguageModel
+from modelcraft.model import LanguageModel, evaluating
+from modelcraft.support.errors import CorpusError
 from modelcraft.training.recipes import RECIPES
 from modelcraft.training.trainer import Trainer
 
@@ -41,6 +44,40 @@ def fit_blend(
     blend = BlendLanguageModel(config, network, counting)
     blend.load_state_dict(stand_in.state_dict())
     return blend
+
+
+def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24) -> float:
+    """Fit `blend.w` in place to `held_out` (N,), text that neither part has learned from.
+
+    So the parts here are not those of the finished model: make both from the first nine tenths of the training text,
+    by the same recipes, fit w on the last tenth of it, and load w into a blend of those that were made from all of it.
+    The validation text is never looked at. A level that hardly occurs stays near one half. Returns the loss that is
+    left, in nats per character. Raises CorpusError for a text without a pair of characters.
+    """
+    if len(held_out) < 2:
+        raise CorpusError("The weights of a blend need a text of at least two characters to be fitted on.")
+    found = []
+    with evaluating(blend):
+        for batch in blend.dataset(held_out).windows(blend.protocols[0]):  # as the loss is measured
+            idx, targets = (batch[name].to(blend.device) for name in ("idx", "targets"))  # (rows, T) each
+            scored_here = targets != UNSCORED
+            answer = targets.clamp(min=0)[..., None]  # (rows, T, 1)
+            learned, counted = (
+                part(idx)[0].log_softmax(-1).gather(-1, answer)[..., 0] for part in (blend.network, blend.counting)
+            )
+            rows = torch.stack((blend.level_of(idx), learned, counted))  # (3, rows, T)
+            found.append(rows[:, scored_here].cpu().double())  # (3, n)
+    levels, learned, counted = torch.cat(found, dim=1)  # (N-1,) each
+    levels, counted, gain = levels.long(), counted.exp(), learned.exp() - counted.exp()
+    low = torch.zeros(blend.config.levels, dtype=torch.float64)
+    high = torch.ones_like(low)
+    for _ in range(halvings):
+        w = (low + high) / 2  # (levels,)
+        # How the log-likelihood of each level grows with its w, and a little that keeps w off 0 and 1.
+        slope = (0.5 / w - 0.5 / (1 - w)).index_add(0, levels, gain / (counted + w[levels] * gain))
+        low, high = torch.where(slope > 0, w, low), torch.where(slope > 0, high, w)
+    blend.w.copy_((low + high) / 2)
+    return -float((counted + blend.w.cpu()[levels] * gain).log().mean())
 
 
 # By the rung's name: training ids (N,), config and parts in, model out.

@@ -71,18 +71,19 @@ def compile_parts(model: LanguageModel, trial: Callable[[], None]) -> None:
 
     Where there is no compiler, or it fails, the parts stay as they are, and a ModelCraftWarning says so.
     """
-    if not model.compiled_parts:
+    parts = list(getattr(model, "blocks", ()))  # they are alike, so the compilation of the first serves all
+    if not parts:
         return
     if not has_compiler(model.device):
         _warn("There is no compiler for C++")
         return
     name_compiler(model.device)
-    for part in model.compiled_parts:
+    for part in parts:
         part.compile()
     try:
         trial()
     except Exception as error:  # a compiler has many ways to fail, and nothing but the speed depends on it
-        for part in model.compiled_parts:
+        for part in parts:
             part._compiled_call_impl = None
         _warn(f"PyTorch cannot compile here ({one_line(error)})")
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelcraft.data import UNSCORED
-from modelcraft.loss import estimate_loss
+from modelcraft.loss import mean_loss
 from modelcraft.model import LanguageModel
 from modelcraft.store.folder import STATE_FILE
 from modelcraft.support.device import gains_from_bf16, threads_by_size
@@ -57,7 +57,8 @@ class Trainer:
         ranks: Ranks | None = None,
         evaluated: Callable[["Trainer"], None] | None = None,
     ) -> None:
-        self.model, self.train_data, self.val_data = model, train_data, val_data
+        self.model = model
+        self.train_set, self.val_set = model.dataset(train_data), model.dataset(val_data)
         self.config, self.folder = config, folder
         self.about = dict(about or {})  # what a resumed run must agree on: the rung, its config, the corpus
         self.device = model.device
@@ -158,7 +159,7 @@ class Trainer:
 
     def _try_out(self) -> None:
         """Read a batch as a step does and as an evaluation does, and learn nothing from it: it shows what fails."""
-        batch = self.model.batch(self.train_data, self.config.batch_size, torch.Generator().manual_seed(0))
+        batch = self.train_set.draw(self.config.batch_size, torch.Generator().manual_seed(0))
         share, _ = self.ranks.share(batch)
         self.model.train()
         with self._autocast():
@@ -166,14 +167,15 @@ class Trainer:
         loss.backward()
         self.model.zero_grad(set_to_none=True)
         with self._autocast():
-            estimate_loss(self.judged, self.val_data, 1, self.config.batch_size)
+            mean_loss(self.judged, self.val_set, 1, self.config.batch_size)
 
     def _train_step(self) -> None:
-        self.model.noise_share = self.config.share_at(self.step)
-        set_share(self.optimizers, self.model.noise_share)
+        share_of_rate = self.config.share_at(self.step)  # and of the noise
+        set_share(self.optimizers, share_of_rate)
         # Dropout draws from torch's own generators. Seeded for each step they have no state that a resume would need.
         torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
-        batch = self.model.batch(self.train_data, self.config.batch_size, self.generator)  # (B, T) each
+        noise = self.model.noise * share_of_rate
+        batch = self.train_set.draw(self.config.batch_size, self.generator, noise)  # (B, T) each
         self.characters += int((batch["targets"] != UNSCORED).sum())
         share, weight = self.ranks.share(batch)
         with self._autocast():
@@ -195,9 +197,9 @@ class Trainer:
         losses = {}
         batches, rows = self.config.eval_batches, self.config.batch_size
         with self._autocast():
-            for name, data in (("train_loss", self.train_data), ("val_loss", self.val_data)):
+            for name, data in (("train_loss", self.train_set), ("val_loss", self.val_set)):
                 # Of a large model this takes minutes. What is broken off is measured anew by whoever resumes.
-                losses[name] = estimate_loss(self.judged, data, batches, rows, after_batch=lambda: self._heed(stop))
+                losses[name] = mean_loss(self.judged, data, batches, rows, after_batch=lambda: self._heed(stop))
         if not all(map(math.isfinite, losses.values())):
             raise TrainingError(
                 f"The loss is no number any more at step {self.step}; train with a lower --learning-rate. "
