@@ -20,6 +20,8 @@ def evaluate(
     By each of its protocols, and by where in its window a character stands and of what kind it is.
     """
     from modelcraft.data import load_corpus
+    from modelcraft.encoder_decoder import EncoderDecoder
+    from modelcraft.inference.restoring import restore_all
     from modelcraft.loss import character_losses
     from modelcraft.store.load import load
 
@@ -44,6 +46,14 @@ def evaluate(
         for table in by.values():
             for row in table:
                 typer.echo(f"    {row['what']:<26}{row['characters']:>9,}{row['nats_per_character']:>9.4f}")
+    if isinstance(network, EncoderDecoder):
+        found = restore_all(network, val_data, progress=not as_json)
+        described["losses"]["restored"] = found.as_dict()
+        if not as_json:
+            typer.echo(
+                f"{model}: of {found.lines:,} lines {found.exact:.1%} are restored in every character, always by the "
+                f"likeliest; {found.character_error_rate:.1%} of the characters would have to be mended."
+            )
     if as_json:
         typer.echo(json.dumps(described, indent=2))
 

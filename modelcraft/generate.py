@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,7 +13,9 @@ from modelcraft.support.cli import MODEL_HELP, Device, run
 
 def generate(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_RUNG,
-    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "ROMEO:",
+    prompt: Annotated[
+        str | None, typer.Option(help="The text to continue, or to restore.", show_default="ROMEO:")
+    ] = None,
     length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest, 1 the model's own odds.")] = 0.8,
     top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: from all.")] = 0,
@@ -20,22 +23,29 @@ def generate(
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same text.", show_default="another each time")
     ] = None,
+    stop: Annotated[str, typer.Option(help="End before this text; the length is the most then.")] = "",
     device: Device = None,
 ) -> None:
-    """Continue a text, streamed to the terminal as it is written."""
+    """Continue a text, streamed to the terminal as it is written.
+
+    The encoder-decoder restores lines instead: it writes them with their vowels, and nothing more.
+    """
     from modelcraft.inference.engine import Engine
     from modelcraft.sampling import SamplingParams
     from modelcraft.store.load import load
 
     params = SamplingParams(length, temperature, top_k, top_p, seed)
     network, tokenizer = load(model, device)
-    known = tokenizer.normalize(prompt)
+    if not tokenizer.unknown(stop):  # what the model does not know cannot come
+        params = replace(params, stop=tuple(tokenizer.encode(stop)))
+    known = tokenizer.normalize(network.example if prompt is None else prompt)
     if known.changed:
         typer.echo(known.report(), err=True)
     # The app's own engine, with a reader who may take all the time there is: `… | less`.
     with contextlib.closing(Engine(network, patience_s=math.inf)) as engine:
         tokens = engine.submit(tokenizer.encode(known.text), params)
-        print(known.text, end="", flush=True)
+        if network.continues:
+            print(known.text, end="", flush=True)
         for token in tokens:
             print(tokenizer.decode([token]), end="", flush=True)
         print()

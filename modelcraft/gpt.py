@@ -174,6 +174,13 @@ class Block(nn.Module):
         return x + self.dropout(self.ffwd(norm(x)))
 
 
+def start_at_zero(model: nn.Module) -> None:
+    """Let the last matrix of each branch and `lm_head` begin at 0."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("proj.weight") or name == "lm_head.weight":
+            nn.init.zeros_(parameter)
+
+
 class GPTLanguageModel(LanguageModel):
     """Score every next character, in view of the last `block_size`."""
 
@@ -186,9 +193,7 @@ class GPTLanguageModel(LanguageModel):
         self.dropout = nn.Dropout(config.dropout)
         self.blocks: Sequence[Block] = nn.ModuleList(Block(config) for _ in range(config.n_layer))  # type: ignore[assignment]
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        for name, parameter in self.named_parameters():
-            if name.endswith("proj.weight") or name == "lm_head.weight":
-                nn.init.zeros_(parameter)
+        start_at_zero(self)
         half = config.head_size // 2
         self.register_buffer("freqs", ROPE_BASE ** (-torch.arange(half) / half), persistent=False)  # (hs/2,)
 

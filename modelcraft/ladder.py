@@ -164,14 +164,6 @@ RUNGS: Mapping[str, Rung] = {
             config=BlockConfig(),
         ),
         Rung(
-            name="encoder-decoder",
-            adds="a second text: the encoder reads a speech, the decoder answers it",
-            below="block",
-            model_class=EncoderDecoder,
-            config=EncoderDecoderConfig(),
-            stored_as=torch.bfloat16,
-        ),
-        Rung(
             name="gpt-mini",
             adds="a GPT, small enough to train in a minute and a half",
             below="block",
@@ -185,6 +177,14 @@ RUNGS: Mapping[str, Rung] = {
             below="gpt-mini",
             model_class=GPTLanguageModel,
             config=GPTConfig(),
+            stored_as=torch.bfloat16,
+        ),
+        Rung(
+            name="encoder-decoder",
+            adds="a second text: the encoder reads a line without its vowels, the decoder writes it whole",
+            below="gpt",
+            model_class=EncoderDecoder,
+            config=EncoderDecoderConfig(),
             stored_as=torch.bfloat16,
         ),
         Rung(

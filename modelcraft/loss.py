@@ -21,9 +21,9 @@ from modelcraft.support.errors import CorpusError
 PROTOCOLS = {
     "disjoint": "every character but the first, in disjoint windows of the model's context",
     "sliding": "every character but the first, each with at least the model's whole context before it",
-    "right": "every character of every reply, in windows of the decoder's context, given the speech that it answers",
-    "shuffled": "every character of every reply, in windows of the decoder's context, given another's speech",
-    "none": "every character of every reply, in windows of the decoder's context, given no speech",
+    "right": "every character of every line, given the line without its vowels",
+    "shuffled": "every character of every line, given another line without its vowels",
+    "none": "every character of every line, given nothing to read",
 }
 KINDS = ("lower-case letters", "capitals", "space", "newline", "punctuation and the rest")
 

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,8 @@ class LanguageModel(nn.Module):
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("disjoint", "sliding")
+    continues: ClassVar[bool] = True  # what it writes goes on from the prompt; else it is a text of its own
+    example: ClassVar[str] = "ROMEO:"  # a prompt that shows what it does
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -56,6 +58,11 @@ class LanguageModel(nn.Module):
         (B, T, V) and, given targets, the mean cross-entropy in nats.
         """
         raise NotImplementedError
+
+    @classmethod
+    def settings_for(cls, vocabulary: str) -> dict[str, Any]:
+        """Return what of a config follows from the characters that the model is to know."""
+        return {"vocab_size": len(vocabulary)}
 
     @property
     def block_size(self) -> int:

@@ -20,7 +20,7 @@ class SamplingParams:
     `temperature` 0 is greedy, 1 the model's own distribution. `top_k` keeps the k likeliest characters and what ties
     with the last of them (None or 0: all), `top_p` the fewest that hold that much probability together (1: all),
     `min_p` those with at least that share of the likeliest one's probability (0: all). `seed` None: another text each
-    time.
+    time. The text ends before the token ids `stop`, if they come; without any it goes on to its length.
     """
 
     max_new_tokens: int = field(default=500, metadata={"least": 0, "most": 10_000_000})
@@ -29,9 +29,11 @@ class SamplingParams:
     top_p: float = 1.0
     seed: int | None = field(default=None, metadata={"least": 0, "most": MAX_SEED})
     min_p: float = 0.0
+    stop: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "stop", tuple(self.stop))
 
     def make_generator(self) -> torch.Generator:
         """Return the generator that this request draws from; another one each time where there is no seed.

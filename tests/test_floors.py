@@ -11,7 +11,7 @@ FLOORS = (
     ("data", "tokenizer", "sampling", "model", "loss"),
     # The rungs: each one may stand on those before it.
     ("bigram", "averaging", "head", "multihead", "feedforward", "residual", "block"),
-    ("dialogue", "encoder_decoder", "gpt", "ngrams", "counting", "blend"),
+    ("vowels", "gpt", "encoder_decoder", "ngrams", "counting", "blend"),
     ("ladder",),
     ("inference",),
     ("store",),

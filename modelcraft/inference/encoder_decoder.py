@@ -1,37 +1,128 @@
-"""How the encoder–decoder writes: a speech is encoded once, and of a reply only what is new is read."""
+"""How the encoder–decoder writes: a source is read once, and of the text only what is new."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from modelcraft.encoder_decoder import EncoderDecoder, Turn
+from modelcraft.encoder_decoder import EncoderDecoder
+from modelcraft.gpt import attend, norm
 from modelcraft.inference.rows import Decoder, Rows
+from modelcraft.inference.stop import Stop
+
+LONGEST_PROMPT = 2_000  # characters
 
 
-class TurnRows(Rows):
-    """Each row is a play of its own, at its own place: a prompt is a speech, and what is written answers it."""
+@dataclass
+class Restoring:
+    """One row: the sources that are still to be read, and how far the line at hand has come."""
+
+    sources: list[Tensor]
+    length: int = 0  # characters of the line that were read, with the newline it begins from
+    cursor: int = -1  # the last consonant that was
+
+
+class LineRows(Rows):
+    """Each row is a line that is written, at its own place: a prompt has the sources of one or several.
+
+    What the layers have made of the lines and sources stands in `own` and `offered`, keys and values each, of the shape
+    (n_layer, rows, n_kv, block_size, hs); `source_lengths` says how much of a source is there.
+    """
 
     model: EncoderDecoder
 
     def __init__(self, model: EncoderDecoder) -> None:
         super().__init__(model)
-        self.turns: list[Turn] = []
+        self.lines: list[Restoring] = []
+        self.own, self.offered = self._room(1), self._room(1)
+        self.source_lengths: list[int] = []
 
     def join(self, prompt: Tensor) -> Tensor:
-        """Hear a speech (1, T) in a new row, the last one; return the logits (1, V) of what follows."""
-        turn = self.model.hear(prompt[0])
-        logits = self.model.answer(turn)
-        self.turns.append(turn)
+        """Read a prompt (1, T), lines with or without their vowels, into a new row; return the logits (1, V)."""
+        return self.add(self.model.sources(prompt[0]))
+
+    def add(self, sources: Sequence[Tensor]) -> Tensor:
+        """Begin to restore `sources` in a new row, the last one; return the logits (1, V) of what follows."""
+        row = len(self.lines)
+        if row == self.own[0].shape[1]:  # twice as much room, so that rows are seldom copied
+            self.own, self.offered = (
+                [torch.cat(pair, dim=1) for pair in zip(kind, self._room(row), strict=True)]
+                for kind in (self.own, self.offered)
+            )
+        line = Restoring(list(sources))
+        self.source_lengths.append(0)
+        try:
+            self._begin(row, line)
+            logits = self._read([row], [line], [self.model.config.newline])
+        except BaseException:
+            self.source_lengths.pop()
+            raise
+        self.lines.append(line)
         return logits
 
     def step(self, newest: Tensor) -> Tensor:
         """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
-        self.turns = [self.model.read(turn, token) for turn, token in zip(self.turns, newest, strict=True)]
-        return torch.cat([self.model.answer(turn) for turn in self.turns])
+        newline = self.model.config.newline
+        tokens = [newline + 1] * len(newest) if newest.is_meta else newest[:, 0].tolist()
+        for row, (line, token) in enumerate(zip(self.lines, tokens, strict=True)):
+            if token == newline:
+                self._begin(row, line)
+        return self._read(list(range(len(self.lines))), self.lines, tokens)
 
     def leave(self, row: int) -> None:
         """Forget a row; the last one takes its place."""
-        self.turns[row] = self.turns[-1]
-        self.turns.pop()
+        last = len(self.lines) - 1
+        for kind in (*self.own, *self.offered):
+            kind[:, row] = kind[:, last]
+        self.lines[row], self.source_lengths[row] = self.lines[-1], self.source_lengths[-1]
+        self.lines.pop()
+        self.source_lengths.pop()
+
+    def _room(self, rows: int) -> list[Tensor]:
+        c = self.model.config
+        shape = (c.n_layer, rows, c.n_kv_head, c.block_size, c.head_size)
+        return [torch.zeros(shape, device=self.model.device) for _ in range(2)]
+
+    def _begin(self, row: int, line: Restoring) -> None:
+        """Read the next source of a row; after the last one there is none."""
+        source = line.sources.pop(0) if line.sources else torch.tensor([self.model.config.newline])
+        source = source.to(self.model.device)[None]  # (1, S)
+        offered = self.model.encode(source, torch.ones_like(source, dtype=torch.bool)[:, None])
+        for layer, (k, v) in enumerate(offered):
+            self.offered[0][layer, row, :, : source.shape[1]] = k[0]
+            self.offered[1][layer, row, :, : source.shape[1]] = v[0]
+        self.source_lengths[row] = source.shape[1]
+        line.length, line.cursor = 0, -1
+
+    def _read(self, rows: list[int], lines: Sequence[Restoring], tokens: list[int]) -> Tensor:
+        """Read one token of each of the rows, which follow each other; return the logits (B, V) of the next."""
+        model, device = self.model, self.model.device
+        idx = torch.tensor(tokens, device=device)[:, None]  # (B, 1)
+        consonant = [token not in model.config.vowels for token in tokens]
+        for line, counts in zip(lines, consonant, strict=True):
+            line.cursor += counts
+        lengths = torch.tensor([line.length for line in lines], device=device)  # (B,)
+        cursor = model.angles(torch.tensor([[line.cursor] for line in lines], device=device))
+        positions = model.angles(lengths[:, None])
+        some = slice(rows[0], rows[-1] + 1)
+        sources = torch.tensor(self.source_lengths[some], device=device)
+        T, S = max(line.length for line in lines) + 1, max(self.source_lengths[some])
+        past = (torch.arange(T, device=device) <= lengths[:, None])[:, None]  # (B, 1, T)
+        visible = (torch.arange(S, device=device) < sources[:, None])[:, None]  # (B, 1, S)
+        at = (torch.arange(len(rows), device=device), slice(None), lengths)
+        x = model.embed(idx)  # (B, 1, C)
+        for layer, block in enumerate(model.blocks):
+            q, k, v = block.sa.project(norm(x), *positions)  # (B, nh, 1, hs), (B, n_kv, 1, hs)
+            keys, values = (kind[layer, some] for kind in self.own)
+            keys[at], values[at] = k[:, :, 0], v[:, :, 0]
+            x = x + block.sa.proj(attend(q, keys[:, :, :T], values[:, :, :T], past).transpose(1, 2).flatten(2))
+            offered = (self.offered[0][layer, some, :, :S], self.offered[1][layer, some, :, :S])
+            x = x + block.ca(norm(x), cursor, offered, visible)
+            x = x + block.ffwd(norm(x))
+        for line in lines:
+            line.length += 1
+        return model.ended(model.score(x)[:, 0], [line.length for line in lines])
 
 
 class EncoderDecoderDecoder(Decoder):
@@ -39,6 +130,15 @@ class EncoderDecoderDecoder(Decoder):
 
     model: EncoderDecoder
 
-    def rows(self) -> Rows:
+    @property
+    def longest_prompt(self) -> int:
+        """How many tokens of a prompt are read, the last ones: a page of lines."""
+        return LONGEST_PROMPT
+
+    def stops(self, prompt: Tensor) -> list[Stop]:
+        """A text is complete when its last line is."""
+        return [Stop((self.model.config.newline,), len(self.model.sources(prompt[0])))]
+
+    def rows(self) -> LineRows:
         """Return room for texts that are written together."""
-        return TurnRows(self.model)
+        return LineRows(self.model)

@@ -19,6 +19,7 @@ import torch
 
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.rows import Rows
+from modelcraft.inference.stop import Ending, Stop
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
 from modelcraft.support.errors import BusyError, ModelError, UnreadError
@@ -39,14 +40,16 @@ class Stream:
     ids: Sequence[int]
     params: SamplingParams
     generator: torch.Generator
+    ending: Ending
     client: str = ""  # who asked, if that is known; rows are dealt fairly among them
     tokens: list[int] = field(default_factory=list)  # all that was written; only the engine appends
     finished: bool = False
     cancelled: bool = False
     error: Exception | None = None
     wake: Callable[[], None] | None = None  # called once, by the engine's thread, when there is news
+    written: int = 0  # how many tokens were drawn; some may be held back, see Ending
     worked: float = 0.0  # seconds of processor time that its tokens took, its share of what was done together
-    read: int = 0  # so many of the tokens were taken
+    read: int = 0  # how many of the tokens were taken
     read_at: float = field(default_factory=time.monotonic)
     changed: threading.Event = field(default_factory=threading.Event)
 
@@ -122,7 +125,9 @@ class Engine:
         Raises BusyError, at once, when too many wait, and VocabularyError for ids that the model does not know.
         """
         self.model.check_context(torch.tensor([list(ids)], dtype=torch.long))
-        stream = Stream(list(ids)[-self.model.block_size :], params, params.make_generator(), client)
+        ids = list(ids)[-self.decoder.longest_prompt :]
+        ending = Ending([Stop(params.stop), *self.decoder.stops(torch.tensor([ids], dtype=torch.long))])
+        stream = Stream(ids, params, params.make_generator(), ending, client)
         if not params.max_new_tokens:
             stream.finished = True
             return stream
@@ -155,7 +160,7 @@ class Engine:
 
     def _seconds_to_wait(self) -> int:
         """Guess when there will be room: when the one that is nearest to its end will be there."""
-        left = [stream.params.max_new_tokens - len(stream.tokens) for stream in list(self._streams)]
+        left = [stream.params.max_new_tokens - stream.written for stream in list(self._streams)]
         return max(1, round(len(left) * min(left, default=0) / self._speed))
 
     def _run(self) -> None:
@@ -265,8 +270,10 @@ class Engine:
 
     def _write(self, row: int) -> None:
         stream = self._streams[row]
-        stream.tokens.append(self._newest[row])
-        if len(stream.tokens) == stream.params.max_new_tokens:
+        stream.written += 1
+        stream.tokens += stream.ending.read(self._newest[row])
+        if stream.ending.reached or stream.written == stream.params.max_new_tokens:
+            stream.tokens += stream.ending.rest()
             self._leave(row)
         else:
             stream.notify()

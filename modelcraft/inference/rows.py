@@ -7,6 +7,7 @@ in one batch. What is faster (gpt.py, encoder_decoder.py, decoder.py) replaces p
 import torch
 from torch import Tensor
 
+from modelcraft.inference.stop import Stop
 from modelcraft.model import LanguageModel
 
 
@@ -57,6 +58,15 @@ class Decoder:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
+
+    @property
+    def longest_prompt(self) -> int:
+        """How many tokens of a prompt are read, the last ones; what is before them changes nothing."""
+        return self.model.block_size
+
+    def stops(self, prompt: Tensor) -> list[Stop]:
+        """Return where a text after `prompt` (1, T) is complete before its length: of most models nowhere."""
+        return []
 
     def rows(self) -> Rows:
         """Return room for texts that are written together."""

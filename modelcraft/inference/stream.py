@@ -7,6 +7,7 @@ from torch import Tensor
 
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.rows import Decoder
+from modelcraft.inference.stop import Ending, Stop
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.errors import VocabularyError, shown
@@ -31,13 +32,17 @@ def stream(model: LanguageModel | Decoder, ids: Sequence[int], params: SamplingP
     prompt = torch.tensor([ids], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(prompt)
     # A function of its own: the body of a generator would run, and complain, only when the first token is asked for.
-    return _decode(decoder, prompt[:, -model.block_size :], params)
+    return _decode(decoder, prompt[:, -decoder.longest_prompt :], params)
 
 
 def _decode(decoder: Decoder, prompt: Tensor, params: SamplingParams) -> Iterator[int]:
     generator, rows, newest = params.make_generator(), decoder.rows(), None
+    ending = Ending([Stop(params.stop), *decoder.stops(prompt)])
     for _ in range(params.max_new_tokens):
         with evaluating(decoder.model):  # entered anew for every token: whoever reads the stream may train in between
             logits = rows.join(prompt) if newest is None else rows.step(newest)  # (1, V)
             newest = sample(logits, params, generator)[:, None]  # (1, 1)
-        yield int(newest)
+        yield from ending.read(int(newest))
+        if ending.reached:
+            return
+    yield from ending.rest()

@@ -14,7 +14,7 @@ from torch import Tensor
 from modelcraft.averaging import AveragingLanguageModel
 from modelcraft.blend import BlendLanguageModel
 from modelcraft.block import Block, BlockLanguageModel
-from modelcraft.encoder_decoder import Attention, EncoderDecoder
+from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.feedforward import FeedForwardLanguageModel
 from modelcraft.gpt import GPTLanguageModel, norm
 from modelcraft.head import Head, HeadLanguageModel
@@ -57,7 +57,7 @@ class HeadView:
 class Inside:
     """One forward pass: what was read, the scores of what follows each position, and the heads in their order.
 
-    `source` are the ids (S,) that an encoder read, with the newline before them; None for all other models.
+    `source` are the ids (S,) that an encoder read; None for all other models.
     """
 
     ids: Tensor  # (T,)
@@ -69,24 +69,23 @@ class Inside:
 def look_inside(model: LanguageModel, ids: Sequence[int], source: Sequence[int] | None = None) -> Inside:
     """Run `model` over `ids` and note what its heads do; all tensors are on the CPU, float32.
 
-    At most `model.block_size` ids are read, the last ones. For an encoder–decoder `ids` are the reply so far (its
-    newline first) and `source` the speech. Raises VocabularyError for no or unknown ids.
+    At most `model.block_size` ids are read, the last ones. For an encoder–decoder `ids` are a newline and what is
+    written of a line, and `source` is what the encoder reads (`model.sources`). Raises VocabularyError for no or
+    unknown ids.
     """
     idx = torch.tensor([list(ids)[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(idx)
     arguments: dict[str, Tensor] = {}
-    heard = None
     if isinstance(model, EncoderDecoder):
-        said = torch.tensor([list(source or [])[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, S)
-        if said.numel():
-            model.check_context(said)
-        arguments["source"] = said
-        heard = torch.cat((said.new_full((1, 1), model.config.newline), said), dim=1)[0].cpu()
+        given = list(source if source is not None else [model.config.newline])[-model.block_size :]
+        arguments["source"] = torch.tensor([given], dtype=torch.long, device=model.device)  # (1, S)
+        model.check_context(arguments["source"])
     with evaluating(model):
         logits, _ = model(idx, **arguments)  # (1, T, V)
         heads = list(_heads(model, idx, **arguments))
     heads.sort(key=lambda head: KINDS.index(head.kind))  # stable: within a kind in the order of the layers
-    return Inside(idx[0].cpu(), logits[0].float().cpu(), heads, heard)
+    read = arguments["source"][0].cpu() if arguments else None
+    return Inside(idx[0].cpu(), logits[0].float().cpu(), heads, read)
 
 
 def _heads(model: LanguageModel, idx: Tensor, source: Tensor | None = None) -> Iterator[HeadView]:
@@ -123,36 +122,42 @@ def _several_heads(layer: int, attention: MultiHeadAttention, x: Tensor) -> Iter
 
 
 def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:
-    T = idx.shape[1]
-    visible = _past(T, idx.device)  # a text as long as the context at most: the band is all of the past
-    cos, sin = model.angles(torch.arange(T, device=idx.device))
+    visible = _past(idx.shape[1], idx.device)  # a text as long as the context at most: the band is all of the past
+    angles = model.angles(torch.arange(idx.shape[1], device=idx.device))
     x = model.embed(idx)  # (1, T, C)
     for layer, block in enumerate(model.blocks):
-        q, k, _ = block.sa.project(norm(x), cos, sin)  # (1, nh, T, hs), (1, n_kv, T, hs)
-        k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)  # (1, nh, T, hs)
-        yield from _seen("self", layer, [(q[0, head], k[0, head], visible) for head in range(q.shape[1])])
-        x = block(x, cos, sin, visible)
+        q, k, _ = block.sa.project(norm(x), *angles)
+        yield from _grouped_heads("self", layer, q, k, visible)
+        x = block(x, *angles, visible)
 
 
 def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -> Iterator[HeadView]:
-    heard = model.encode(source)
-    S, T = heard.visible.shape[-1], idx.shape[1]
-    all_of_it = torch.ones((S, S), dtype=torch.bool, device=idx.device)
-    read = torch.cat((source.new_full((1, 1), model.config.newline), source), dim=1)  # (1, S)
-    x = model.token_embedding_table(read) + model.source_position_embedding_table.weight[:S]  # (1, S, C)
+    T, S = idx.shape[1], source.shape[1]
+    visible = torch.ones((1, S), dtype=torch.bool, device=idx.device)
+    angles = model.angles(torch.arange(S, device=idx.device))
+    x = model.embed(source)  # (1, S, C)
     for layer, block in enumerate(model.encoder_blocks):
-        given = block.ln1(x)
-        yield from _of_attention("encoder", layer, block.sa, given, block.sa.offer(given)[0], all_of_it)
-        x = block(x, heard.visible)
-    visible = _past(T, idx.device)
-    x = model.token_embedding_table(idx) + model.position_embedding_table.weight[:T]  # (1, T, C)
-    for layer, (decoder, (k, v)) in enumerate(zip(model.blocks, heard.offered, strict=True)):
-        own = decoder.ln1(x)
-        own_k, own_v = decoder.sa.offer(own)
-        yield from _of_attention("decoder", layer, decoder.sa, own, own_k, visible)
-        asking = decoder.ln_ca(x + decoder.sa(own, own_k, own_v, visible))
-        yield from _of_attention("cross", layer, decoder.ca, asking, k, all_of_it[:1].expand(T, S))
-        x = decoder(x, k, v, heard.visible)
+        q, k, _ = block.sa.project(norm(x), *angles)
+        yield from _grouped_heads("encoder", layer, q, k, visible.expand(S, S))
+        x = block(x, *angles, visible)
+    past, positions, cursor = (
+        _past(T, idx.device),
+        model.angles(torch.arange(T, device=idx.device)),
+        model.angles(model.cursor(idx)),
+    )
+    x = model.embed(idx)  # (1, T, C)
+    for layer, (decoder, offered) in enumerate(zip(model.blocks, model.encode(source, visible[None]), strict=True)):
+        q, k, _ = decoder.sa.project(norm(x), *positions)
+        yield from _grouped_heads("decoder", layer, q, k, past)
+        asking = norm(x + decoder.sa(norm(x), *positions, past))
+        yield from _grouped_heads("cross", layer, decoder.ca.ask(asking, cursor), offered[0], visible.expand(T, S))
+        x = decoder(x, positions, past, cursor, offered, visible[None])
+
+
+def _grouped_heads(kind: str, layer: int, q: Tensor, k: Tensor, visible: Tensor) -> Iterator[HeadView]:
+    """Several query heads, q (1, nh, T, hs), share a key head, k (1, n_kv, S, hs)."""
+    k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)  # (1, nh, S, hs)
+    return _seen(kind, layer, [(q[0, head], k[0, head], visible) for head in range(q.shape[1])])
 
 
 def _past(T: int, device: torch.device | None = None) -> Tensor:
@@ -164,13 +169,6 @@ Asked = tuple[Tensor, Tensor, Tensor]  # q (T, hs), k (S, hs), visible (T, S)
 
 def _of_head(head: Head, x: Tensor) -> Asked:
     return head.query(x)[0], head.key(x)[0], _past(x.shape[1], x.device)
-
-
-def _of_attention(
-    kind: str, layer: int, attention: Attention, x: Tensor, k: Tensor, visible: Tensor
-) -> Iterator[HeadView]:
-    q = attention.split(attention.query(x))[0]  # (nh, T, hs)
-    return _seen(kind, layer, [(one, k[0, head], visible) for head, one in enumerate(q)])
 
 
 def _seen(kind: str, layer: int, heads: Sequence[Asked]) -> Iterator[HeadView]:

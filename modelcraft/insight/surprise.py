@@ -23,14 +23,14 @@ class Surprise:
 def surprise(model: LanguageModel, ids: Sequence[int]) -> Surprise:
     """Read the text `ids` as an exact loss does, by sliding windows: each character with its whole context before it.
 
-    An encoder–decoder reads it as a reply to nothing. Raises VocabularyError for no or unknown ids.
+    An encoder–decoder reads it as a text without a source. Raises VocabularyError for no or unknown ids.
     """
     data = torch.tensor(list(ids), dtype=torch.long)  # (N,)
     model.check_context(data[None])
     bits, likeliest, share = [torch.zeros(0)], [torch.zeros(0, dtype=torch.long)], [torch.zeros(0)]
     if len(data) > 1:
         with evaluating(model):
-            # Windows for every model: the dataset of an encoder–decoder has something to read first.
+            # Windows for every model: that of an encoder–decoder would be lines and their sources.
             windows = Windows(data, model.block_size, model.max_length, model.device)
             for batch in windows.windows("sliding"):
                 scored = batch["targets"] != UNSCORED  # (rows, T)

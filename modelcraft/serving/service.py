@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelcraft.sampling import MAX_SEED, SamplingParams
@@ -23,6 +23,7 @@ MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
 MAX_TOP_K = 1_000
 MAX_PACE, DEFAULT_PACE = 120, 30
 MAX_PROMPT = 10_000
+MAX_STOP = 100
 MAX_STREAMS = 128  # texts that are written at a time; more only make all of them slow
 STREAMS_AN_ADDRESS = 64
 OPEN_STREAMS = (512, 64, 8)  # that are still being read, however slowly: of all, of an address, of a session
@@ -83,27 +84,45 @@ class Desk:
         top_p: Any,
         seed: Any,
         pace: Any = 0,
-        line: str = "",
+        line: str | None = None,
+        stop: Any = "",
     ) -> Wish:
         """Turn what a client sent into a Wish; raises ConfigError or VocabularyError with one sentence.
 
         Null is the default. A prompt longer than the model's context is read from its last characters on. `line` is
-        the part of the prompt that is new, if there is one: the model must be able to read something of it.
+        the part of the prompt that is new, if it has parts: the model must be able to read something of it. The text
+        ends before `stop`, if that is not empty.
         """
-        defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0)
-        given = (length, temperature, top_k, top_p)
-        length, temperature, top_k, top_p = (d if g is None else g for g, d in zip(given, defaults, strict=True))
+        defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0, "")
+        given = (length, temperature, top_k, top_p, stop)
+        length, temperature, top_k, top_p, stop = (d if g is None else g for g, d in zip(given, defaults, strict=True))
         params = check_dials(length, temperature, top_k, top_p, seed, pace)
         check_prompt(prompt)
-        return await self.wish(model, prompt, params, pace, line)
+        check_text("stop", stop, MAX_STOP)
+        return await self.wish(model, prompt, params, pace, line, stop)
 
-    async def wish(self, model: Any, prompt: str, params: SamplingParams, pace: float = 0, line: str = "") -> Wish:
+    async def wish(
+        self,
+        model: Any,
+        prompt: str,
+        params: SamplingParams,
+        pace: float = 0,
+        line: str | None = None,
+        stop: str = "",
+    ) -> Wish:
         """Put a prompt that was checked before one model; raises ConfigError, CheckpointError or VocabularyError."""
         entry = await self.get(model)
+        if not entry.model.continues:  # what came before the line is nothing to it
+            if line == "":
+                raise ConfigError(f"Write a line first: {entry.title} restores lines, and does not go on with a text.")
+            prompt = line or prompt
         new = entry.tokenizer.normalize(line or prompt)
         if not new.text:
             raise VocabularyError(f"Nothing is left of the prompt. {new.report()}")
-        ids = entry.tokenizer.encode(entry.tokenizer.normalize(prompt).text[-entry.model.block_size :])
+        read = entry.tokenizer.normalize(prompt).text[-entry.engine.decoder.longest_prompt :]
+        ids = entry.tokenizer.encode(read)
+        if not entry.tokenizer.unknown(stop):  # what the model does not know cannot come
+            params = replace(params, stop=tuple(entry.tokenizer.encode(stop)))
         self.check_room()
         return Wish(entry, ids, params, pace, new.report())
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -15,13 +16,20 @@ from modelcraft.store.folder import ModelInfo
 from modelcraft.tokenizer import CharTokenizer
 
 HUB_DATASET = "karpathy/tiny_shakespeare"  # the same text, as the Hub knows it
+RATE = "character_error_rate"
 SAMPLE_PARAMS = SamplingParams(max_new_tokens=400, temperature=0.8, seed=1337)
 
 
 def write_sample(model: LanguageModel, tokenizer: CharTokenizer) -> str:
-    """Let the model write 400 characters after a line break; the seed is fixed, nobody picked the best."""
-    ids = tokenizer.encode(_start(tokenizer.vocabulary))
-    return tokenizer.decode(list(stream(model, ids, SAMPLE_PARAMS)))
+    """Let the model write 400 characters after a line break; the seed is fixed, nobody picked the best.
+
+    One that restores lines restores its example, and both are shown.
+    """
+    start = _start(type(model), tokenizer.vocabulary)
+    if model.continues:
+        return tokenizer.decode(list(stream(model, tokenizer.encode(start), SAMPLE_PARAMS)))
+    restored = stream(model, tokenizer.encode(start), replace(SAMPLE_PARAMS, temperature=0))
+    return f"{start}\n→ {tokenizer.decode(list(restored))}"
 
 
 def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | None = None, picture: bool = False) -> str:
@@ -32,10 +40,13 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
     rung.
     """
     corpus = str(info.corpus.get("name", "a text of its own"))
+    model_class = rung_named(info.rung).model_class
+    start, continues = _start(model_class, info.vocabulary), model_class.continues
     sections = [
         f"---\n{_metadata(info, corpus, repo_id).to_yaml()}\n---",
         f"# ModelCraft: {info.rung}",
-        f"A character-level language model, the rung *{info.rung}* of the ladder from counting to GPT. "
+        f"A character-level {'language model' if continues else 'encoder–decoder'}, the rung *{info.rung}* of the "
+        "ladder from counting to GPT. "
         f"What this rung adds: {rung_named(info.rung).adds}.",
         _table(
             {
@@ -46,15 +57,16 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
                 "SHA-256 of that text": _code(info.corpus.get("sha256", "not recorded")),
                 **_losses(info),
                 **_other_losses(info),
+                **_restored(info),
             }
         ),
         "## Load it",
         "```python\nimport modelcraft\n\n"
         f'model, tokenizer = modelcraft.load("{repo_id or "path/to/this/folder"}")\n'
-        f"ids = tokenizer.encode({json.dumps(_start(info.vocabulary))})\n"
+        f"ids = tokenizer.encode({json.dumps(start)})\n"
         "for token in modelcraft.stream(model, ids, modelcraft.SamplingParams(seed=1)):\n"
         '    print(tokenizer.decode([token]), end="", flush=True)\n```',
-        *(_written(sample) if sample else []),
+        *(_written(sample, continues) if sample else []),
         "## How it was trained",
         _table({_code(name): _code(value) for name, value in info.training.items()}),
         *(["![Training and validation loss over the characters seen](loss_curve.png)"] if picture else []),
@@ -64,13 +76,16 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
     return "\n\n".join(sections) + "\n"
 
 
-def _written(sample: str) -> list[str]:
+def _written(sample: str, continues: bool) -> list[str]:
+    if not continues:
+        return ["## What it restores", "What was given, and what it wrote, at temperature 0:", _fenced(sample)]
     how = f"at temperature {SAMPLE_PARAMS.temperature}, seed {SAMPLE_PARAMS.seed}"
     return ["## What it writes", f"{len(sample):,} characters {how}:", _fenced(sample)]
 
 
-def _start(vocabulary: str) -> str:
-    return "\n" if "\n" in vocabulary else vocabulary[0]
+def _start(model_class: type[LanguageModel], vocabulary: str) -> str:
+    first = "\n" if "\n" in vocabulary else vocabulary[0]
+    return first if model_class.continues else CharTokenizer(vocabulary).normalize(model_class.example).text or first
 
 
 def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardData:
@@ -122,6 +137,17 @@ def _other_losses(info: ModelInfo) -> dict[str, str]:
         ):
             others[_code(loss.get("protocol"))] = f"{loss['nats_per_character']:.4f} nats per character"
     return others
+
+
+def _restored(info: ModelInfo) -> dict[str, str]:
+    """What the encoder–decoder restores of the validation text, if that was measured."""
+    found = info.losses.get("restored")
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), float) for key in ("exact", RATE)):
+        return {}
+    return {
+        "Lines restored in every character": f"{found['exact']:.1%} of {_code(found.get('lines'))}",
+        "Characters to be mended": f"{found[RATE]:.1%}",
+    }
 
 
 def _losses(info: ModelInfo) -> dict[str, str]:

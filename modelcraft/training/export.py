@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from modelcraft.data import Corpus
+from modelcraft.encoder_decoder import EncoderDecoder
+from modelcraft.inference.restoring import restore_all
 from modelcraft.ladder import Rung
 from modelcraft.loss import exact_losses
 from modelcraft.model import LanguageModel
@@ -102,7 +105,7 @@ def write_folder(
         vocabulary=tokenizer.vocabulary,
         corpus={"name": corpus.name, "sha256": corpus.sha256, "characters": len(corpus.text)},
         training=dict(training),
-        losses=exact_losses(model, val_data, progress=progress) if exact else {},
+        losses=_measured(model, val_data, progress) if exact else {},
     )
     save_folder(folder, model, info, None, rung.stored_as)
     drawn, sample = False, ""
@@ -115,6 +118,13 @@ def write_folder(
     with _spared("model card"):
         write_text(folder / CARD_FILE, model_card(info, model.num_parameters, sample, picture=drawn))
     return info
+
+
+def _measured(model: LanguageModel, val_data: Tensor, progress: bool) -> dict[str, Any]:
+    found: dict[str, Any] = exact_losses(model, val_data, progress=progress)
+    if isinstance(model, EncoderDecoder):
+        found["restored"] = restore_all(model, val_data, progress).as_dict()
+    return found
 
 
 @contextlib.contextmanager

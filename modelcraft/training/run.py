@@ -103,10 +103,10 @@ class TrainingRun:
             self._report(info)
 
     def _configure(self, sizes: Mapping[str, Any], tokenizer: CharTokenizer) -> ModelConfig:
-        settings = dict(self.settings)
-        if "newline" in sizes and "\n" in tokenizer.vocabulary:
-            settings["newline"] = tokenizer.vocabulary.index("\n")
-        return self.rung.configure({**sizes, **settings, "vocab_size": tokenizer.vocab_size})
+        follows = self.rung.model_class.settings_for(tokenizer.vocabulary)
+        if given := sorted(set(follows) & set(self.settings)):
+            raise ConfigError(f"{given[0]} follows from the corpus; leave it out.")
+        return self.rung.configure({**sizes, **self.settings, **follows})
 
     def _train(
         self,

@@ -60,7 +60,8 @@ class Trainer:
         self.model = model
         self.train_set, self.val_set = model.dataset(train_data), model.dataset(val_data)
         self.config, self.folder = config, folder
-        self.about = dict(about or {})  # what a resumed run must agree on: the rung, its config, the corpus
+        # What a resumed run must agree on: the rung, its config, the corpus; as JSON has it.
+        self.about = json.loads(json.dumps(dict(about or {})))
         self.device = model.device
         self.evaluated = evaluated  # called by the first process after each evaluation
         self.ranks = ranks or Ranks()  # which of several processes this one is

@@ -58,9 +58,10 @@ def add_api(desk: Desk) -> None:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | None = None,
+        stop: str = "",
     ) -> AsyncIterator[str]:
         desk.streams.check(current_client())
-        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed)
+        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, stop=stop)
         async with aclosing(written(wish)) as texts:
             async for text in texts:
                 yield text
@@ -74,6 +75,7 @@ def add_api(desk: Desk) -> None:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | None = None,
+        stop: str = "",
     ) -> AsyncIterator[str]:
         session = current_client().session
         text = ""
@@ -82,7 +84,7 @@ def add_api(desk: Desk) -> None:
         line: list[Turn] = [{"who": YOU, "text": message}] if message else []
         # Only the end of a long script is read, and no model's context is longer than that.
         prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
-        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message)
+        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message, stop=stop)
         try:
             async with aclosing(written(wish)) as texts:
                 async for text in texts:
@@ -127,8 +129,9 @@ curl -sN http://127.0.0.1:7860/gradio_api/call/v2/generate/EVENT_ID
 
 LIMITS_HELP = (
     "length 1 to 2,000 characters; temperature 0 (always the likeliest) to 2; model a name from /models, or null; "
-    "top_k 0 (all) to 1,000; top_p 0 to 1 (all); seed a whole number, or null for another text each time. Characters "
-    "that the model does not know are replaced by an equivalent or left out."
+    "top_k 0 (all) to 1,000; top_p 0 to 1 (all); seed a whole number, or null for another text each time; stop a text "
+    "before which the model ends. Characters that the model does not know are replaced by an equivalent or left out. "
+    "encoder-decoder restores the vowels of the lines that it is given, and ends by itself."
 )
 GENERATE_HELP = (
     "Continue a prompt. Streams the text written so far, the continuation alone, without the prompt. " + LIMITS_HELP

@@ -95,6 +95,8 @@ def test_many_are_written_as_each_alone(name):
             if turn == 2:
                 together.leave(0)
                 alone[0] = alone.pop()
+        if not model.continues:  # each of its lines is read by itself, however long all of them are
+            return
         long = ids(65, 1, model.block_size + 5)
         torch.testing.assert_close(together.join(long), together.join(long[:, -model.block_size :]))
 

@@ -18,10 +18,10 @@ HEADS = {  # kind → (layers, heads of each)
     "feedforward": {"self": (1, 4)},
     "residual": {"self": (3, 4)},
     "block": {"self": (3, 4)},
-    "encoder-decoder": {"encoder": (3, 4), "decoder": (3, 4), "cross": (3, 4)},
+    "encoder-decoder": {"encoder": (4, 4), "decoder": (4, 4), "cross": (4, 4)},
     "gpt": {"self": (6, 4)},
 }
-IDS, SPEECH = [1, 2, 3, 4, 5, 6, 7], [8, 7, 6, 5]
+IDS, SOURCE = [1, 2, 3, 4, 5, 6, 7], [8, 7, 6, 5]
 
 
 def small(rung):
@@ -32,20 +32,20 @@ def small(rung):
 @pytest.mark.parametrize("rung", HEADS)
 def test_every_head_is_seen_and_the_logits_are_the_models_own(rung):
     model = small(rung)
-    inside = look_inside(model, IDS, SPEECH)
+    inside = look_inside(model, IDS, SOURCE)
     for kind, (layers, heads) in HEADS[rung].items():
         seen = [(view.layer, view.head) for view in inside.heads if view.kind == kind]
         assert seen == [(layer, head) for layer in range(layers) for head in range(heads)]
     assert len(inside.heads) == sum(layers * heads for layers, heads in HEADS[rung].values())
     idx = torch.tensor([IDS])
-    more = {"source": torch.tensor([SPEECH])} if rung == "encoder-decoder" else {}
+    more = {"source": torch.tensor([SOURCE])} if rung == "encoder-decoder" else {}
     torch.testing.assert_close(inside.logits, model(idx, **more)[0][0])
     assert inside.ids.tolist() == IDS
 
 
 @pytest.mark.parametrize("rung", HEADS)
 def test_the_weights_are_shares_and_nobody_looks_where_they_may_not(rung):
-    for view in look_inside(small(rung), IDS, SPEECH).heads:
+    for view in look_inside(small(rung), IDS, SOURCE).heads:
         weights = view.weights()
         torch.testing.assert_close(weights.sum(-1), torch.ones(len(weights)))
         assert (weights[~view.visible] == 0).all()
@@ -81,14 +81,14 @@ def test_a_layer_gives_out_what_the_weights_say():
     torch.testing.assert_close(attention.proj(gathered), out[0])
 
 
-def test_cross_attention_looks_at_the_speech():
+def test_cross_attention_looks_at_the_source():
     model = small("encoder-decoder")
     given = []
     model.blocks[1].ca.register_forward_hook(lambda module, args, out: given.append((args[2], out)))
-    inside = look_inside(model, IDS, SPEECH)
-    assert inside.source.tolist() == [model.config.newline, *SPEECH]
+    inside = look_inside(model, IDS, SOURCE)
+    assert inside.source.tolist() == SOURCE
     views = [view for view in inside.heads if view.kind == "cross" and view.layer == 1]
-    value, out = given[0]
+    (_, value), out = given[0]
     gathered = torch.cat([view.weights() @ value[0, view.head] for view in views], dim=-1)
     torch.testing.assert_close(model.blocks[1].ca.proj(gathered), out[0])
     assert look_inside(model, IDS).source.tolist() == [model.config.newline]

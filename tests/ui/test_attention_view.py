@@ -63,14 +63,23 @@ def test_without_scaling_the_shares_are_sharper(view):
     assert bare > scaled
 
 
-def test_an_encoder_decoder_has_three_kinds_and_cross_looks_at_the_other_text(view):
-    _, _, chooser = show(view, rung="encoder-decoder")
+def test_an_encoder_decoder_opens_on_cross_attention_between_the_line_and_its_source(view):
+    read, _, chooser = show(view, text="To be, or not to be", rung="encoder-decoder")
     kinds = [value.split()[0] for _, value in chooser["choices"]]
     assert list(dict.fromkeys(kinds)) == ["encoder", "decoder", "cross"]
-    cross = next(value for _, value in chooser["choices"] if value.startswith("cross"))
-    read, _, _ = show(view, rung="encoder-decoder", head=cross)
-    assert read["rows"].endswith("I know not, sir")
-    assert read["columns"].endswith("hear me")
+    assert chooser["value"].startswith("cross")
+    assert (read["rows"], read["columns"]) == ("\nTo be, or not to be", "T b, r nt t b\n")
+    # The diagonal: each character looks most at the next consonant, or at one beside it.
+    cursors = [sum(c not in "aeiou" for c in read["rows"][1 : t + 1]) for t in range(len(read["rows"]))]
+    looks = [max(range(len(row)), key=row.__getitem__) for row in read["weights"]]
+    assert sum(abs(a - b) <= 1 for a, b in zip(looks, cursors, strict=True)) > 0.8 * len(looks)
+
+
+def test_a_line_that_was_typed_without_vowels_is_restored_first(view):
+    read, _, _ = show(view, text="\nT b, r nt t b\nwht nxt", rung="encoder-decoder")
+    assert read["columns"] == "T b, r nt t b\n"
+    assert "".join(c for c in read["rows"] if c not in "aeiou") == "\nT b, r nt t b"
+    assert len(read["rows"]) > len(read["columns"])
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,13 +1,18 @@
 """Attention: what each character of a text looks at, from the scores to the shares, head by head."""
 
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import torch
 from torch import Tensor
 
 from modelcraft.counting import CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder
+from modelcraft.inference.stream import stream
 from modelcraft.insight.attention import HeadView, Inside, look_inside
+from modelcraft.sampling import SamplingParams
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Desk
 from modelcraft.support.checks import check_text
@@ -23,7 +28,6 @@ EXAMPLES = ("First Citizen:\nBefore we proceed any further, hear me", "ROMEO:\nO
 NAMES = ("the first line", "the torches")
 STAGES = ("scores", "scaled", "masked", "softmax")
 KIND_NAMES = {"self": "self-attention", "encoder": "encoder", "decoder": "decoder", "cross": "cross-attention"}
-REPLY = "\nI know not, sir"  # what an encoder–decoder says to the text: the newline begins every reply
 QUESTION = "Before you switch the mask off: how could a model cheat that sees what comes after a character?"
 
 
@@ -109,15 +113,14 @@ def page(
         raise ConfigError("Write a text first, of characters that the model knows.")
     ids = entry.tokenizer.encode(read.text)
     if isinstance(entry.model, EncoderDecoder):
-        reply = entry.tokenizer.encode(entry.tokenizer.normalize(REPLY).text)
-        inside = look_inside(entry.model, reply, source=ids)
+        inside = look_inside(entry.model, *_line_and_source(entry.model, ids))
     else:
         inside = look_inside(entry.model, ids)
     if not inside.heads:
         said = f"{entry.title} has no attention: it looks at {_sees(entry)}."
         return {}, {"said": said}, gr.update(choices=[("none", "")], value="")
     names = [f"{one.kind} {one.layer} {one.head}" for one in inside.heads]
-    name = wanted if isinstance(wanted, str) and wanted in names else names[0]
+    name = wanted if isinstance(wanted, str) and wanted in names else names[_first_to_see(inside)]
     head = inside.heads[names.index(name)]
     rows, columns = _texts(entry, inside, head)
     choices = [(_label(one), value) for one, value in zip(inside.heads, names, strict=True)]
@@ -133,6 +136,29 @@ def page(
         _map(head, rows, columns, stage, scaled, masked, read.report()),
         gr.update(choices=choices, value=name),
     )
+
+
+def _line_and_source(model: EncoderDecoder, ids: list[int]) -> tuple[list[int], list[int]]:
+    """Return a newline and the first line of a text, whole, and what the encoder reads of it.
+
+    A line that was typed without vowels is restored first.
+    """
+    newline = model.config.newline
+    source = model.sources(torch.tensor(ids))[0]
+    line = next((line for line in _lines(ids, newline) if line), [])
+    if not set(line) & set(model.config.vowels):
+        line = list(stream(model, source.tolist(), SamplingParams(model.block_size, temperature=0)))
+    return [newline, *line], source.tolist()
+
+
+def _lines(ids: Sequence[int], newline: int) -> Iterator[list[int]]:
+    return (list(group) for is_newline, group in itertools.groupby(ids, newline.__eq__) if not is_newline)
+
+
+def _first_to_see(inside: Inside) -> int:
+    """Return which head is shown first: of cross-attention the one that is surest of its place, else the first."""
+    cross = [number for number, head in enumerate(inside.heads) if head.kind == "cross"]
+    return max(cross, key=lambda number: float(inside.heads[number].weights().max(-1).values.mean()), default=0)
 
 
 def _map(
@@ -196,7 +222,7 @@ def _said(head: HeadView, stage: str, scaled: bool, masked: bool, weights: Tenso
     elif stage == "scaled":
         said = f"Times {head.scale:.2f}, so that softmax is not too sure of itself."
     elif bool(head.visible.all()):
-        said = "Nothing is hidden here: this part of the model may read the whole of what was said to it."
+        said = "Nothing is hidden here: the whole of the source may be read at once."
     elif not masked:
         later = float(weights.masked_fill(head.visible, 0).sum(-1).mean())
         said = f"Without the mask {later:.0%} of the looks go to what comes later: it would copy, not predict."

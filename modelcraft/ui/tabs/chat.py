@@ -26,6 +26,14 @@ from modelcraft.ui.script import COPY_JS, YOU, Turn, plain_view, read_script, sc
 from modelcraft.ui.widgets import told
 
 EXAMPLES = ("ROMEO:", "JULIET:", "To be, or not to be", "First Citizen:\nBefore we proceed", "O, what a")
+TO_RESTORE = (  # for a model that restores lines
+    "T b, r nt t b: tht s th qstn",
+    "Whr s my Rm?",
+    "Wht lght thrgh yndr wndw brks?",
+    "Mny kng hv dd\nnd nn ws mrnd",
+    "My kingdom for a horse!",
+)
+PLACEHOLDER, PLACEHOLDER_TO_RESTORE = "Write a line …", "A line without its vowels, or with them …"
 Updates = tuple[Any, ...]
 
 
@@ -49,7 +57,7 @@ class Chat:
             self.copy = gr.Button("Copy", size="sm", min_width=0, elem_id="copy")
         with gr.Row(elem_id="desk", elem_classes="mc-desk", equal_height=True):
             self.message = gr.Textbox(
-                placeholder="Write a line …",
+                placeholder=PLACEHOLDER,
                 label="Your line",
                 show_label=False,
                 lines=1,
@@ -114,6 +122,7 @@ class Chat:
             lambda: gr.Info("Copied.", duration=2), None, None, **options
         )
         self.model.change(self.describe, self.model, self.status, **options)
+        self.model.change(self.invite, self.model, [self.message, self.temperature, *self.examples], **options)
         self.timer.tick(self.look_again, self.model, [self.status, self.timer], **options)
 
     @told
@@ -198,6 +207,15 @@ class Chat:
         return await self.describe(model), gr.Timer(active=pulling)
 
     @told
+    async def invite(self, model: Any = None) -> Updates:
+        """Return the field for the line, the temperature and the examples as they suit the model."""
+        continues = (await self.desk.get(model)).model.continues
+        examples = EXAMPLES if continues else TO_RESTORE
+        placeholder = PLACEHOLDER if continues else PLACEHOLDER_TO_RESTORE
+        temperature = DEFAULT_TEMPERATURE if continues else 0  # of what was struck out only one thing is right
+        return gr.update(placeholder=placeholder), temperature, *(gr.update(value=line) for line in examples)
+
+    @told
     async def describe(self, model: Any = None) -> str:
         """Return the status of a model that has not written yet, and of the Hub repositories that were named."""
         try:
@@ -235,6 +253,7 @@ def status_line(entry: Entry, meter: Meter | None = None) -> str:
         f"loss {loss:.3f} nats per character" if loss is not None else "loss not measured",
         f"on {str(entry.model.device).upper()}",
         f"weights {entry.source}",
+        *([] if entry.model.continues else ["restores the vowels of a line"]),
     ]
     if meter and meter.characters:
         parts.append(f"the model writes {meter.speed or meter.pace:,.0f} characters/s")  # however slowly it is shown

@@ -10,6 +10,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
+from modelcraft.inference.rows import Rows
 from modelcraft.model import evaluating
 from modelcraft.sampling import SamplingParams, distribution, hit
 from modelcraft.serving.catalogue import Entry
@@ -21,6 +22,7 @@ from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told
 
 MAX_TEXT = 2_000
+NEWLINE = "\n"
 RUN = 60  # characters that one press of Run appends
 RUN_TICK_S = 0.25  # slow enough to watch
 SHOWN = 14  # characters that have a line of their own
@@ -166,10 +168,13 @@ class NextCharacter:
 
 
 def next_logits(entry: Entry, text: str) -> Tensor:
-    """Return the logits (V,) of what follows `text`, as the engine has them."""
+    """Return the logits (V,) of what follows `text`, as the engine has them; of an encoder–decoder without a source."""
+    rows = entry.engine.decoder.rows()
+    if not entry.model.continues:
+        text, rows = f"\n{text.rpartition(NEWLINE)[2]}", Rows(entry.model)
     ids = entry.tokenizer.encode(text[-entry.model.block_size :])
     with evaluating(entry.model):
-        logits = entry.engine.decoder.rows().join(torch.tensor([ids], device=entry.model.device))  # (1, T) -> (1, V)
+        logits = rows.join(torch.tensor([ids], device=entry.model.device))  # (1, T) -> (1, V)
     return logits[0].float().cpu().clamp(-1e6, 1e6)
 
 

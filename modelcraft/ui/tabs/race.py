@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from modelcraft.ladder import RUNGS
 from modelcraft.sampling import SamplingParams
 from modelcraft.serving.catalogue import Figures
 from modelcraft.serving.service import (
@@ -24,6 +25,7 @@ from modelcraft.serving.service import (
 )
 from modelcraft.serving.streaming import HEARTBEAT_S, Meter, as_read, together
 from modelcraft.support.errors import ConfigError, ModelCraftError
+from modelcraft.support.wording import listing
 from modelcraft.ui import labels as figures
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.script import STOPPED_JS, Lane, line_up_js, race_view
@@ -51,7 +53,7 @@ class Race:
         self._wire(ladder)
 
     def _build(self, ladder: list[Lane]) -> None:
-        chosen = first_choice(self.desk.catalogue.names)
+        chosen = first_choice(self.names)
         self.view = race_view([lane for lane in ladder if lane["name"] in chosen], "race")
         gr.HTML(f'<p class="mc-question">{QUESTION}</p>', apply_default_css=False)
         with gr.Row(elem_id="race-desk", elem_classes="mc-desk", equal_height=True):
@@ -71,9 +73,10 @@ class Race:
         with gr.Row(elem_id="race-examples", elem_classes="mc-examples"):
             self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
         self.rungs = gr.CheckboxGroup(
-            self.desk.catalogue.names,
+            self.names,
             value=chosen,
             label="Rungs, up to four",
+            info=absent(self.desk.catalogue.names),
             elem_id="race-rungs",
             elem_classes="mc-pills",
         )
@@ -190,7 +193,12 @@ class Race:
 
     def ladder(self) -> list[Lane]:
         """Return an empty lane for every rung that can race."""
-        return [empty_lane(self.desk.catalogue.figures(name)) for name in self.desk.catalogue.names]
+        return [empty_lane(self.desk.catalogue.figures(name)) for name in self.names]
+
+    @property
+    def names(self) -> list[str]:
+        """The rungs that can race: those that go on with a prompt."""
+        return [name for name in self.desk.catalogue.names if RUNGS[name].model_class.continues]
 
     def read_names(self, names: Any) -> list[str]:
         """Return the rungs that a client chose; raises ConfigError unless they are up to four that there are."""
@@ -204,6 +212,8 @@ class Race:
             raise ConfigError("Each rung has one lane; name it once.")
         for name in names:
             self.desk.catalogue.check(name)
+            if name not in self.names:
+                raise ConfigError(absent([name]) or "")
         return names
 
 
@@ -237,6 +247,12 @@ def empty_lane(of: Figures) -> Lane:
         "note": "",
         "writing": False,
     }
+
+
+def absent(names: Sequence[str]) -> str | None:
+    """Say which of the rungs cannot race, and why; None if all can."""
+    absent = [name for name in names if not RUNGS[name].model_class.continues]
+    return f"{listing(absent)} restores lines, and cannot go on with a prompt; so it does not race." if absent else None
 
 
 def first_choice(names: Sequence[str]) -> list[str]:

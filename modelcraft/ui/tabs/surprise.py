@@ -4,7 +4,6 @@ from typing import Any
 
 import gradio as gr
 
-from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.insight.surprise import surprise
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Desk
@@ -106,7 +105,7 @@ def panel(entry: Entry, text: str) -> dict[str, Any]:
         "cells": cells,
         "first": known[0],
         "strangers": listing([describe(character) for character in strangers]),
-        "reads": "as a reply to nothing" if isinstance(entry.model, EncoderDecoder) else "",
+        "reads": "as a text without a source" if not entry.model.continues else "",
         "spots": [
             {
                 "before": text[max(0, place - 12) : place],

@@ -1,0 +1,56 @@
+"""Where a text ends before its length: at a sequence that was asked for, or where the model has said all there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A text ends where `sequence`, some token ids, stands for the `times`-th time; that is no part of the text."""
+
+    sequence: tuple[int, ...]
+    times: int = 1
+
+
+class Ending:
+    """Passes on the tokens of a text up to its end, as soon as it is sure that they belong to it.
+
+    What may be the beginning of a stop is held back until the next tokens show whether it is. The stop that is complete
+    first counts, of several at once the longest.
+    """
+
+    def __init__(self, stops: Sequence[Stop]) -> None:
+        longest_first = sorted(stops, key=lambda stop: -len(stop.sequence))
+        self._left = {stop.sequence: stop.times for stop in longest_first if stop.sequence}
+        self._held: list[int] = []
+        self.reached = False
+
+    def read(self, token: int) -> list[int]:
+        """Take the next token; return those that are sure now to be part of the text."""
+        if not self._left:
+            return [token]
+        self._held.append(token)
+        for sequence in self._left:
+            if tuple(self._held[-len(sequence) :]) == sequence:
+                self._left[sequence] -= 1
+                if not self._left[sequence]:
+                    self.reached = True
+                    del self._held[-len(sequence) :]
+                    return self.rest()
+        sure = len(self._held) - self._beginning()
+        passed, self._held = self._held[:sure], self._held[sure:]
+        return passed
+
+    def rest(self) -> list[int]:
+        """Return what is held back still; the text has come to its end otherwise."""
+        held, self._held = self._held, []
+        return held
+
+    def _beginning(self) -> int:
+        """Return how many of the last tokens could be the beginning of a sequence."""
+        longest = min(len(self._held), len(next(iter(self._left))) - 1)
+        for count in range(longest, 0, -1):
+            tail = tuple(self._held[-count:])
+            if any(len(sequence) > count and sequence[:count] == tail for sequence in self._left):
+                return count
+        return 0
