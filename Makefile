@@ -10,6 +10,7 @@ fast:
 	ruff check .
 	ruff format --check .
 	mypy
+	biome lint --skip=complexity/noImportantStyles --diagnostic-level=error modelcraft/ui/components
 	pytest -n 2 -m "not browser and not slow"
 
 check:

@@ -33,15 +33,14 @@ from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support import logs
 from modelcraft.support.device import give_back_memory, share_one_heap, threads_for_serving
 from modelcraft.support.errors import ModelCraftError, StartError
-from modelcraft.ui import plots, theme
+from modelcraft.ui import theme
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.clients import current_client
+from modelcraft.ui.component import script, stylesheet
 from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
 from modelcraft.ui.middleware import Function, Gate
-from modelcraft.ui.script import RECALL_JS
 from modelcraft.ui.server import App, Page
-from modelcraft.ui.tabs import attention, ladder, next_character, surprise, train
 from modelcraft.ui.tabs.attention import AttentionView
 from modelcraft.ui.tabs.chat import Chat
 from modelcraft.ui.tabs.counting import CountingView
@@ -91,7 +90,7 @@ def build(desk: Desk) -> Page:
         views["Train"].offer(recalled, tabs, chat.model, choosers)
         add_api_help()
         add_api(desk)
-        demo.load(None, None, chat.script, js=RECALL_JS, **QUIET)
+        demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
         demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)
     return demo
@@ -111,7 +110,7 @@ def launch(demo: Page, desk: Desk, **options: Any) -> None:
     )
     demo.launch(
         theme=theme.theme(),
-        css="".join(part.CSS for part in (theme, plots, next_character, attention, surprise, train, ladder)),
+        css=stylesheet(),
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,

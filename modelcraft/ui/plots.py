@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modelcraft.training.plots import picture
+from modelcraft.ui.component import component
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,9 +39,7 @@ def sign(character: str) -> str:
 
 def plates_view(elem_id: str, min_height: int) -> gr.HTML:
     """Make the sheet that the plates of a tab stand on."""
-    return gr.HTML(
-        {}, html_template=_HTML, js_on_load=_JS, apply_default_css=False, elem_id=elem_id, min_height=min_height
-    )
+    return component("plots", {}, elem_id, min_height=min_height)
 
 
 def plate(
@@ -81,86 +80,3 @@ def name_ticks(axes: "Axes", rows: Sequence[str], columns: Sequence[str], most: 
         axis.set_tick_params(length=0, pad=1)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-
-
-_HTML = """
-<div class="mc-plates"><p class="mc-plates-said" role="status"></p><div class="mc-plates-row"></div>
-  <div class="mc-plates-tables"></div><p class="mc-plates-note"></p></div>
-"""
-
-_JS = """
-const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text});
-const draw = () => {
-  const {plates = [], texts = [], tables = [], said = '', note = ''} = props.value ?? {};
-  element.querySelector('.mc-plates-said').textContent = said;
-  element.querySelector('.mc-plates-note').textContent = note;
-  const pictures = plates.map(({title, svg, alt}) => {
-    const figure = make('figure', 'mc-plate', ''), parsed = new DOMParser().parseFromString(svg, 'image/svg+xml');
-    const picture = document.importNode(parsed.documentElement, true);
-    picture.removeAttribute('width');
-    picture.removeAttribute('height');
-    picture.setAttribute('role', 'img');
-    picture.setAttribute('aria-label', alt);
-    figure.append(make('figcaption', '', title), picture);
-    return figure;
-  });
-  const pages = texts.map(({title, text}) => {
-    const figure = make('figure', 'mc-plate', ''), words = make('pre', 'mc-plate-text', text);
-    words.tabIndex = 0;
-    words.setAttribute('aria-label', title);
-    words.setAttribute('role', 'region');
-    figure.append(make('figcaption', '', title), words);
-    return figure;
-  });
-  element.querySelector('.mc-plates-row').replaceChildren(...pictures, ...pages);
-  element.querySelector('.mc-plates-tables').replaceChildren(...tables.map(({caption, head, rows}) => {
-    const box = make('div', 'mc-plates-table', ''), table = make('table', '', ''), top = make('tr', '', '');
-    top.append(...head.map(name => Object.assign(make('th', '', name), {scope: 'col'})));
-    table.append(make('caption', '', caption), top, ...rows.map(cells => {
-      const row = make('tr', '', '');
-      row.append(...cells.map((cell, i) => make(i ? 'td' : 'th', '', cell)));
-      row.firstChild.scope = 'row';
-      return row;
-    }));
-    box.tabIndex = 0;
-    box.setAttribute('role', 'region');
-    box.setAttribute('aria-label', caption);
-    box.append(table);
-    return box;
-  }));
-};
-draw();
-watch('value', draw);
-"""
-
-CSS = """
-.mc-plates {
-  --mc-rubric: #8c2f1b; --mc-muted: #6b604e;
-  width: min(76rem, 100vw - 3rem); position: relative; left: 50%; transform: translateX(-50%); padding: 1.2rem 1.6rem;
-  background: #fffdf6; color: #241f1a; border: 1px solid var(--border-color-primary); border-radius: 2px;
-  font-family: var(--font);
-}
-.dark .mc-plates { --mc-rubric: #e9a491; --mc-muted: #b5a88f; background: #1f1b17; color: #ece4d4; }
-.mc-plates p { margin: .2rem 0; color: var(--mc-muted); }
-.mc-plates .mc-plates-said { min-height: 1.5rem; text-align: center; font-style: italic; }
-.mc-plates .mc-plates-note { min-height: 1.4rem; font-size: .9rem; font-style: italic; }
-.mc-plates-row { display: flex; flex-wrap: wrap; gap: 1.2rem; justify-content: center; margin: .4rem 0; }
-.mc-plates .mc-plate { flex: 1 1 20rem; max-width: 46rem; min-width: 0; margin: 0; }
-.mc-plate svg { display: block; width: 100%; height: auto; }
-.mc-plate svg text { font-family: var(--font) !important; }
-.mc-plate svg image { image-rendering: pixelated; }
-.mc-plates figcaption { text-align: center; font-size: 1.05rem; color: inherit; }
-.mc-plates .mc-plate-text {
-  height: 19rem; margin: .6rem 0 0; padding: 0; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
-  font-family: var(--font); font-size: 1.02rem; line-height: 1.5; background: none; color: inherit;
-}
-.mc-plates-tables { display: flex; flex-wrap: wrap; gap: 1rem 2.2rem; justify-content: center; }
-.mc-plates-table { flex: 0 1 auto; max-width: 100%; max-height: 17rem; overflow: auto; }
-.mc-plates table { border-collapse: collapse; font-size: .95rem; font-variant-numeric: tabular-nums; }
-.mc-plates caption { padding: .3rem 0; text-align: left; font-style: italic; color: var(--mc-rubric); }
-.mc-plates :is(th, td) {
-  padding: .1rem 1.3rem .1rem 0; border: 0; color: inherit; text-align: left; font-weight: 400; white-space: pre;
-}
-.mc-plates tr:first-of-type th { color: var(--mc-muted); font-size: .88rem; }
-@media (max-width: 800px) { .mc-plates { width: 100%; padding: .9rem .8rem; } }
-"""

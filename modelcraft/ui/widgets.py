@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import inspect
-import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -14,24 +13,14 @@ from gradio.events import Dependency
 
 from modelcraft.serving.catalogue import Catalogue
 from modelcraft.support.errors import ModelCraftError
+from modelcraft.ui.component import script
 from modelcraft.ui.labels import choices
 
 MAX_SEEN = 256  # characters of a text that a view looks into: what a screen holds, and one context of the gpt
-# What stands for a character that could not be seen, or that would turn around what is beside it; as plates.sign.
-SIGN_JS = """
-const sign = character => ({' ': '␣', '\\n': '⏎', '\\t': '⇥', '\\x7f': '␡'})[character]
-  ?? (character < ' ' ? String.fromCharCode(0x2400 + character.charCodeAt(0))
-    : /[\\p{C}\\p{Zl}\\p{Zp}]/u.test(character)
-      ? `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`
-      : /\\p{M}/u.test(character) ? `◌${character}` : character);
-"""
 BROKEN = "Something broke here; try again."
 log = logging.getLogger(__name__)
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-# A browser may forbid a page to keep anything (a Space in another site's frame, say): then even to ask raises.
-_RECALL_JS = "() => { try { return localStorage.getItem(KEY) ?? ''; } catch { return ''; } }"
-_KEEP_JS = "value => { try { localStorage.setItem(KEY, value); } catch {} }"
 
 
 def told(handler: Handler) -> Handler:
@@ -89,13 +78,13 @@ def remembered(page: gr.Blocks, key: str) -> tuple[gr.Textbox, Dependency]:
     at "Loading…" for ever where nothing may be kept.)
     """
     text = gr.Textbox(visible=False)
-    text.change(None, text, None, js=_KEEP_JS.replace("KEY", json.dumps(key)), **QUIET)
+    text.change(None, text, None, js=script("keep", key=key), **QUIET)
     return text, page.load(None, None, text, js=recall_js(key), **QUIET)
 
 
 def recall_js(key: str) -> str:
     """Return the script of a function that gives back what the visitor's browser keeps under `key`."""
-    return _RECALL_JS.replace("KEY", json.dumps(key))
+    return script("recall", key=key)
 
 
 def question(text: str) -> None:

@@ -17,8 +17,9 @@ from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Desk
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
+from modelcraft.ui.component import component
 from modelcraft.ui.plots import heat, name_ticks, plate, plates_view, sign
-from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told
+from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,14 +37,7 @@ class AttentionView:
 
     def __init__(self, desk: Desk, tab: gr.Tab) -> None:
         self.desk = desk
-        self.read = gr.HTML(
-            {},
-            html_template=_HTML,
-            js_on_load=SIGN_JS + _JS,
-            apply_default_css=False,
-            elem_id="attention-text",
-            min_height=120,
-        )
+        self.read = component("attention", {}, "attention-text", min_height=120)
         self.view = plates_view("attention", 620)
         question(QUESTION)
         self.text = gr.Textbox(
@@ -249,72 +243,3 @@ def _sees(entry: Entry) -> str:
     if isinstance(entry.model, CountingLanguageModel):
         return f"the last {entry.model.block_size} characters as they stand, and counts"
     return "the newest character alone"
-
-
-_HTML = """
-<div class="mc-attention"><div class="mc-attention-text" role="group" tabindex="0"
-  aria-label="The text; the arrow keys choose a character"></div>
-  <div class="mc-attention-source" aria-hidden="true"></div>
-  <p class="mc-attention-said" role="status"></p></div>
-"""
-
-# The characters that look stand in the first line; where they look at another text, that is the second line.
-_JS = """
-const shown = character => character === '\\n' ? '⏎\\n' : character === ' ' ? ' ' : sign(character);
-const make = (name, text) => Object.assign(document.createElement('span'), {className: name, textContent: text});
-const text = element.querySelector('.mc-attention-text'), source = element.querySelector('.mc-attention-source');
-const said = element.querySelector('.mc-attention-said');
-let at = 0, lookers = [], looked = [];
-const value = () => props.value ?? {};
-const choose = to => {
-  const {rows = '', columns = '', weights = []} = value();
-  if (!weights.length) return;
-  at = Math.max(0, Math.min(lookers.length - 1, to));
-  const row = weights[at];
-  looked.forEach((span, i) => span.style.setProperty('--heat', Math.sqrt(row[i]).toFixed(3)));
-  lookers.forEach((span, i) => span.classList.toggle('mc-attention-here', i === at));
-  const best = row.map((share, i) => [share, i]).sort((a, b) => b[0] - a[0]).slice(0, 3)
-    .map(([share, i]) => `“${sign([...columns][i])}” ${Math.round(100 * share)}\\u00a0%`).join(', ');
-  said.textContent = `“${sign([...rows][at])}” looks at ${best}.`;
-};
-const draw = () => {
-  const {rows = '', columns = '', weights = [], at: last = 0} = value();
-  lookers = [...rows].map(character => make('', shown(character)));
-  text.replaceChildren(...lookers);
-  const same = rows === columns;
-  looked = same ? lookers : [...columns].map(character => make('', shown(character)));
-  source.replaceChildren(...(same ? [] : looked));
-  said.textContent = '';
-  choose(last);
-};
-text.onclick = event => { const i = lookers.indexOf(event.target); if (i >= 0) choose(i); };
-text.onpointerover = text.onclick;
-text.onkeydown = event => {
-  const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -1e6, End: 1e6}[event.key];
-  if (step === undefined) return;
-  event.preventDefault();
-  event.stopPropagation();
-  choose(at + step);
-};
-draw();
-watch('value', draw);
-"""
-
-CSS = """
-.mc-attention {
-  padding: 1rem 1.6rem .6rem; background: #fffdf6; color: #241f1a; border: 1px solid var(--border-color-primary);
-  border-radius: 2px; font-family: var(--font); min-height: 7rem;
-}
-.dark .mc-attention { background: #1f1b17; color: #ece4d4; }
-.mc-attention-text, .mc-attention-source {
-  white-space: pre-wrap; overflow-wrap: anywhere; font-size: 1.12rem; line-height: 1.7;
-}
-.mc-attention-source:not(:empty) { border-top: 1px solid var(--border-color-primary); margin-top: .4rem; }
-.mc-attention span { background: rgb(200 85 58 / calc(var(--heat, 0) * .75)); padding: .12em 0; cursor: default; }
-.mc-attention .mc-attention-here { outline: 2px solid currentColor; }
-.mc-attention .mc-attention-said { margin: .4rem 0 0; min-height: 1.5rem; color: #6b604e; }
-.dark .mc-attention .mc-attention-said { color: #b5a88f; }
-#attention .mc-plate { max-width: 44rem; overflow-x: auto; }
-#attention svg { min-width: 34rem; }
-#attention-say textarea { font-size: 1.06rem; border: 1px solid var(--input-border-color); border-radius: 4px; }
-"""

@@ -20,9 +20,10 @@ from modelcraft.serving.service import (
 from modelcraft.serving.streaming import Meter, as_read
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError, ModelCraftError
+from modelcraft.ui import component
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.labels import choices
-from modelcraft.ui.script import COPY_JS, YOU, Turn, plain_view, read_script, script, script_view, whole_text
+from modelcraft.ui.script import YOU, Turn, plain_view, read_script, script, script_view, whole_text
 from modelcraft.ui.widgets import told
 
 EXAMPLES = ("ROMEO:", "JULIET:", "To be, or not to be", "First Citizen:\nBefore we proceed", "O, what a")
@@ -118,7 +119,7 @@ class Chat:
         after_ending(self.stop, self.stopped, [self.script])
         after_ending(self.undo, self.undone, [self.script, self.message])
         after_ending(self.clear, lambda _: (script(), *self.idle()), [self.script])
-        self.copy.click(None, self.script, None, js=COPY_JS, api_visibility="private").then(
+        self.copy.click(None, self.script, None, js=component.script("copy"), api_visibility="private").then(
             lambda: gr.Info("Copied.", duration=2), None, None, **options
         )
         self.model.change(self.describe, self.model, self.status, **options)

@@ -19,7 +19,8 @@ from modelcraft.serving.streaming import as_read
 from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.clients import current_client, unread_events
-from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told
+from modelcraft.ui.component import component
+from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
 
 MAX_TEXT = 2_000
 NEWLINE = "\n"
@@ -35,9 +36,7 @@ class NextCharacter:
 
     def __init__(self, desk: Desk, tab: gr.Tab) -> None:
         self.desk = desk
-        self.view = gr.HTML(
-            {}, html_template=_HTML, js_on_load=SIGN_JS + _JS, apply_default_css=False, elem_id="next", min_height=420
-        )
+        self.view = component("next_character", {}, "next", min_height=420)
         question(QUESTION)
         self.text = gr.Textbox(
             EXAMPLES[0],
@@ -221,123 +220,3 @@ def page(
 def _slider(label: str, info: str, most: float, value: float, step: float) -> gr.Slider:
     elem_id = f"next-{label.lower().replace('-', '_')}"
     return gr.Slider(0, most, value, step=step, label=label, info=info, min_width=220, elem_id=elem_id)
-
-
-_HTML = """
-<div class="mc-next">
-  <p class="mc-next-text" aria-label="The text so far"></p>
-  <div class="mc-next-strip" aria-hidden="true"><div class="mc-next-laid"></div><i class="mc-next-dart"></i></div>
-  <table><thead><tr><th scope="col">next</th><th scope="col">by the model</th><th scope="col">after the dials</th></tr>
-  </thead><tbody></tbody></table>
-  <p class="mc-next-said" role="status"></p><p class="mc-next-note"></p>
-</div>
-"""
-
-_JS = """
-const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text});
-const percent = share => share >= .0995 ? `${(100 * share).toFixed(0)}\\u00a0%`
-  : share >= .0005 ? `${(100 * share).toFixed(1)}\\u00a0%` : share > 0 ? '<\\u00a00.1\\u00a0%' : '0';
-const draw = () => {
-  const {text = '', lines = [], strip = [], drawn = 0, dart = 0, rest, kept = 0, notice = ''} = props.value ?? {};
-  // The longest bar fills its column; both columns have one measure.
-  const most = Math.max(1e-9, ...lines.flatMap(([, raw, after]) => [raw, after]), ...(rest ?? []).slice(1));
-  const bar = (share, kind) => {
-    const cell = make('td', `mc-next-${kind}`, ''), line = make('span', 'mc-next-bar', '');
-    line.style.setProperty('--share', share / most);
-    cell.append(line, make('span', 'mc-next-number', kind === 'after' && !share ? 'cut' : percent(share)));
-    return cell;
-  };
-  const tail = text.slice(-240), find = name => element.querySelector(`.mc-next-${name}`);
-  find('text').replaceChildren(make('span', '', tail), make('b', '', lines.length ? sign(lines[drawn][0]) : ''));
-  find('note').textContent = notice;
-  find('text').scrollTop = 1e6;
-  const body = element.querySelector('tbody');
-  body.replaceChildren(...lines.map(([character, raw, after], i) => {
-    const name = i === drawn ? 'mc-next-drawn' : after ? '' : 'mc-next-cut', row = make('tr', name, '');
-    const head = make('th', '', sign(character));
-    head.scope = 'row';
-    row.append(head, bar(raw, 'raw'), bar(after, 'after'));
-    return row;
-  }));
-  if (rest?.[0]) {
-    const row = make('tr', rest[2] ? 'mc-next-rest' : 'mc-next-rest mc-next-cut', '');
-    const head = make('th', '', `${rest[0]} others`);
-    head.scope = 'row';
-    row.append(head, bar(rest[1], 'raw'), bar(rest[2], 'after'));
-    body.append(row);
-  }
-  find('laid').replaceChildren(...strip.map(([character, share]) => {
-    const part = make('span', '', share > .03 ? sign(character) : '');
-    part.style.flexGrow = share;
-    if (lines[drawn]?.[0] === character) part.className = 'mc-next-drawn';
-    return part;
-  }));
-  find('dart').style.left = `${100 * dart}%`;
-  find('dart').hidden = !lines.length;
-  find('said').textContent = lines.length ? `The dart fell at ${dart.toFixed(3)}, on “${sign(lines[drawn][0])}”. `
-    + `${kept} of ${lines.length + (rest?.[0] ?? 0)} characters can be drawn.` : '';
-};
-draw();
-watch('value', draw);
-"""
-
-CSS = """
-.mc-next {
-  min-height: 26rem; padding: 1.2rem 1.6rem; background: #fffdf6; color: #241f1a; border-radius: 2px;
-  border: 1px solid var(--border-color-primary); font-family: var(--font);
-}
-.dark .mc-next { background: #1f1b17; color: #ece4d4; }
-.mc-next p { margin: .2rem 0; }
-.mc-next-text {
-  height: 5.1rem; overflow-y: auto; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 1.1rem;
-  line-height: 1.55;
-}
-.mc-next-text b, .mc-next tr.mc-next-drawn th { color: #8c2f1b; }
-.dark :is(.mc-next-text b, .mc-next tr.mc-next-drawn th) { color: #e9a491; }
-.mc-next-text b { border-bottom: 2px solid currentColor; font-weight: 500; }
-.mc-next-strip { position: relative; margin: .6rem 0 .8rem; padding-top: .7rem; }
-.mc-next-laid { display: flex; height: 1.7rem; border: 1px solid #8f836d; overflow: hidden; }
-.mc-next-laid span {
-  flex: 0 0 0; min-width: 0; overflow: hidden; text-align: center; line-height: 1.6rem; font-size: .95rem;
-  box-shadow: inset -1px 0 rgb(143 131 109 / .55);
-}
-.mc-next-laid .mc-next-drawn { background: #8c2f1b; color: #fffaf0; }
-.mc-next-dart {
-  position: absolute; top: 0; margin-left: -.35rem; border: .35rem solid transparent; border-top: .6rem solid #8c2f1b;
-}
-.dark .mc-next-dart { border-top-color: #e9a491; }
-.mc-next table { width: 100%; border-collapse: collapse; table-layout: fixed; font-size: .97rem; }
-.mc-next :is(th, td) { padding: .06rem 0; border: 0; color: inherit; text-align: left; font-weight: 400; }
-.mc-next th:first-child { width: 5.6rem; }
-.mc-next thead th { font-style: italic; color: #6b604e; }
-.mc-next tbody th { font-size: 1.05rem; }
-.mc-next td { position: relative; height: 1.5rem; }
-.mc-next-bar {
-  display: inline-block; vertical-align: middle; height: .8rem; width: calc((100% - 5rem) * var(--share));
-}
-.mc-next-raw .mc-next-bar { background: rgb(125 113 92 / .55); }
-.mc-next-after .mc-next-bar { background: #c8553a; }
-.mc-next-drawn .mc-next-after .mc-next-bar { background: #8c2f1b; }
-.dark .mc-next-drawn .mc-next-after .mc-next-bar { background: #e9a491; }
-.mc-next-number { padding-left: .4rem; font-size: .88rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.mc-next-cut :is(th, .mc-next-after), .mc-next-rest th, .mc-next .mc-next-said, .mc-next .mc-next-note {
-  color: #6b604e;
-}
-.mc-next-cut .mc-next-bar { opacity: .45; }
-.mc-next .mc-next-cut th { text-decoration: line-through; }
-.dark .mc-next :is(.mc-next-rest th, thead th, .mc-next-cut th, .mc-next-cut .mc-next-after, p:not(.mc-next-text)) {
-  color: #b5a88f;
-}
-.mc-next .mc-next-said { min-height: 1.5rem; margin-top: .6rem; }
-.mc-next .mc-next-note { min-height: 1.3rem; font-size: .9rem; font-style: italic; }
-#next-text textarea { font-size: 1.06rem; border: 1px solid var(--input-border-color); border-radius: 4px; }
-#next-dials .form { display: grid; grid-template-columns: 1fr 1fr; }
-#next-step { background: #8c2f1b; color: #fffaf0; border-color: #8c2f1b; }
-@media (max-width: 640px) {
-  .mc-next { padding: .8rem .9rem; }
-  #next-dials .form { grid-template-columns: 1fr; }
-  .mc-next .mc-next-said { min-height: 3rem; }
-  .mc-next th:first-child { width: 4.6rem; }
-  .mc-next-bar { width: calc((100% - 3.9rem) * var(--share)); }
-}
-"""

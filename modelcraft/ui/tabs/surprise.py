@@ -10,7 +10,8 @@ from modelcraft.serving.service import Desk
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError, VocabularyError
 from modelcraft.support.wording import describe, listing
-from modelcraft.ui.widgets import QUIET, SIGN_JS, question, rung_chooser, told
+from modelcraft.ui.component import component
+from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
 
 MAX_TEXT = 2_000
 SPOTS = 8
@@ -29,14 +30,7 @@ class SurpriseView:
 
     def __init__(self, desk: Desk, tab: gr.Tab) -> None:
         self.desk = desk
-        self.view = gr.HTML(
-            {},
-            html_template=_HTML,
-            js_on_load=SIGN_JS + _JS,
-            apply_default_css=False,
-            elem_id="surprise",
-            min_height=320,
-        )
+        self.view = component("surprise", {}, "surprise", min_height=320)
         question(QUESTION)
         with gr.Row(elem_classes="mc-desk", equal_height=True):
             self.text = gr.Textbox(
@@ -125,118 +119,3 @@ def verdict(panels: list[dict[str, Any]]) -> str:
         return ""
     better, worse = sorted(panels, key=lambda panel: panel["bits"])
     return f"{better['name']} needs {worse['bits'] - better['bits']:.2f} bits a character less than {worse['name']}."
-
-
-_HTML = """
-<div class="mc-surprise"><p class="mc-surprise-key">
-  <span>expected</span><span class="mc-surprise-ramp"></span><span>8 bits and more: a surprise</span></p>
-  <div class="mc-surprise-panels"></div><p class="mc-surprise-verdict" role="status"></p></div>
-"""
-
-# One tab stop a text: the arrows move from character to character, and the line below says what was thought of it.
-_JS = """
-const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text});
-const percent = share => `${(100 * share).toFixed(share < .1 ? 1 : 0)}\\u00a0%`;
-const draw = () => {
-  const {panels = [], verdict = ''} = props.value ?? {};
-  element.querySelector('.mc-surprise-verdict').textContent = verdict;
-  element.querySelector('.mc-surprise-panels').replaceChildren(...panels.map(panel => {
-    const box = make('section', 'mc-surprise-panel', ''), text = make('div', 'mc-surprise-text', '');
-    const said = make('p', 'mc-surprise-said', 'Point at a character, or go there with the arrow keys.');
-    const head = make('p', 'mc-surprise-head', '');
-    head.append(make('h2', '', panel.name), make('span', 'mc-surprise-bits',
-      panel.bits === null ? 'nothing to score' : `${panel.bits.toFixed(2)} bits a character`));
-    said.setAttribute('aria-live', 'polite');
-    const about = i => {
-      const [character, bits, likeliest, share] = panel.cells[i];
-      const name = `“${sign(character)}”`;
-      if (bits === null) return i === panel.first ? `${name}: the first, with nothing before it`
-        : `${name}: not in the vocabulary, so left out of the reading`;
-      const odds = percent(2 ** -bits);
-      const instead = likeliest === character ? 'nothing was likelier'
-        : `likeliest was “${sign(likeliest)}” with ${percent(share)}`;
-      return `${name}: ${bits.toFixed(1)} bits, a chance of ${odds}; ${instead}`;
-    };
-    const spans = panel.cells.map(([character, bits], i) => {
-      const span = make('span', bits !== null ? '' : i === panel.first ? 'mc-surprise-first' : 'mc-surprise-stranger',
-        /[ \\n\\t]/.test(character) ? character : sign(character));
-      if (bits !== null) span.style.setProperty('--heat', Math.min(1, bits / 8).toFixed(3));
-      return span;
-    });
-    let at = 0;
-    const go = to => {
-      spans[at].classList.remove('mc-surprise-here');
-      at = Math.max(0, Math.min(spans.length - 1, to));
-      spans[at].classList.add('mc-surprise-here');
-      said.textContent = about(at);
-    };
-    text.append(...spans);
-    text.tabIndex = 0;
-    text.setAttribute('role', 'group');
-    text.setAttribute('aria-label', `The text as ${panel.name} read it`);
-    text.onpointerover = event => { const i = spans.indexOf(event.target); if (i >= 0) go(i); };
-    text.onkeydown = event => {
-      const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -1e6, End: 1e6}[event.key];
-      if (step === undefined) return;
-      event.preventDefault();
-      event.stopPropagation();
-      go(at + step);
-    };
-    const table = make('table', 'mc-surprise-spots', '');
-    table.append(make('caption', '', 'The most surprising spots'));
-    for (const spot of panel.spots) {
-      const row = make('tr', '', ''), where = make('td', '', [...spot.before].map(sign).join(''));
-      where.append(make('b', '', sign(spot.character)));
-      row.append(where, make('td', 'mc-surprise-number', `${spot.bits.toFixed(1)}\\u00a0bits`),
-        make('td', '', `likeliest: ${sign(spot.instead)}, ${percent(spot.share)}`));
-      table.append(row);
-    }
-    const notes = [panel.reads && `Read ${panel.reads}.`,
-      panel.strangers && `Not in its vocabulary, marked: ${panel.strangers}.`].filter(Boolean).join(' ');
-    box.append(head, text, said, make('p', 'mc-surprise-note', notes), table);
-    return box;
-  }));
-};
-draw();
-watch('value', draw);
-"""
-
-CSS = """
-.mc-surprise {
-  width: min(72rem, 100vw - 3rem); position: relative; left: 50%; transform: translateX(-50%); min-height: 20rem;
-  padding: 1.2rem 1.6rem; background: #fffdf6; color: #241f1a; border: 1px solid var(--border-color-primary);
-  border-radius: 2px; font-family: var(--font);
-}
-.dark .mc-surprise { background: #1f1b17; color: #ece4d4; }
-.mc-surprise p { margin: .2rem 0; }
-.mc-surprise-panels { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); gap: 2.2rem; }
-.mc-surprise .mc-surprise-head { display: flex; justify-content: space-between; align-items: baseline; }
-.mc-surprise h2 { margin: 0; font-size: 1.3rem; font-weight: 500; color: inherit; }
-.mc-surprise-bits, .mc-surprise-number { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.mc-surprise-text {
-  max-height: 26rem; overflow-y: auto; padding: .4rem .2rem; white-space: pre-wrap; overflow-wrap: anywhere;
-  font-size: 1.12rem; line-height: 1.7;
-}
-.mc-surprise-text span { background: rgb(200 85 58 / calc(var(--heat, 0) * .75)); padding: .12em 0; }
-.mc-surprise-text .mc-surprise-stranger { outline: 1px dashed #8c2f1b; outline-offset: -1px; }
-.dark .mc-surprise-text .mc-surprise-stranger { outline-color: #e9a491; }
-.mc-surprise-text .mc-surprise-first { border-bottom: 1px dotted currentColor; }
-.mc-surprise-text .mc-surprise-here { outline: 2px solid currentColor; }
-.mc-surprise .mc-surprise-said { min-height: 2.8rem; font-size: .95rem; }
-.mc-surprise .mc-surprise-note { min-height: 1.4rem; font-size: .9rem; font-style: italic; }
-.mc-surprise-note, .mc-surprise-key, .mc-surprise-said { color: #6b604e; }
-.dark :is(.mc-surprise-note, .mc-surprise-key, .mc-surprise-said) { color: #b5a88f; }
-.mc-surprise-spots { width: 100%; border-collapse: collapse; font-size: .95rem; }
-.mc-surprise-spots caption { padding: .3rem 0; text-align: left; font-style: italic; color: #8c2f1b; }
-.dark .mc-surprise-spots caption { color: #e9a491; }
-.mc-surprise-spots td { padding: .12rem .8rem .12rem 0; border: 0; color: inherit; overflow-wrap: anywhere; }
-.mc-surprise-spots b { color: #8c2f1b; }
-.dark .mc-surprise-spots b { color: #e9a491; }
-.mc-surprise-key { display: flex; gap: .6rem; align-items: center; justify-content: flex-end; font-size: .85rem; }
-.mc-surprise-ramp { width: 8rem; height: .8rem; background: linear-gradient(90deg, transparent, rgb(200 85 58 / .75)); }
-.mc-surprise-verdict { min-height: 1.5rem; text-align: center; font-style: italic; }
-@media (max-width: 800px) {
-  .mc-surprise { width: 100%; padding: .9rem 1rem; }
-  .mc-surprise-panels { grid: auto / minmax(0, 1fr); gap: 1.4rem; }
-}
-"""

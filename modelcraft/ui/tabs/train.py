@@ -34,6 +34,7 @@ from modelcraft.support.checks import check_text, check_whole
 from modelcraft.support.errors import ConfigError, CorpusError, HubError, ModelCraftError
 from modelcraft.training.fit import FITS
 from modelcraft.ui.clients import current_client
+from modelcraft.ui.component import script
 from modelcraft.ui.labels import choices
 from modelcraft.ui.plots import plates_view
 from modelcraft.ui.progress import about, may, sheet
@@ -156,7 +157,8 @@ class TrainView:
         self.rung.input(self.resize, self.rung, [self.steps, *self.sizes], **options)
         self.source.input(self.choose, self.source, [self.upload_row, self.pasted], **options)
         self.upload.upload(self.take, [self.visitor, self.upload], [self.visitor, self.uploaded], **options)
-        self.download.click(self.pack, self.visitor, self.file, **options).success(None, None, None, js=FETCH_JS)
+        packed = self.download.click(self.pack, self.visitor, self.file, **options)
+        packed.success(None, None, None, js=script("download"))
         if self.push is not None:
             asked = [self.visitor, self.repo, self.private, self.replace]
             self.push.click(self.push_to_hub, asked, self.replace, **options)
@@ -367,19 +369,3 @@ def read_upload(upload: Any) -> tuple[str, bytes]:
 
 def _update(update: dict[str, Any]) -> Any:
     return gr.update(**update)
-
-
-# The link is there when Gradio has drawn it.
-FETCH_JS = """() => {
-  const find = left => {
-    const link = document.querySelector('#train-file a[download]');
-    if (link) link.click(); else if (left) setTimeout(() => find(left - 1), 100);
-  };
-  find(30);
-}"""
-
-CSS = """
-#train .mc-plates { min-height: 28rem; }
-#train-lead { min-height: 2.2rem; }
-#train-uploaded :is(textarea, input) { font-style: italic; }
-"""

@@ -1,0 +1,2 @@
+// Let the browser keep a value under a key, if it may.
+value => { try { localStorage.setItem(KEY, value); } catch {} }

@@ -1,0 +1,60 @@
+// As in script.js, what has only grown is appended to. Many events a second come here, so the page is laid out anew once
+// for each, not once for each column: all is measured, then all is written, then all is scrolled. The button that was
+// pressed vanishes in favour of the other one, which gets its focus: who races by keyboard stays where they were.
+const sheet = element.querySelector('.mc-race');
+const lane = () => {
+  const text = () => document.createTextNode('');
+  const page = make('div', 'mc-lane-page', make('span', 'mc-lane-said', text()), make('span', 'mc-lane-text', text()),
+    make('p', 'mc-lane-note'));
+  page.tabIndex = 0;
+  page.setAttribute('role', 'region');
+  const foot = make('p', 'mc-lane-foot', make('span', 'mc-lane-size'), make('span', 'mc-lane-speed'));
+  foot.setAttribute('role', 'status');
+  return make('section', 'mc-lane', make('h2', 'mc-lane-name'), make('span', 'mc-lane-loss'),
+    make('p', 'mc-lane-adds'), page, foot);
+};
+const set = (node, text) => {
+  node = node.firstChild?.nodeType === Node.TEXT_NODE ? node.firstChild : node;
+  const now = node.textContent;
+  if (now === text) return;
+  if (node.nodeType === Node.TEXT_NODE && text.startsWith(now)) node.appendData(text.slice(now.length));
+  else node.textContent = text;
+};
+let last = null, raced = false;
+document.addEventListener('focusin', event => { last = event.target; });
+const draw = () => {
+  const lanes = props.value ?? [];
+  while (sheet.children.length > lanes.length) sheet.lastChild.remove();
+  while (sheet.children.length < lanes.length) sheet.append(lane());
+  const pages = [...sheet.querySelectorAll('.mc-lane-page')];
+  const following = pages.filter((page, i) =>
+    !lanes[i].text || page.scrollHeight - page.scrollTop - page.clientHeight < 8);
+  lanes.forEach((one, i) => {
+    const node = sheet.children[i];
+    const [name, loss, adds, page, foot] = node.children;
+    set(name, one.name);
+    set(loss, one.loss);
+    node.style.setProperty('--loss', one.share);
+    set(adds, one.adds);
+    set(page.children[0], one.said);
+    set(page.children[1], one.text);
+    set(page.children[2], one.note);
+    set(foot.children[0], one.parameters);
+    set(foot.children[1], one.speed && !one.writing ? one.speed.toLocaleString('en') : '');
+    const label = `What ${one.name} writes`;
+    if (page.ariaLabel !== label) page.ariaLabel = label;
+    if (page.ariaBusy !== String(one.writing)) page.ariaBusy = String(one.writing);
+    node.classList.toggle('mc-writing', one.writing);
+    node.classList.toggle('mc-told', Boolean(one.said));
+  });
+  for (const page of following) page.scrollTop = page.scrollHeight;
+  const racing = lanes.some(one => one.writing);
+  if (racing === raced) return;
+  raced = racing;
+  setTimeout(() => {
+    if (document.activeElement === document.body && last?.closest('#race-go, #race-stop'))
+      document.querySelector(racing ? '#race-stop' : '#race-go')?.focus({preventScroll: true});
+  }, 50);
+};
+draw();
+watch('value', draw);

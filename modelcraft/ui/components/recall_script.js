@@ -1,0 +1,8 @@
+// What the tab has kept of the script, shown again when the page is loaded.
+() => {
+  try {
+    const {turns = [], writing = false} = JSON.parse(sessionStorage.getItem('modelcraft-script')) ?? {};
+    const note = writing ? 'The connection was lost here. Write on with an empty line, or Retry.' : '';
+    return {turns, writing: false, note};
+  } catch { return {turns: [], writing: false, note: ''}; }
+}

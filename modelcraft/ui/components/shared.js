@@ -1,0 +1,32 @@
+// What the components have in common; it stands before the script of each.
+
+// Make an element with a class and children, which may be text.
+const make = (tag, name = '', ...children) => {
+  const node = document.createElement(tag);
+  if (name) node.className = name;
+  node.append(...children);
+  return node;
+};
+
+// What stands for a character that could not be seen, or that would turn around what is beside it; as `plots.sign`.
+const sign = character => ({' ': '␣', '\n': '⏎', '\t': '⇥', '\x7f': '␡'})[character]
+  ?? (character < ' ' ? String.fromCharCode(0x2400 + character.charCodeAt(0))
+    : /[\p{C}\p{Zl}\p{Zp}]/u.test(character)
+      ? `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`
+      : /\p{M}/u.test(character) ? `◌${character}` : character);
+
+// A share as per cent, with a digit behind the point where it is small.
+const percent = share => share >= .0995 ? `${(100 * share).toFixed(0)}\u00a0%`
+  : share >= .0005 ? `${(100 * share).toFixed(1)}\u00a0%` : share > 0 ? '<\u00a00.1\u00a0%' : '0';
+
+// One tab stop for all of a text: the arrow keys go from character to character in it, `move` is told how far.
+const onArrows = (node, move) => {
+  node.tabIndex = 0;
+  node.onkeydown = event => {
+    const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -1e6, End: 1e6}[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    move(step);
+  };
+};
