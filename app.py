@@ -28,7 +28,7 @@ import torch
 from starlette.middleware import Middleware
 
 from modelcraft.serving.catalogue import Catalogue
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support import logs
 from modelcraft.support.device import give_back_memory, share_one_heap, threads_for_serving
@@ -39,7 +39,7 @@ from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.clients import current_client
 from modelcraft.ui.component import script, stylesheet
 from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
-from modelcraft.ui.middleware import Function, Gate
+from modelcraft.ui.middleware import Function, RequestMiddleware
 from modelcraft.ui.server import App, Page
 from modelcraft.ui.tabs.attention import AttentionView
 from modelcraft.ui.tabs.chat import Chat
@@ -62,12 +62,12 @@ CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and ho
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
-def build(desk: Desk) -> Page:
-    """Compose the page and the API around the models that `desk` serves."""
+def build(service: Service) -> Page:
+    """Compose the page and the API around the models that `service` serves."""
     demo = Page(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
     with demo:
         visitor, recalled = remembered(demo, VISITOR_KEY)  # not in a tab, which is drawn when it is opened
-        kinds: dict[str, Callable[[Desk, gr.Tab], Any]] = {
+        kinds: dict[str, Callable[[Service, gr.Tab], Any]] = {
             "Next character": NextCharacter,
             "Attention": AttentionView,
             "Surprise": SurpriseView,
@@ -80,32 +80,32 @@ def build(desk: Desk) -> Page:
         gr.HTML(TITLE, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Chat", id="chat", elem_id="chat-tab"):
-                chat = Chat(desk)
+                chat = Chat(service)
             with gr.Tab("Race", elem_id="race-tab"):
-                Race(desk)
+                Race(service)
             for title, kind in kinds.items():
                 with gr.Tab(title, elem_id=f"{title.lower().replace(' ', '-')}-tab") as tab:
-                    views[title] = kind(desk, tab)
+                    views[title] = kind(service, tab)
         choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
         views["Train"].offer(recalled, tabs, chat.model, choosers)
         add_api_help()
-        add_api(desk)
+        add_api(service)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
         demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)
     return demo
 
 
-def launch(demo: Page, desk: Desk, **options: Any) -> None:
+def launch(demo: Page, service: Service, **options: Any) -> None:
     """Serve the page; Gradio's environment variables give the address. `options` go to Gradio's own launch."""
-    gate = Middleware(
-        Gate,
+    middleware = Middleware(
+        RequestMiddleware,
         endpoints=functools.cache(lambda: demo.get_api_info()["named_endpoints"]),
         functions=functools.cache(lambda: functions(demo)),
         uploaded=lambda: demo.upload_file_set,
         known=lambda session: session in demo.state_holder,
         pending=demo.pending,
-        streams=desk.streams,
+        streams=service.streams,
         queued=demo.queued,
     )
     demo.launch(
@@ -119,7 +119,7 @@ def launch(demo: Page, desk: Desk, **options: Any) -> None:
         max_threads=256,
         max_file_size=MAX_BODY,
         state_session_capacity=MAX_SESSIONS,
-        _app=App(middleware=[gate]),
+        _app=App(middleware=[middleware]),
         _frontend=False,  # its second look at itself gives up after three seconds, however busy the machine is
         prevent_thread_lock=True,
         **options,
@@ -163,12 +163,12 @@ def serve() -> None:
             except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
                 print(error, file=sys.stderr)
             threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True).start()
-            desk = Desk(models, who=current_client)
-            at_the_end.callback(desk.workshop.close)
-            demo = build(desk)
+            service = Service(models, who=current_client)
+            at_the_end.callback(service.trainings.close)
+            demo = build(service)
             at_the_end.callback(demo.close)
             try:
-                launch(demo, desk, server_port=address()[1])
+                launch(demo, service, server_port=address()[1])
             except Exception as error:  # Gradio raises anything
                 reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
                 raise StartError(

@@ -67,12 +67,12 @@ def train(page: "Page") -> None:
     )
 
 
-def plates(tab: str) -> Callable[["Page"], None]:
+def plots(tab: str) -> Callable[["Page"], None]:
     """A tab of pictures."""
 
     def show(page: "Page") -> None:
         open_tab(page, tab)
-        page.wait_for_selector(".mc-plate svg >> visible=true")
+        page.wait_for_selector(".mc-plot svg >> visible=true")
 
     return show
 
@@ -87,10 +87,10 @@ TABS: dict[str, Callable[["Page"], None]] = {
     "chat": chat,
     "race": race,
     "next": next_character,
-    "attention": plates("Attention"),
+    "attention": plots("Attention"),
     "surprise": surprise,
-    "counting": plates("Counting"),
-    "embeddings": plates("Embeddings"),
+    "counting": plots("Counting"),
+    "embeddings": plots("Embeddings"),
     "train": train,
     "ladder": ladder,
 }
@@ -106,12 +106,12 @@ def main(
 
     import app
     from modelcraft.serving.catalogue import Catalogue
-    from modelcraft.serving.service import Desk
+    from modelcraft.serving.service import Service
     from modelcraft.ui.clients import current_client
 
-    desk = Desk(Catalogue(), who=current_client)
-    demo = app.build(desk)
-    app.launch(demo, desk, quiet=True)
+    service = Service(Catalogue(), who=current_client)
+    demo = app.build(service)
+    app.launch(demo, service, quiet=True)
     url = str(demo.local_url)
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
@@ -133,7 +133,7 @@ def main(
                     context.close()
         browser.close()
     demo.close()
-    desk.workshop.close()
+    service.trainings.close()
 
 
 if __name__ == "__main__":

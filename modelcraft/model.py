@@ -2,7 +2,7 @@
 
 There are two ways to write text with it. `generate` is the video's loop: run the model over the whole context for every
 character. `modelcraft.stream` writes by inference/, where a rung that can remember is fast. A test holds the two equal
-(for the GPT within its context: beyond it, its ring remembers more than `generate`, which crops).
+(for the GPT within its context: beyond it, its cache remembers more than `generate`, which crops).
 """
 
 import contextlib

@@ -8,7 +8,7 @@ import urllib.request
 
 import app
 from modelcraft.serving.catalogue import Catalogue
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.ui.clients import current_client
 
 
@@ -22,10 +22,10 @@ class AppServer:
     """The app with the bundled weights or others; `delay` seconds are added to every step of the default model."""
 
     def __init__(self, catalogue: Catalogue | None = None) -> None:
-        self.desk = Desk(catalogue or BigramFirst(device="cpu"), who=current_client)
+        self.service = Service(catalogue or BigramFirst(device="cpu"), who=current_client)
         self.delay = 0.0
         self.steps = 0
-        entry = self.desk.catalogue.get()
+        entry = self.service.catalogue.get()
         forward = entry.model.forward
 
         def slow_forward(*arguments):
@@ -34,23 +34,23 @@ class AppServer:
             return forward(*arguments)
 
         entry.model.forward = slow_forward
-        self.demo = app.build(self.desk)
+        self.demo = app.build(self.service)
         with socket.socket() as free:  # other tests may run at the same time
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        app.launch(self.demo, self.desk, server_name="127.0.0.1", server_port=port, quiet=True)
+        app.launch(self.demo, self.service, server_name="127.0.0.1", server_port=port, quiet=True)
         self.url = self.demo.local_url.rstrip("/")
 
     def close(self) -> None:
         self.demo.close()
-        self.desk.workshop.close()
+        self.service.trainings.close()
 
     def settled(self, within: float = 5.0) -> bool:
         """Wait until no stream is running any more."""
         end = time.monotonic() + within
-        while self.desk.running and time.monotonic() < end:
+        while self.service.running and time.monotonic() < end:
             time.sleep(0.005)
-        return not self.desk.running
+        return not self.service.running
 
     def post(self, path: str, body: object) -> tuple[int, str]:
         """Send JSON, or bytes as they are; return the status and the text of the answer."""

@@ -10,7 +10,7 @@ from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, norm, rotate
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.gpt import GPTDecoder
 from modelcraft.inference.gpt_compiled import CompiledStep, lone_step
-from modelcraft.inference.gpt_step import Ring, StepWeights
+from modelcraft.inference.gpt_step import KVCache, StepWeights
 from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.ladder import RUNGS
 from modelcraft.model import seeded
@@ -207,7 +207,7 @@ def test_a_config_that_makes_no_sense_is_refused(settings, sentence):
 
 
 def test_the_lone_step_is_the_step():
-    """What is compiled, as it stands: round the ring and on."""
+    """What is compiled, as it stands: round the cache and on."""
     model = make_model()
     decoder = GPTDecoder(model)
     weights = decoder.weights
@@ -218,8 +218,8 @@ def test_the_lone_step_is_the_step():
         rows.join(some_ids(1, 3)), other.join(some_ids(1, 3))
         for k, token in enumerate(some_ids(20).tolist(), 3):
             expected = rows.step(torch.tensor([[token]]))
-            ring = (other.ring.keys[:, 0], other.ring.values[:, 0])
-            found = lone_step(torch.tensor([token]), torch.tensor([k]), *ring, *given)
+            cache = (other.cache.keys[:, 0], other.cache.values[:, 0])
+            found = lone_step(torch.tensor([token]), torch.tensor([k]), *cache, *given)
             torch.testing.assert_close(found[None], expected, atol=1e-5, rtol=1e-5)
 
 
@@ -247,15 +247,15 @@ def test_what_was_compiled_serves_what_it_was_compiled_for_only():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", lambda function, **_: function)
         compiled = CompiledStep(model, StepWeights.of(model))
-    assert compiled.serves(Ring.of(model, 1))
-    assert not compiled.serves(Ring.of(model, 2))
-    strided = Ring.of(model, 1)
-    strided.keys = Ring.of(model, 2).keys[:, :1]
+    assert compiled.serves(KVCache.of(model, 1))
+    assert not compiled.serves(KVCache.of(model, 2))
+    strided = KVCache.of(model, 1)
+    strided.keys = KVCache.of(model, 2).keys[:, :1]
     assert not compiled.serves(strided)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
-        assert not compiled.serves(Ring.of(model, 1))
+        assert not compiled.serves(KVCache.of(model, 1))
     finally:
         torch.set_num_threads(threads)
 
@@ -279,7 +279,7 @@ def count_calls(compiled) -> list:
 
 
 def test_generate_and_stream_agree_within_the_context():
-    """Beyond it they differ: `generate` crops and forgets, the ring's layers remember more."""
+    """Beyond it they differ: `generate` crops and forgets, the cache's layers remember more."""
     model = make_model()
     ids = some_ids(1, 3)
     written = model.generate(ids, 5, generator=torch.Generator().manual_seed(3))[0, 3:].tolist()

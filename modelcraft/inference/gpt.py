@@ -1,4 +1,4 @@
-"""How the GPT writes: keys and values of the past are kept in a ring, and one step reads a token of every text.
+"""How the GPT writes: keys and values of the past are kept in a cache, and one step reads a token of every text.
 
 Within its context this equals a forward over the whole text. Beyond it, the layers remember what they saw when it was
 in view, as in a forward with a band over all of the text.
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modelcraft.gpt import GPTLanguageModel
 from modelcraft.inference.gpt_compiled import CompiledStep
-from modelcraft.inference.gpt_step import Ring, StepWeights, read_prompt, step_all
+from modelcraft.inference.gpt_step import KVCache, StepWeights, read_prompt, step_all
 from modelcraft.inference.rows import Decoder, Rows
 from modelcraft.support.device import has_compiler, name_compiler
 
@@ -26,16 +26,16 @@ class GPTDecoder(Decoder):
         self.weights = StepWeights.of(model)
         self.compiled: CompiledStep | None = None  # made by `warm_up`
 
-    def rows(self) -> "RingRows":
+    def rows(self) -> "CachedRows":
         """Return room for texts that are written together."""
-        return RingRows(self)
+        return CachedRows(self)
 
-    def step(self, newest: Tensor, ring: Ring) -> Tensor:
-        """Read the newest token of each row of `ring`, (B, 1); return the logits (B, V) of the next."""
+    def step(self, newest: Tensor, cache: KVCache) -> Tensor:
+        """Read the newest token of each row of `cache`, (B, 1); return the logits (B, V) of the next."""
         compiled = self.compiled  # another thread may make it meanwhile
-        if compiled is not None and compiled.serves(ring):
-            return compiled(newest, ring)
-        return step_all(self.model, self.weights, newest, ring)
+        if compiled is not None and compiled.serves(cache):
+            return compiled(newest, cache)
+        return step_all(self.model, self.weights, newest, cache)
 
     def warm_up(self) -> None:
         """Compile the step for a single text, unless that is done; nothing changes but the speed."""
@@ -48,42 +48,42 @@ class GPTDecoder(Decoder):
             warnings.warn(f"The step could not be compiled, so it stays slower: {str(error)[:200]}", stacklevel=2)
 
 
-class RingRows(Rows):
-    """The rings of texts that are written together, side by side."""
+class CachedRows(Rows):
+    """The caches of texts that are written together, side by side."""
 
     model: GPTLanguageModel
 
     def __init__(self, decoder: GPTDecoder) -> None:
         super().__init__(decoder.model)
-        self.decoder, self.ring = decoder, Ring.of(decoder.model, 1)
+        self.decoder, self.cache = decoder, KVCache.of(decoder.model, 1)
 
     def join(self, prompt: Tensor) -> Tensor:
         """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
         prompt = prompt[:, -self.model.block_size :]
         logits, keys, values = read_prompt(self.model, prompt)
-        ring, row = self.ring, len(self.ring.lengths)
-        if row == ring.keys.shape[1]:  # twice as much room, so that rows are seldom copied
-            more = Ring.of(self.model, row)
-            ring.keys = torch.cat((ring.keys, more.keys), dim=1)
-            ring.values = torch.cat((ring.values, more.values), dim=1)
-        ring.keys[:, row, :, : prompt.shape[1]] = keys[:, 0]
-        ring.values[:, row, :, : prompt.shape[1]] = values[:, 0]
-        ring.lengths.append(prompt.shape[1])
+        cache, row = self.cache, len(self.cache.lengths)
+        if row == cache.keys.shape[1]:  # twice as much room, so that rows are seldom copied
+            more = KVCache.of(self.model, row)
+            cache.keys = torch.cat((cache.keys, more.keys), dim=1)
+            cache.values = torch.cat((cache.values, more.values), dim=1)
+        cache.keys[:, row, :, : prompt.shape[1]] = keys[:, 0]
+        cache.values[:, row, :, : prompt.shape[1]] = values[:, 0]
+        cache.lengths.append(prompt.shape[1])
         return logits
 
     def step(self, newest: Tensor) -> Tensor:
         """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""
-        ring, rows = self.ring, len(self.ring.lengths)
-        taken = Ring(ring.keys[:, :rows], ring.values[:, :rows], ring.lengths)
+        cache, rows = self.cache, len(self.cache.lengths)
+        taken = KVCache(cache.keys[:, :rows], cache.values[:, :rows], cache.lengths)
         return self.decoder.step(newest, taken)
 
     def leave(self, row: int) -> None:
         """Forget a row; the last one takes its place."""
-        ring, last = self.ring, len(self.ring.lengths) - 1
-        ring.keys[:, row], ring.values[:, row] = ring.keys[:, last], ring.values[:, last]
-        ring.lengths[row] = ring.lengths[last]
-        ring.lengths.pop()
+        cache, last = self.cache, len(self.cache.lengths) - 1
+        cache.keys[:, row], cache.values[:, row] = cache.keys[:, last], cache.values[:, last]
+        cache.lengths[row] = cache.lengths[last]
+        cache.lengths.pop()
         if last == 1:  # in one piece, as the compiled step for a single text wants it
-            ring.keys, ring.values = (
-                t[:, :1].clone(memory_format=torch.contiguous_format) for t in (ring.keys, ring.values)
+            cache.keys, cache.values = (
+                t[:, :1].clone(memory_format=torch.contiguous_format) for t in (cache.keys, cache.values)
             )

@@ -8,7 +8,7 @@ compiled into one piece of C++, in which all that stands between two products is
   in which they lie;
 - weights that bfloat16 holds exactly, as those of the bundled models, are read as bfloat16: half as many bytes, and the
   numbers are the same;
-- the ring is read as a whole; what is not filled yet is hidden.
+- the cache is read as a whole; what is not filled yet is hidden.
 
 Compiling takes some fifteen seconds, so nobody should wait for it: the app lets `GPTDecoder.warm_up` run in the
 background, and until it is done (or where there is no compiler) `step_all` writes.
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from modelcraft.gpt import GPTLanguageModel
-from modelcraft.inference.gpt_step import TINY, Ring, StepWeights
+from modelcraft.inference.gpt_step import TINY, KVCache, StepWeights
 
 Matrix = Tensor  # (outputs, inputs)
 
@@ -36,7 +36,7 @@ def lone_step(
     lm_head: Matrix,
     logit_cap: float,
 ) -> Tensor:
-    """Read one token (1,) at `position` (1,) into the ring keys and values (n_layer, n_kv, W, hs); return logits (V,).
+    """Read one token (1,) at `position` (1,) into the cache keys and values (n_layer, n_kv, W, hs); return logits (V,).
 
     `layers` are the matrices qkv, proj, fc and out of each block.
     """
@@ -77,25 +77,25 @@ class CompiledStep:
         cap = float(model.config.logit_cap)
         self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), cap)
         self._step = torch.compile(lone_step, fullgraph=True, dynamic=False)
-        ring = Ring.of(model, 1)
-        ring.lengths.append(0)
-        self._made_for = (torch.get_num_threads(), ring.keys.shape, ring.keys.stride())
+        cache = KVCache.of(model, 1)
+        cache.lengths.append(0)
+        self._made_for = (torch.get_num_threads(), cache.keys.shape, cache.keys.stride())
         for _ in range(2):  # which compiles it
-            self(torch.zeros((1, 1), dtype=torch.long, device=model.device), ring)
+            self(torch.zeros((1, 1), dtype=torch.long, device=model.device), cache)
 
-    def serves(self, ring: Ring) -> bool:
-        """Say whether this is the step that it was compiled for: of one text, in a ring of its own.
+    def serves(self, cache: KVCache) -> bool:
+        """Say whether this is the step that it was compiled for: of one text, in a cache of its own.
 
         All else that it depends on must be the same, too, or PyTorch would compile it anew, and the text wait.
         """
-        return self._made_for == (torch.get_num_threads(), ring.keys.shape, ring.keys.stride())
+        return self._made_for == (torch.get_num_threads(), cache.keys.shape, cache.keys.stride())
 
     @torch.no_grad()
-    def __call__(self, newest: Tensor, ring: Ring) -> Tensor:
-        """Read one token, (1, 1), after what `ring` holds; return the logits (1, V) of the next."""
-        position = ring.positions  # (1,)
-        logits: Tensor = self._step(newest[0], position, ring.keys[:, 0], ring.values[:, 0], *self._given)  # (V,)
-        ring.lengths[0] += 1
+    def __call__(self, newest: Tensor, cache: KVCache) -> Tensor:
+        """Read one token, (1, 1), after what `cache` holds; return the logits (1, V) of the next."""
+        position = cache.positions  # (1,)
+        logits: Tensor = self._step(newest[0], position, cache.keys[:, 0], cache.values[:, 0], *self._given)  # (V,)
+        cache.lengths[0] += 1
         return logits[None]
 
 

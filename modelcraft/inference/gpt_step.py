@@ -8,7 +8,7 @@ touched:
   matrix of 1 MB in place of 124 µs on the cores this was measured on);
 - query, key and value are one matrix; norm(x) is √C · x / |x|, and the √C is multiplied into the weights once; the
   embedding is normed beforehand;
-- keys and values are read only as far as the ring is filled.
+- keys and values are read only as far as the cache is filled.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ TINY = 1e-12  # in place of a norm of 0
 
 
 @dataclass
-class Ring:
+class KVCache:
     """The keys and values of the last `block_size` characters; the character at position p stands in slot p mod W.
 
     A row that joins leaves what an earlier text left in the slots that it has not filled: no step looks there.
@@ -34,7 +34,7 @@ class Ring:
     lengths: list[int]  # of each row: how many characters it has read
 
     @classmethod
-    def of(cls, model: GPTLanguageModel, rows: int) -> "Ring":
+    def of(cls, model: GPTLanguageModel, rows: int) -> "KVCache":
         """Return room for some rows, of which none is taken."""
         c = model.config
         shape = (c.n_layer, rows, c.n_kv_head, c.block_size, c.head_size)
@@ -85,7 +85,7 @@ class StepWeights:
 def read_prompt(model: GPTLanguageModel, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Read the first characters of a text, (1, T) with T <= block_size, as the model's `forward` does.
 
-    Returns the logits (1, V) of what follows, and the keys and values (n_layer, 1, n_kv, T, hs) for a ring.
+    Returns the logits (1, V) of what follows, and the keys and values (n_layer, 1, n_kv, T, hs) for a cache.
     """
     at = torch.arange(prompt.shape[1], device=prompt.device)
     mask = at[:, None] >= at  # (T, T)
@@ -101,18 +101,18 @@ def read_prompt(model: GPTLanguageModel, prompt: Tensor) -> tuple[Tensor, Tensor
     return model.score(x[:, -1]), torch.stack(keys), torch.stack(values)
 
 
-def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, ring: Ring) -> Tensor:
-    """Read one token a row, (B, 1), after what `ring` holds; return the logits (B, V) of the next."""
+def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, cache: KVCache) -> Tensor:
+    """Read one token a row, (B, 1), after what `cache` holds; return the logits (B, V) of the next."""
     c = model.config
     B, nh, n_kv, hs, W = len(newest), c.n_head, c.n_kv_head, c.head_size, c.block_size
-    n = min(max(ring.lengths) + 1, W)  # slots that are filled in some row
+    n = min(max(cache.lengths) + 1, W)  # slots that are filled in some row
     # Are all rows equally long? Then a slot is the same in all, a slice in place of an index, and nothing is hidden.
-    even = min(ring.lengths) == max(ring.lengths)
-    positions = ring.positions  # (B,)
+    even = min(cache.lengths) == max(cache.lengths)
+    positions = cache.positions  # (B,)
     cos, sin = model.angles(positions)  # (B, 1, hs/2)
     cos, sin = torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)  # (B, 1, hs)
     if even:
-        slot: int | Tensor = ring.lengths[0] % W
+        slot: int | Tensor = cache.lengths[0] % W
         hidden = torch.zeros((), device=newest.device)
     else:
         slot = positions % W
@@ -121,7 +121,7 @@ def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, ring
         hidden = hidden.repeat_interleave(n_kv, 0)[:, None]  # (B · n_kv, 1, n)
     rows = torch.arange(B, device=newest.device)
     x = weights.embedding[newest[:, 0]]  # (B, C)
-    for layer, keys, values in zip(weights.layers, ring.keys, ring.values, strict=True):
+    for layer, keys, values in zip(weights.layers, cache.keys, cache.values, strict=True):
         qkv = torch.mm(_unit(x), layer.qkv).view(B, nh + 2 * n_kv, hs)  # (B, nh + 2 n_kv, hs)
         qk, v = qkv[:, : nh + n_kv], qkv[:, nh + n_kv :]
         a, b = qk.chunk(2, -1)
@@ -138,7 +138,7 @@ def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, ring
         out = torch.bmm(wei, values.view(B * n_kv, W, hs)[:, :n]).view(B, nh * hs)
         x = torch.addmm(x, out, layer.proj)  # (B, C)
         x = torch.addmm(x, torch.mm(_unit(x), layer.fc).relu_().square_(), layer.out)  # (B, C)
-    ring.lengths[:] = [length + 1 for length in ring.lengths]
+    cache.lengths[:] = [length + 1 for length in cache.lengths]
     logits: Tensor = c.logit_cap * torch.tanh(torch.mm(_unit(x), weights.lm_head) / c.logit_cap)
     return logits  # (B, V)
 

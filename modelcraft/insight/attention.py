@@ -54,7 +54,7 @@ class HeadView:
 
 
 @dataclass(frozen=True)
-class Inside:
+class AttentionTrace:
     """One forward pass: what was read, the scores of what follows each position, and the heads in their order.
 
     `source` are the ids (S,) that an encoder read; None for all other models.
@@ -66,7 +66,7 @@ class Inside:
     source: Tensor | None = None
 
 
-def look_inside(model: LanguageModel, ids: Sequence[int], source: Sequence[int] | None = None) -> Inside:
+def trace_attention(model: LanguageModel, ids: Sequence[int], source: Sequence[int] | None = None) -> AttentionTrace:
     """Run `model` over `ids` and note what its heads do; all tensors are on the CPU, float32.
 
     At most `model.block_size` ids are read, the last ones. For an encoder–decoder `ids` are a newline and what is
@@ -85,7 +85,7 @@ def look_inside(model: LanguageModel, ids: Sequence[int], source: Sequence[int] 
         heads = list(_heads(model, idx, **arguments))
     heads.sort(key=lambda head: KINDS.index(head.kind))  # stable: within a kind in the order of the layers
     read = arguments["source"][0].cpu() if arguments else None
-    return Inside(idx[0].cpu(), logits[0].float().cpu(), heads, read)
+    return AttentionTrace(idx[0].cpu(), logits[0].float().cpu(), heads, read)
 
 
 def _heads(model: LanguageModel, idx: Tensor, source: Tensor | None = None) -> Iterator[HeadView]:

@@ -12,7 +12,7 @@ from modelcraft.serving.catalogue import Catalogue, Entry
 from modelcraft.serving.clients import Client, Shares
 from modelcraft.serving.pool import P, Pool, Result
 from modelcraft.serving.streaming import TICK_S, Meter, gather
-from modelcraft.serving.training_queue import PREFIX, Workshop
+from modelcraft.serving.training_queue import PREFIX, TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.device import threads_for_serving
@@ -31,7 +31,7 @@ EVENTS_PER_SECOND = 600  # to all clients together: Gradio passes some 1,400 on 
 
 
 @dataclass(frozen=True)
-class Wish:
+class TextRequest:
     """A request that makes sense: the prompt in the model's vocabulary, and what was changed to bring it there."""
 
     entry: Entry
@@ -41,15 +41,15 @@ class Wish:
     notice: str
 
 
-class Desk:
-    """Takes wishes and fulfils them: checks what was asked for, and streams it from the model."""
+class Service:
+    """Takes requests and fulfils them: checks what was asked for, and streams it from the model."""
 
     def __init__(
-        self, catalogue: Catalogue, workshop: Workshop | None = None, who: Callable[[], Client] = Client
+        self, catalogue: Catalogue, trainings: TrainingQueue | None = None, who: Callable[[], Client] = Client
     ) -> None:
         self.catalogue = catalogue
         self._who = who
-        self.workshop = workshop or Workshop()
+        self.trainings = trainings or TrainingQueue()
         self.streams = Shares(*OPEN_STREAMS)
         self._pool = Pool(threads_for_serving())
         self.visitors = Visitors()
@@ -65,7 +65,7 @@ class Desk:
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"model must be the name of a model, not {type(name).__name__}.")
         if name is not None and name.startswith(PREFIX):
-            return await asyncio.to_thread(self.workshop.get, name)
+            return await asyncio.to_thread(self.trainings.get, name)
         if (entry := self.catalogue.loaded(name)) is not None:  # at once: the threads may be busy loading another
             return entry
         return await asyncio.to_thread(self.catalogue.get, name)
@@ -86,8 +86,8 @@ class Desk:
         pace: Any = 0,
         line: str | None = None,
         stop: Any = "",
-    ) -> Wish:
-        """Turn what a client sent into a Wish; raises ConfigError or VocabularyError with one sentence.
+    ) -> TextRequest:
+        """Turn what a client sent into a TextRequest; raises ConfigError or VocabularyError with one sentence.
 
         Null is the default. A prompt longer than the model's context is read from its last characters on. `line` is
         the part of the prompt that is new, if it has parts: the model must be able to read something of it. The text
@@ -99,9 +99,9 @@ class Desk:
         params = check_dials(length, temperature, top_k, top_p, seed, pace)
         check_prompt(prompt)
         check_text("stop", stop, MAX_STOP)
-        return await self.wish(model, prompt, params, pace, line, stop)
+        return await self.request(model, prompt, params, pace, line, stop)
 
-    async def wish(
+    async def request(
         self,
         model: Any,
         prompt: str,
@@ -109,7 +109,7 @@ class Desk:
         pace: float = 0,
         line: str | None = None,
         stop: str = "",
-    ) -> Wish:
+    ) -> TextRequest:
         """Put a prompt that was checked before one model; raises ConfigError, CheckpointError or VocabularyError."""
         entry = await self.get(model)
         if not entry.model.continues:  # what came before the line is nothing to it
@@ -124,20 +124,20 @@ class Desk:
         if not entry.tokenizer.unknown(stop):  # what the model does not know cannot come
             params = replace(params, stop=tuple(entry.tokenizer.encode(stop)))
         self.check_room()
-        return Wish(entry, ids, params, pace, new.report())
+        return TextRequest(entry, ids, params, pace, new.report())
 
-    async def write(self, wish: Wish, meter: Meter | None = None) -> AsyncGenerator[str, None]:
+    async def write(self, asked: TextRequest, meter: Meter | None = None) -> AsyncGenerator[str, None]:
         """Yield the text written so far, again and again; the same text again is a heartbeat. Raises BusyError."""
         self.check_room()
         client = self._who()
         with self.streams.hold(client), contextlib.ExitStack() as writing:
             text = ""
             writing.enter_context(self.writing.hold(client))
-            stream = wish.entry.engine.submit(wish.ids, wish.params, client.address)
-            batches = gather(stream, wish.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
+            stream = asked.entry.engine.submit(asked.ids, asked.params, client.address)
+            batches = gather(stream, asked.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
             async with aclosing(batches):  # so that who leaves is gone at once
                 async for batch in batches:
-                    text += wish.entry.tokenizer.decode(batch)
+                    text += asked.entry.tokenizer.decode(batch)
                     if stream.finished:  # a slow reader keeps nobody from writing
                         writing.close()
                     yield text

@@ -192,7 +192,7 @@ class Job:
         return Entry(*load_folder(self.run), "trained here", self.name)
 
 
-class Workshop:
+class TrainingQueue:
     """The trainings of all visitors. Methods may be called from any thread; an owner is a visitor's secret."""
 
     def __init__(self, running: int = 1, waiting: int = 8, seconds: float = MAX_SECONDS) -> None:
@@ -391,7 +391,7 @@ class Workshop:
 
     def _keep(self) -> None:
         if self._keeper is None or not self._keeper.is_alive():
-            self._keeper = threading.Thread(target=self._watch, name="workshop", daemon=True)
+            self._keeper = threading.Thread(target=self._watch, name="trainings", daemon=True)
             self._keeper.start()
 
     def _watch(self) -> None:

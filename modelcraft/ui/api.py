@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from modelcraft.serving.service import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Desk, Wish
+from modelcraft.serving.service import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_PROMPT, Service, TextRequest
 from modelcraft.serving.streaming import as_read
 from modelcraft.support.checks import check_text
 from modelcraft.ui.clients import current_client, unread_events
@@ -40,14 +40,14 @@ class Sessions:
             self._turns.popitem(last=False)
 
 
-def add_api(desk: Desk) -> None:
+def add_api(service: Service) -> None:
     """Register the endpoints with the gr.Blocks at hand."""
     sessions = Sessions()
 
-    def written(wish: Wish) -> AsyncGenerator[str, None]:
-        if wish.notice:
-            gr.Warning(wish.notice)
-        return as_read(desk.write(wish), unread_events())
+    def written(asked: TextRequest) -> AsyncGenerator[str, None]:
+        if asked.notice:
+            gr.Warning(asked.notice)
+        return as_read(service.write(asked), unread_events())
 
     @told
     async def generate(
@@ -60,9 +60,9 @@ def add_api(desk: Desk) -> None:
         seed: int | None = None,
         stop: str = "",
     ) -> AsyncIterator[str]:
-        desk.streams.check(current_client())
-        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, stop=stop)
-        async with aclosing(written(wish)) as texts:
+        service.streams.check(current_client())
+        asked = await service.check(prompt, length, temperature, model, top_k, top_p, seed, stop=stop)
+        async with aclosing(written(asked)) as texts:
             async for text in texts:
                 yield text
 
@@ -79,23 +79,23 @@ def add_api(desk: Desk) -> None:
     ) -> AsyncIterator[str]:
         session = current_client().session
         text = ""
-        desk.streams.check(current_client())
+        service.streams.check(current_client())
         check_text("message", message, MAX_PROMPT)
         line: list[Turn] = [{"who": YOU, "text": message}] if message else []
         # Only the end of a long script is read, and no model's context is longer than that.
         prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
-        wish = await desk.check(prompt, length, temperature, model, top_k, top_p, seed, line=message, stop=stop)
+        asked = await service.check(prompt, length, temperature, model, top_k, top_p, seed, line=message, stop=stop)
         try:
-            async with aclosing(written(wish)) as texts:
+            async with aclosing(written(asked)) as texts:
                 async for text in texts:
                     yield text
         finally:  # a reply that was cut short is a part of the script, too; a line without one is not
             if text:
-                sessions.write(session, [*sessions.read(session), *line, {"who": wish.entry.title, "text": text}])
+                sessions.write(session, [*sessions.read(session), *line, {"who": asked.entry.title, "text": text}])
 
     @told
     async def models() -> dict[str, Any]:
-        return await asyncio.to_thread(desk.catalogue.describe)
+        return await asyncio.to_thread(service.catalogue.describe)
 
     api(generate, api_name="generate", api_description=GENERATE_HELP)
     api(chat, api_name="chat", api_description=CHAT_HELP)

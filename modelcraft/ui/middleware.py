@@ -1,4 +1,4 @@
-"""The gate before Gradio: what makes no sense gets a clear answer here, before it can become an HTTP 500."""
+"""The middleware before Gradio: what makes no sense gets a clear answer here, before it can become an HTTP 500."""
 
 import json
 import logging
@@ -64,7 +64,7 @@ class Queued(NamedTuple):
     unread: Counter[str]  # what came of them and was not read yet: bytes
 
 
-class Gate:
+class RequestMiddleware:
     """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
 
     `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),

@@ -1,7 +1,7 @@
-"""Plates: pictures drawn by matplotlib, as SVG in the page's own ink, so that they are legible by day and by night.
+"""Plots: pictures drawn by matplotlib, as SVG in the page's own ink, so that they are legible by day and by night.
 
-A tab of plates shows one value: {"plates": [{"title", "svg", "alt"}], "texts": [{"title", "text"}], which stand beside
-the plates, "said": a sentence, "note": another, "tables": [{"caption", "head": [...], "rows": [[...]]}]}. The tables
+A tab of plots shows one value: {"plots": [{"title", "svg", "alt"}], "texts": [{"title", "text"}], which stand beside
+the plots, "said": a sentence, "note": another, "tables": [{"caption", "head": [...], "rows": [[...]]}]}. The tables
 say in words what the pictures show.
 """
 
@@ -37,12 +37,12 @@ def sign(character: str) -> str:
     return f"◌{character}" if unicodedata.combining(character) else character
 
 
-def plates_view(elem_id: str, min_height: int) -> gr.HTML:
-    """Make the sheet that the plates of a tab stand on."""
+def plots_view(elem_id: str, min_height: int) -> gr.HTML:
+    """Make the sheet that the plots of a tab stand on."""
     return component("plots", {}, elem_id, min_height=min_height)
 
 
-def plate(
+def plot(
     title: str, alt: str, draw: Callable[["Axes"], None], width: float = 4.2, height: float = 4.2
 ) -> dict[str, str]:
     """Draw a picture, `width` × `height` inches of which one is 72 pixels; `alt` says what is to be seen in it."""

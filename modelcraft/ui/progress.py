@@ -8,7 +8,7 @@ import gradio as gr
 from modelcraft.serving.training_queue import DONE, FAILED, FINISHING, PAUSED, TRAINING, WAITING, Job
 from modelcraft.store.card import write_sample
 from modelcraft.training.fit import FITS
-from modelcraft.ui.plots import MUTED, RUBRIC, plate
+from modelcraft.ui.plots import MUTED, RUBRIC, plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,8 @@ def sheet(job: Job, records: Sequence[dict[str, float]], place: int, wait: float
     page: dict[str, Any] = {"said": said(job, records, place, wait), "note": note(job)}
     if records:
         last = records[-1]
-        page["plates"] = [
-            plate(
+        page["plots"] = [
+            plot(
                 "loss, nats per character",
                 f"After {last['step']:,.0f} steps: training loss {last['train_loss']:.3f}, validation loss "
                 f"{last['val_loss']:.3f}; at the beginning it was {records[0]['val_loss']:.3f}.",

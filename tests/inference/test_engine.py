@@ -14,7 +14,7 @@ from modelcraft.counting import count
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.engine import Engine
-from modelcraft.inference.gpt import RingRows
+from modelcraft.inference.gpt import CachedRows
 from modelcraft.inference.stream import stream
 from modelcraft.ladder import RUNGS
 from modelcraft.residual import BlockConfig
@@ -96,7 +96,7 @@ def test_rows_are_drawn_as_alone():
 def test_two_hundred_texts_are_the_same_in_company(make):
     model, draws = make(), random.Random(3)
     engine = Engine(model)
-    wishes = [
+    requests = [
         (
             prompt(draws),
             SamplingParams(
@@ -110,7 +110,7 @@ def test_two_hundred_texts_are_the_same_in_company(make):
         for seed in range(200)
     ]
     streams = []
-    for ids, params in wishes:
+    for ids, params in requests:
         while engine.waiting > 50:
             time.sleep(0.001)
         streams.append(engine.submit(ids, params))
@@ -118,7 +118,7 @@ def test_two_hundred_texts_are_the_same_in_company(make):
             time.sleep(draws.random() / 100)
     texts = [list(one) for one in streams]
     differing = []
-    for (ids, params), text in zip(wishes, texts, strict=True):
+    for (ids, params), text in zip(requests, texts, strict=True):
         alone = list(stream(model, ids, params))
         assert len(text) == len(alone) == params.max_new_tokens
         if text != alone:
@@ -246,7 +246,7 @@ def test_rows_that_break_end_those_texts_and_the_engine_goes_on(engine, monkeypa
         raise ArithmeticError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(RingRows, what, breaks)
+        patch.setattr(CachedRows, what, breaks)
         for _ in range(2):
             one = engine.submit([1], SamplingParams(5))
             with pytest.raises(ArithmeticError):

@@ -24,7 +24,7 @@ from modelcraft.serving.training_queue import (
     WAITING,
     Job,
     Order,
-    Workshop,
+    TrainingQueue,
     file_name,
     sizes_of,
     trainable,
@@ -38,8 +38,8 @@ ANN, BOB = "a" * 32, "b" * 32
 
 
 @pytest.fixture
-def workshop():
-    shop = Workshop()
+def trainings():
+    shop = TrainingQueue()
     yield shop
     shop.close()
 
@@ -63,74 +63,74 @@ def poem(steps: int = 20, rung: str = "bigram", **sizes: int) -> Order:
     return Order(rung, steps, sizes, POEM, "tyger.txt")
 
 
-def test_a_training_ends_with_a_model_that_its_owner_can_play_and_take_home(workshop, tmp_path):
-    job = workshop.start(ANN, poem(40, n_embd=64))
+def test_a_training_ends_with_a_model_that_its_owner_can_play_and_take_home(trainings, tmp_path):
+    job = trainings.start(ANN, poem(40, n_embd=64))
     until(job, DONE)
     assert job.records[-1]["step"] == 40
     assert job.records[-1]["val_loss"] < job.records[0]["val_loss"]
     assert len(job.sample) == 400
-    entry = workshop.get(job.name)
+    entry = trainings.get(job.name)
     assert entry.model.config.n_embd == 64
     assert set(entry.tokenizer.vocabulary) == set(POEM)
     assert entry.info.corpus["name"] == "tyger.txt"
-    assert workshop.get(job.name) is entry
-    with zipfile.ZipFile(workshop.archive(ANN)) as archive:
+    assert trainings.get(job.name) is entry
+    with zipfile.ZipFile(trainings.archive(ANN)) as archive:
         assert {name.split("/")[0] for name in archive.namelist()} == {"bigram-tyger"}
         archive.extractall(tmp_path)
     model, _, info = load_folder(tmp_path / "bigram-tyger")
     assert model.num_parameters == entry.model.num_parameters
     assert info == entry.info
-    assert str(workshop._scratch.path) not in (tmp_path / "bigram-tyger" / "README.md").read_text()
+    assert str(trainings._scratch.path) not in (tmp_path / "bigram-tyger" / "README.md").read_text()
 
-    assert workshop.look(BOB) is None  # nobody else's
+    assert trainings.look(BOB) is None  # nobody else's
     with pytest.raises(ConfigError, match="no finished model of yours"):
-        workshop.archive(BOB)
+        trainings.archive(BOB)
     with pytest.raises(ConfigError, match="not there any more"):
-        workshop.get("yours-guessed")
+        trainings.get("yours-guessed")
 
-    again = workshop.start(ANN, poem())  # which takes the place of the first
+    again = trainings.start(ANN, poem())  # which takes the place of the first
     assert not job.folder.exists()
     with pytest.raises(ConfigError, match="not there any more"):
-        workshop.get(job.name)
+        trainings.get(job.name)
     assert again.name != job.name
 
 
-def test_who_pauses_lets_others_go_first_and_resumes_where_it_was(workshop):
-    ann = workshop.start(ANN, poem(3_000, "head"))
-    bob = workshop.start(BOB, poem(1, "counting"))
-    assert (ann.state, bob.state, workshop.position(bob)) == (TRAINING, WAITING, 1)
+def test_who_pauses_lets_others_go_first_and_resumes_where_it_was(trainings):
+    ann = trainings.start(ANN, poem(3_000, "head"))
+    bob = trainings.start(BOB, poem(1, "counting"))
+    assert (ann.state, bob.state, trainings.position(bob)) == (TRAINING, WAITING, 1)
     with pytest.raises(ConfigError, match="not over yet; stop it first"):
-        workshop.start(ANN, poem())
+        trainings.start(ANN, poem())
     measured(ann, 2)
-    workshop.pause(ANN)
-    workshop.pause(ANN)  # a second signal would end the process at once
+    trainings.pause(ANN)
+    trainings.pause(ANN)  # a second signal would end the process at once
     until(ann, PAUSED)
     until(bob, DONE)
     before = ann.records
     assert before[-1]["step"] < 3_000
-    workshop.resume(ANN)
+    trainings.resume(ANN)
     measured(ann, len(before) + 1)
     assert ann.records[: len(before)] == before
 
-    workshop.stop(ANN)  # and what it has found so far is kept
+    trainings.stop(ANN)  # and what it has found so far is kept
     until(ann, DONE)
     best = min(ann.records, key=lambda record: record["val_loss"])
     assert ann.entry.info.training["best_step"] == best["step"] < 3_000
 
 
-def test_what_is_paused_can_be_stopped_and_kept(workshop):
-    job = workshop.start(ANN, poem(3_000, "head"))
+def test_what_is_paused_can_be_stopped_and_kept(trainings):
+    job = trainings.start(ANN, poem(3_000, "head"))
     measured(job)
-    workshop.pause(ANN)
+    trainings.pause(ANN)
     until(job, PAUSED)
-    workshop.stop(ANN)
+    trainings.stop(ANN)
     assert job.state in (FINISHING, DONE)
     until(job, DONE)
-    assert workshop.get(job.name).info.rung == "head"
+    assert trainings.get(job.name).info.rung == "head"
 
 
 def test_a_training_ends_when_its_time_is_over():
-    shop = Workshop(seconds=4)
+    shop = TrainingQueue(seconds=4)
     try:
         job = until(shop.start(ANN, poem(5_000, "head", block_size=128)), DONE, FAILED)
         assert job.state == DONE or "Stopped before anything was measured" in job.problem
@@ -139,46 +139,46 @@ def test_a_training_ends_when_its_time_is_over():
         shop.close()
 
 
-def test_what_fails_says_why_and_not_where(workshop):
+def test_what_fails_says_why_and_not_where(trainings):
     job = until(
-        workshop.start(ANN, Order("encoder-decoder", 5, {}, "no play at all " * 300, "prose.txt")), FAILED, DONE
+        trainings.start(ANN, Order("encoder-decoder", 5, {}, "no play at all " * 300, "prose.txt")), FAILED, DONE
     )
     assert job.state == FAILED
     assert job.problem.endswith(".")
-    assert str(workshop._scratch.path) not in job.problem
+    assert str(trainings._scratch.path) not in job.problem
     assert "Traceback" not in job.problem
-    assert workshop.start(ANN, poem(1)).state == TRAINING
+    assert trainings.start(ANN, poem(1)).state == TRAINING
 
 
 @pytest.mark.cases
 def test_what_fails_for_the_owners_sake_tells_the_visitor_no_path_and_the_owner_all(
-    workshop, tmp_path, monkeypatch, caplog
+    trainings, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setenv("MODELCRAFT_CORPUS", str(tmp_path / "nowhere.txt"))
-    job = until(workshop.start(ANN, Order("bigram", 5)), FAILED, DONE)
+    job = until(trainings.start(ANN, Order("bigram", 5)), FAILED, DONE)
     assert job.problem == "The text is not to be had here at the moment; train on one of your own."
     assert str(tmp_path / "nowhere.txt") in caplog.text
 
 
 @pytest.mark.cases
-def test_what_breaks_in_a_training_stays_with_the_owner(workshop, tmp_path, monkeypatch, caplog):
+def test_what_breaks_in_a_training_stays_with_the_owner(trainings, tmp_path, monkeypatch, caplog):
     (tmp_path / "typer.py").write_text("raise RuntimeError('/srv/secret is broken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    job = until(workshop.start(ANN, poem(5)), FAILED, DONE)
+    job = until(trainings.start(ANN, poem(5)), FAILED, DONE)
     assert job.problem == "The training broke off; start it again."
     assert "RuntimeError: /srv/secret is broken" in caplog.text
 
 
-def test_stopped_before_it_began(workshop):
-    job = workshop.start(ANN, poem())
-    workshop.stop(ANN)
+def test_stopped_before_it_began(trainings):
+    job = trainings.start(ANN, poem())
+    trainings.stop(ANN)
     until(job, FAILED, DONE)
     if job.state == FAILED:
         assert job.problem == "Stopped before anything was measured, so there is nothing to keep."
 
 
 def test_the_queue_has_an_end_and_says_when_there_is_room():
-    shop = Workshop(running=0, waiting=2)  # so that nothing ever begins
+    shop = TrainingQueue(running=0, waiting=2)  # so that nothing ever begins
     try:
         first, second = shop.start(ANN, poem()), shop.start(BOB, poem())
         assert [shop.position(job) for job in (first, second)] == [1, 2]
@@ -199,7 +199,7 @@ def test_the_queue_has_an_end_and_says_when_there_is_room():
 
 def test_when_there_is_no_room_who_was_not_seen_for_longest_is_forgotten(monkeypatch):
     monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
-    shop = Workshop(running=0, waiting=9)
+    shop = TrainingQueue(running=0, waiting=9)
     try:
         first, second = shop.start(ANN, poem()), shop.start(BOB, poem())
         shop.pause(ANN)
@@ -217,7 +217,7 @@ def test_when_there_is_no_room_who_was_not_seen_for_longest_is_forgotten(monkeyp
 
 
 def test_a_result_that_nobody_looks_at_is_forgotten(monkeypatch):
-    shop = Workshop(running=0)
+    shop = TrainingQueue(running=0)
     try:
         job = shop.start(ANN, poem())
         shop.stop(ANN)
@@ -231,11 +231,11 @@ def test_a_result_that_nobody_looks_at_is_forgotten(monkeypatch):
         shop.close()
 
 
-def test_closing_leaves_no_process_and_no_file(workshop):
-    job = workshop.start(ANN, poem(5_000, "head"))
+def test_closing_leaves_no_process_and_no_file(trainings):
+    job = trainings.start(ANN, poem(5_000, "head"))
     process = job.process
-    root = workshop._scratch.path
-    workshop.close()
+    root = trainings._scratch.path
+    trainings.close()
     assert process.poll() is not None
     assert not root.exists()
     with pytest.raises(ProcessLookupError):
@@ -244,8 +244,8 @@ def test_closing_leaves_no_process_and_no_file(workshop):
 
 APP = """
 import sys, time
-from modelcraft.serving.training_queue import Order, Workshop
-job = Workshop().start("a" * 32, Order("head", 5_000, {"block_size": 256}, sys.argv[1] * 5))
+from modelcraft.serving.training_queue import Order, TrainingQueue
+job = TrainingQueue().start("a" * 32, Order("head", 5_000, {"block_size": 256}, sys.argv[1] * 5))
 while not job.records:
     time.sleep(0.02)
 print(job.process.pid, flush=True)
@@ -264,7 +264,7 @@ def lives(pid: int) -> bool:
 def test_a_training_whose_app_was_killed_ends_and_leaves_no_file(tmp_path, monkeypatch):
     """Another app lives meanwhile, and keeps what it has."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    other = Workshop(running=0)
+    other = TrainingQueue(running=0)
     kept = other.start(ANN, poem()).folder
     app = subprocess.Popen(
         [sys.executable, "-c", APP, POEM],
@@ -284,38 +284,38 @@ def test_a_training_whose_app_was_killed_ends_and_leaves_no_file(tmp_path, monke
 
 
 @pytest.mark.cases
-def test_pause_and_stop_need_no_signal(workshop, monkeypatch):
+def test_pause_and_stop_need_no_signal(trainings, monkeypatch):
     """Windows has none: there the only one that a process can be sent ends it at once."""
     monkeypatch.setattr(subprocess.Popen, "send_signal", lambda self, number: os.kill(self.pid, signal.SIGKILL))
-    job = workshop.start(ANN, poem(3_000, "head"))
+    job = trainings.start(ANN, poem(3_000, "head"))
     measured(job)
-    workshop.pause(ANN)
+    trainings.pause(ANN)
     until(job, PAUSED, FAILED)
     assert job.state == PAUSED
     before = len(job.records)
-    workshop.resume(ANN)
+    trainings.resume(ANN)
     measured(job, before + 1)
-    workshop.stop(ANN)
+    trainings.stop(ANN)
     until(job, DONE, FAILED)
     assert job.state == DONE
 
 
 @pytest.mark.cases
-def test_the_text_of_the_app_is_the_one_that_the_environment_names(workshop, tmp_path, monkeypatch):
+def test_the_text_of_the_app_is_the_one_that_the_environment_names(trainings, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.txt").write_text(POEM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELCRAFT_CORPUS", "data/mine.txt")
-    job = until(workshop.start(ANN, Order("bigram", 5)), DONE, FAILED)
+    job = until(trainings.start(ANN, Order("bigram", 5)), DONE, FAILED)
     assert job.problem == ""
     assert job.entry.info.corpus["name"] == "mine.txt"
 
 
 @pytest.mark.cases
-def test_who_comes_when_the_app_is_ending_is_told_so(workshop):
-    workshop.close()
+def test_who_comes_when_the_app_is_ending_is_told_so(trainings):
+    trainings.close()
     with pytest.raises(BusyError):
-        workshop.start(ANN, poem())
+        trainings.start(ANN, poem())
 
 
 def environment_of(job: Job) -> bytes:
@@ -327,11 +327,11 @@ def environment_of(job: Job) -> bytes:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
-def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
+def test_no_secret_of_the_machine_reaches_a_training(trainings, monkeypatch):
     for name in ("HF_TOKEN", "OAUTH_CLIENT_SECRET", "DATABASE_URL", "MY_PASSPHRASE", "http_proxy"):
         monkeypatch.setenv(name, "hf_secret")  # whatever it is called
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    given = environment_of(workshop.start(ANN, poem()))
+    given = environment_of(trainings.start(ANN, poem()))
     assert b"hf_secret" not in given
     assert b"LC_ALL=C.UTF-8" in given
 
@@ -339,12 +339,12 @@ def test_no_secret_of_the_machine_reaches_a_training(workshop, monkeypatch):
 @pytest.mark.cases
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks where Linux shows it")
 @pytest.mark.parametrize(("order", "threads"), [(poem(rung="block"), 1), (poem(rung="block", n_embd=256), 4)])
-def test_a_small_model_is_trained_on_one_thread(workshop, monkeypatch, order, threads):
+def test_a_small_model_is_trained_on_one_thread(trainings, monkeypatch, order, threads):
     """Whatever the machine has."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("modelcraft.support.device.usable_cores", lambda: 8)
     monkeypatch.setattr("torch.get_num_threads", lambda: 8)
-    assert f"OMP_NUM_THREADS={threads}".encode() in environment_of(workshop.start(ANN, order)).split(b"\0")
+    assert f"OMP_NUM_THREADS={threads}".encode() in environment_of(trainings.start(ANN, order)).split(b"\0")
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_a_title_becomes_a_harmless_name(title, name):
 
 @pytest.mark.cases
 def test_one_address_does_not_fill_the_queue(monkeypatch):
-    shop = Workshop(running=0)
+    shop = TrainingQueue(running=0)
     for number in range(4):
         shop.start(f"ann{number}", poem(), "10.0.0.1")
     with pytest.raises(BusyError):
@@ -438,7 +438,7 @@ def test_one_address_does_not_fill_the_queue(monkeypatch):
 @pytest.mark.cases
 def test_one_address_does_not_fill_the_machine_with_what_it_has_paused(monkeypatch):
     monkeypatch.setattr("modelcraft.serving.training_queue.AN_ADDRESS", (4, 3))
-    shop = Workshop(running=0)
+    shop = TrainingQueue(running=0)
     for number in range(3):
         shop.start(f"ann{number}", poem(), "10.0.0.1")
         shop.pause(f"ann{number}")
@@ -453,13 +453,13 @@ def test_one_address_does_not_fill_the_machine_with_what_it_has_paused(monkeypat
 
 
 @pytest.mark.cases
-def test_a_pause_ends_after_a_while_and_what_was_learned_is_kept(workshop, monkeypatch):
-    job = workshop.start(ANN, poem(3_000, "head"))
+def test_a_pause_ends_after_a_while_and_what_was_learned_is_kept(trainings, monkeypatch):
+    job = trainings.start(ANN, poem(3_000, "head"))
     measured(job)
-    workshop.pause(ANN)
+    trainings.pause(ANN)
     until(job, PAUSED, FAILED)
-    never = workshop.start(BOB, poem())
-    workshop.pause(BOB)
+    never = trainings.start(BOB, poem())
+    trainings.pause(BOB)
     monkeypatch.setattr("modelcraft.serving.training_queue.PAUSED_S", -1.0)
     until(job, DONE, FAILED)
     assert job.state == DONE
@@ -471,7 +471,7 @@ def test_who_waits_keeps_the_place_though_the_page_be_closed(monkeypatch):
     for name in ("SPARED_S", "KEPT_S"):
         monkeypatch.setattr(f"modelcraft.serving.training_queue.{name}", -1.0)
     monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
-    shop = Workshop(running=0)
+    shop = TrainingQueue(running=0)
     job = shop.start(ANN, poem())
     shop.start(BOB, poem())
     with pytest.raises(BusyError):
@@ -484,7 +484,7 @@ def test_who_waits_keeps_the_place_though_the_page_be_closed(monkeypatch):
 
 @pytest.mark.cases
 def test_the_wait_is_as_long_as_those_before_take(monkeypatch):
-    shop = Workshop(running=0)
+    shop = TrainingQueue(running=0)
     first, second, third = (shop.start(name, poem(1_000, "block"), name) for name in ("a", "b", "c"))
     one = shop.wait(second)
     assert one == pytest.approx(10 + 3e-7 * 1_000 * first.order.parameters)
@@ -499,7 +499,7 @@ def test_the_wait_is_as_long_as_those_before_take(monkeypatch):
 
 @pytest.mark.cases
 def test_turns_and_the_last_places_are_for_addresses_that_have_had_least():
-    shop = Workshop(running=0)
+    shop = TrainingQueue(running=0)
     for number in range(3):
         shop.start(f"ann{number}", poem(), "10.0.0.1")
     ben = shop.start("ben", poem(), "10.0.0.2")
@@ -516,7 +516,7 @@ def test_turns_and_the_last_places_are_for_addresses_that_have_had_least():
 @pytest.mark.cases
 def test_what_is_over_gives_way_however_often_it_is_looked_at(monkeypatch):
     monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
-    shop = Workshop(running=0)
+    shop = TrainingQueue(running=0)
     done, failed = shop.start("a", poem(), "a"), shop.start("b", poem(), "b")
     done.state, done.over_at = DONE, time.monotonic()
     shop.stop("b")

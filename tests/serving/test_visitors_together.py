@@ -7,7 +7,7 @@ import pytest
 from app_server import BigramFirst
 
 from modelcraft.sampling import SamplingParams
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.ui.tabs import attention, embeddings, surprise
 from modelcraft.ui.tabs.next_character import next_logits
 
@@ -30,7 +30,7 @@ def asks(entry, text):
 @pytest.mark.cases
 @pytest.mark.parametrize("rung", RUNGS)
 def test_each_gets_what_they_would_get_alone(rung):
-    entry = asyncio.run(Desk(BigramFirst(device="cpu")).get(rung))
+    entry = asyncio.run(Service(BigramFirst(device="cpu")).get(rung))
     alone = {text: {name: ask() for name, ask in asks(entry, text).items()} for text in TEXTS}
     faults, together = [], threading.Barrier(len(TEXTS))
 

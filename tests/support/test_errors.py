@@ -14,7 +14,7 @@ from modelcraft.data import Corpus, load_corpus
 from modelcraft.evaluate import evaluate
 from modelcraft.generate import generate
 from modelcraft.serving.catalogue import Catalogue
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.support import errors
 from modelcraft.support.cli import run
 from modelcraft.support.errors import MAX_SENTENCE, CheckpointError, ConfigError, CorpusError, ModelCraftError
@@ -119,20 +119,20 @@ def test_nothing_that_a_visitor_reads_of_a_damaged_model_names_its_place(tmp_pat
     weights = tmp_path / "srv"
     shutil.copytree(model_folder, weights / "bigram")
     (weights / "bigram" / "model.safetensors").write_bytes(b"cut short")
-    desk = Desk(Catalogue("cpu", weights))
+    service = Service(Catalogue("cpu", weights))
     with gr.Blocks():
-        chat = Chat(desk)
+        chat = Chat(service)
     lane: Lane = {"note": "", "writing": True}
-    asyncio.run(guarded(lane, desk.get("bigram")))
+    asyncio.run(guarded(lane, service.get("bigram")))
     with pytest.raises(CheckpointError, match=str(weights)):
-        desk.catalogue.get("bigram")
+        service.catalogue.get("bigram")
     with pytest.raises(gr.Error) as refused:
-        told(desk.catalogue.get)("bigram")
+        told(service.catalogue.get)("bigram")
     for said in (
         asyncio.run(chat.describe("bigram")),
         lane["note"],
         refused.value.message,
-        desk.catalogue.describe()["models"][0]["problem"],
+        service.catalogue.describe()["models"][0]["problem"],
     ):
         assert said == "This model cannot be loaded here at the moment; choose another."
-    desk.workshop.close()
+    service.trainings.close()

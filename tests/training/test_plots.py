@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 
 from modelcraft.training.plots import loss_curve
-from modelcraft.ui.plots import plate
+from modelcraft.ui.plots import plot
 
 RECORDS = [{"characters": n * 1e6, "train_loss": 3 - n, "val_loss": 3.1 - n} for n in range(3)]
 PNG = b"\x89PNG"
@@ -28,10 +28,10 @@ def test_the_environments_backend_does_not_matter_and_stays_as_it_is(tmp_path, b
     script = (
         "import os, pathlib, sys\n"
         "from modelcraft.training.plots import loss_curve\n"
-        "from modelcraft.ui.plots import plate\n"
+        "from modelcraft.ui.plots import plot\n"
         "records = [{'characters': 1, 'train_loss': 2.0, 'val_loss': 2.0}]\n"
         "loss_curve(records, pathlib.Path(sys.argv[1]), 'a title')\n"
-        "assert '<svg' in plate('title', 'alt', lambda axes: axes.plot([1, 2]))['svg']\n"
+        "assert '<svg' in plot('title', 'alt', lambda axes: axes.plot([1, 2]))['svg']\n"
         "assert os.environ['MPLBACKEND'] == sys.argv[2]\n"
     )
     path = tmp_path / "curve.png"
@@ -46,7 +46,7 @@ def test_the_environments_backend_does_not_matter_and_stays_as_it_is(tmp_path, b
 def test_settings_of_the_users_do_not_matter(tmp_path):
     with matplotlib.rc_context({"text.usetex": True, "text.parse_math": True, "savefig.format": "pdf"}):
         loss_curve(RECORDS, tmp_path / "curve.png", "a$b_$")
-        made = plate("title", "alt", lambda axes: axes.text(0, 0, "a$b_$"))
+        made = plot("title", "alt", lambda axes: axes.text(0, 0, "a$b_$"))
         assert matplotlib.rcParams["text.usetex"]
     assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
     texts = [node.text for node in ElementTree.fromstring(made["svg"]).iter() if node.tag.endswith("text")]

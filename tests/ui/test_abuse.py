@@ -35,7 +35,7 @@ def server():
         patch.setattr("modelcraft.ui.middleware.NEW_SESSIONS", (1e9, 1e9))  # all of these come from one address
         one = AppServer()
     # Each training is a process: here nobody's turn ever comes.
-    one.desk.workshop.running = 0
+    one.service.trainings.running = 0
     yield one
     one.close()
 
@@ -110,7 +110,7 @@ def test_every_endpoint_answers_whatever_it_is_sent(server, name):
     many = REQUESTS if ENDPOINTS[name] else REQUESTS // 4
     seen = flood(server, one, many)
     assert sum(seen.counts.values()) >= many
-    assert seen.counts[200] > many / 4  # so much got through the gate
+    assert seen.counts[200] > many / 4  # so much got through the middleware
     seen.afterwards()
 
 

@@ -338,7 +338,7 @@ def test_a_reader_who_leaves_ends_the_generation(server):
             event = json.loads(answer)["event_id"]
             reader.sendall(f"GET /gradio_api/call/v2/generate/{event} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert b"generating" in reader.recv(4096) + reader.recv(4096)
-            assert server.desk.running == 1
+            assert server.service.running == 1
         assert server.settled(within=2)
         steps = server.steps
         time.sleep(0.3)
@@ -356,7 +356,7 @@ def test_a_stream_that_nobody_fetches_is_ended_with_an_error(server, monkeypatch
         status, answer = server.post("call/v2/generate", {"prompt": "A", "length": 2000})
         assert status == 200
         time.sleep(0.2)
-        assert server.desk.running == 1
+        assert server.service.running == 1
         assert server.settled(within=5)
         kind, data = server.events("call/v2/generate", json.loads(answer)["event_id"])[-1]
         assert kind == "error"
@@ -384,7 +384,7 @@ def test_who_fetches_late_gets_the_whole_text(server, name):
 
 
 def test_too_many_at_once_is_said_and_not_queued(server, monkeypatch):
-    monkeypatch.setattr(server.desk, "writing", Shares(4, 4, 4))  # the last of four is for another address
+    monkeypatch.setattr(server.service, "writing", Shares(4, 4, 4))  # the last of four is for another address
     server.delay = 0.01
     try:
         with ThreadPoolExecutor(6) as pool:

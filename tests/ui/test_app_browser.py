@@ -73,11 +73,11 @@ def test_the_text_is_exact_while_it_streams_and_after(visitor):
 def test_what_the_model_writes_is_exact_too(visitor, server, monkeypatch):
     """A model that writes markup: its text must reach the page as characters."""
     tokenizer = modelcraft.CharTokenizer.of(ODD)
-    entry = server.desk.catalogue.get()
+    entry = server.service.catalogue.get()
     page = visitor()
     markup = Entry(Scripted(tokenizer.encode(ODD), tokenizer.vocab_size), tokenizer, entry.info, entry.source)
-    monkeypatch.setattr(server.desk.catalogue, "get", lambda name=None: markup)
-    monkeypatch.setattr(server.desk.catalogue, "loaded", lambda name=None: markup)
+    monkeypatch.setattr(server.service.catalogue, "get", lambda name=None: markup)
+    monkeypatch.setattr(server.service.catalogue, "loaded", lambda name=None: markup)
     page.watch()
     page.say("ROMEO")
     written = page.wait_written()[1]
@@ -94,10 +94,10 @@ def test_stop_is_quick_and_keeps_what_was_written(visitor, server):
         page.page.wait_for_function("document.querySelectorAll('.mc-text').length === 0")
         page.say("ROMEO:")
         page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 10")
-        assert server.desk.running == 1
+        assert server.service.running == 1
         page.page.click("#stop")
         start = time.monotonic()
-        while server.desk.running and time.monotonic() - start < 5:
+        while server.service.running and time.monotonic() - start < 5:
             time.sleep(0.002)
         took.append(time.monotonic() - start)
         page.page.wait_for_selector("#go", state="visible")
@@ -149,7 +149,7 @@ def test_one_text_at_a_time(visitor, server):
     for start in ("#retry", "#examples button >> nth=1"):
         page.page.click(start)
         page.page.wait_for_selector("text=still writing")
-        assert server.desk.running == 1
+        assert server.service.running == 1
     page.say("JULIET:")
     assert len(page.wait_written()[1]) == 60
     assert page.page.input_value("#message textarea") == "JULIET:"  # what was refused is not lost
@@ -213,11 +213,11 @@ def test_retry_undo_clear_copy(visitor):
 def test_the_page_says_what_became_of_the_repositories(browser, server, monkeypatch):
     """While one is on its way the page looks again by itself, then it shows the result and stops looking."""
     states = {"some/one": "on its way"}
-    monkeypatch.setattr(server.desk.catalogue, "_states", states)
+    monkeypatch.setattr(server.service.catalogue, "_states", states)
     pulling = property(lambda _: "on its way" in states.values())
     monkeypatch.setattr("modelcraft.serving.catalogue.Catalogue.pulling", pulling)
-    demo = app.build(server.desk)
-    app.launch(demo, server.desk, server_name="127.0.0.1", quiet=True)
+    demo = app.build(server.service)
+    app.launch(demo, server.service, server_name="127.0.0.1", quiet=True)
     try:
         page = Visitor(browser, demo.local_url)
         assert "some/one: on its way" in page.page.inner_text("#status")

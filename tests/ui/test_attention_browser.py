@@ -15,7 +15,7 @@ def server():
 def opened(visitor, rung="block", **options):
     page = visitor(**options).page
     open_tab(page, "Attention")
-    page.wait_for_function("document.querySelector('#attention .mc-plates-said').textContent.length > 0")
+    page.wait_for_function("document.querySelector('#attention .mc-plots-said').textContent.length > 0")
     page.click("#attention-rung input")
     page.locator(".options li", has_text=rung).first.click()
     page.wait_for_selector("#attention svg")
@@ -40,15 +40,15 @@ def test_the_arrows_choose_a_character_and_colour_what_it_looks_at(visitor):
 def test_the_mask_can_be_switched_off(visitor):
     page = opened(visitor)
     page.uncheck("#attention-masked input")
-    page.wait_for_function("document.querySelector('#attention .mc-plates-said').textContent.includes('would copy')")
+    page.wait_for_function("document.querySelector('#attention .mc-plots-said').textContent.includes('would copy')")
     page.check("#attention-masked input")
     page.click("#attention-stage input[value=scores]")
-    page.wait_for_function("document.querySelector('#attention .mc-plates-said').textContent.startsWith('query')")
+    page.wait_for_function("document.querySelector('#attention .mc-plots-said').textContent.startsWith('query')")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_it_without_scrolling_sideways(visitor, scheme):
     page = opened(visitor, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for part in (".mc-attention-said", ".mc-attention-text", "#attention .mc-plates-said"):
+    for part in (".mc-attention-said", ".mc-attention-text", "#attention .mc-plots-said"):
         assert page.evaluate(CONTRAST, part) >= 4.5

@@ -7,9 +7,9 @@ import pytest
 import torch
 from app_server import BigramFirst
 
-from modelcraft.insight.attention import look_inside
+from modelcraft.insight.attention import trace_attention
 from modelcraft.serving.catalogue import Catalogue
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.ui.tabs.attention import EXAMPLES, MAX_SEEN, STAGES, AttentionView
 
 WITHOUT = {"counting", "bigram"}
@@ -18,7 +18,7 @@ WITHOUT = {"counting", "bigram"}
 @pytest.fixture(scope="module")
 def view():
     with gr.Blocks(), gr.Tabs(), gr.Tab("Attention") as tab:
-        return AttentionView(Desk(BigramFirst(device="cpu")), tab)
+        return AttentionView(Service(BigramFirst(device="cpu")), tab)
 
 
 def show(view, text=EXAMPLES[0], rung="block", head=None, stage="softmax", scaled=True, masked=True):
@@ -34,7 +34,7 @@ def test_every_rung_shows_its_heads_or_says_why_not(view, rung):
         return
     heads = [value for _, value in chooser["choices"]]
     assert chooser["value"] == heads[0]
-    assert len(page["plates"]) == 1
+    assert len(page["plots"]) == 1
     assert len(read["weights"]) == len(read["rows"]) == len(page["tables"][0]["rows"])
     for row in read["weights"]:
         assert len(row) == len(read["columns"])
@@ -42,9 +42,9 @@ def test_every_rung_shows_its_heads_or_says_why_not(view, rung):
 
 
 def test_what_is_shown_is_what_the_model_does(view):
-    entry = view.desk.catalogue.get("block")
-    inside = look_inside(entry.model, entry.tokenizer.encode(EXAMPLES[0]))
-    for head in (inside.heads[0], inside.heads[-1]):
+    entry = view.service.catalogue.get("block")
+    trace = trace_attention(entry.model, entry.tokenizer.encode(EXAMPLES[0]))
+    for head in (trace.heads[0], trace.heads[-1]):
         read, _, _ = show(view, head=f"{head.kind} {head.layer} {head.head}")
         torch.testing.assert_close(torch.tensor(read["weights"]), head.weights(), atol=1e-3, rtol=0)
         assert read["rows"] == EXAMPLES[0][-len(head.scores) :]
@@ -85,7 +85,7 @@ def test_a_line_that_was_typed_without_vowels_is_restored_first(view):
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_step_is_drawn_and_said(view, stage):
     _, page, _ = show(view, stage=stage)
-    assert stage in page["plates"][0]["alt"]
+    assert stage in page["plots"][0]["alt"]
     assert page["said"].endswith(".")
 
 

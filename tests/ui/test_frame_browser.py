@@ -60,7 +60,7 @@ def test_the_page_works_in_a_frame(browser, server, other_site, forbidden):
         frame.click("role=tab[name='Train']")
         frame.wait_for_selector("#train-go")
         frame.click("#train-go")
-        frame.wait_for_function("document.querySelector('.mc-plates-said')?.textContent.includes(': ')")
+        frame.wait_for_function("document.querySelector('.mc-plots-said')?.textContent.includes(': ')")
         frame.click("#train-stop")
 
 

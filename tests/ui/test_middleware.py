@@ -1,4 +1,4 @@
-"""The gate's bounds: bodies, sessions and streams of one client, each with a clear answer, and others go on."""
+"""The middleware's bounds: bodies, sessions and streams of one client, each with a clear answer, and others go on."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,7 @@ from app_server import AppServer
 from gradio.server_messages import ProcessCompletedMessage
 
 from modelcraft.serving.clients import Allowance, Shares
-from modelcraft.ui import bodies, connections, unread
-from modelcraft.ui import middleware as gate
+from modelcraft.ui import bodies, connections, middleware, unread
 from modelcraft.ui.unread import Messages
 
 pytestmark = pytest.mark.cases
@@ -29,9 +28,9 @@ def server():
 
 @pytest.fixture
 def layer(server):
-    """The gate of the running server."""
+    """The middleware of the running server."""
     one = server.demo.app.middleware_stack.app
-    while not isinstance(one, gate.Gate):
+    while not isinstance(one, middleware.RequestMiddleware):
         one = one.app
     return one
 
@@ -151,7 +150,7 @@ def test_new_sessions_of_an_address_have_a_bound_and_known_ones_go_on(server, la
 
 
 def test_streams_of_one_session_have_a_bound_and_others_go_on(server, monkeypatch):
-    monkeypatch.setattr(server.desk, "streams", Shares(8, 6, 2))  # the gate counts by the old ones, and lets it pass
+    monkeypatch.setattr(server.service, "streams", Shares(8, 6, 2))  # the middleware has the old ones, and lets it pass
     chat = f"{server.url}/gradio_api/call/chat"
     body = {"data": ["A", 2_000], "session_hash": "greedy"}
     server.delay = 0.01
@@ -159,7 +158,7 @@ def test_streams_of_one_session_have_a_bound_and_others_go_on(server, monkeypatc
         for _ in range(2):
             assert httpx.post(chat, json=body).status_code == 200
         deadline = time.monotonic() + 5
-        while server.desk.running < 2 and time.monotonic() < deadline:
+        while server.service.running < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         third = httpx.post(chat, json=body).json()["event_id"]
         assert server.call("generate", {"prompt": "A", "length": 3})[-1][0] == "complete"
@@ -244,7 +243,7 @@ def test_where_all_that_is_unread_is_too_large_the_oldest_idle_session_is_forgot
 def test_answers_that_nobody_reads_have_a_bound_and_who_reads_goes_on(server, monkeypatch):
     assert server.settled(60)
     unread_before = server.demo._queue.pending_messages_per_session.held.total()
-    monkeypatch.setattr(gate, "MAX_UNREAD", (64 << 20, unread_before + 40_000))
+    monkeypatch.setattr(middleware, "MAX_UNREAD", (64 << 20, unread_before + 40_000))
     body = {"data": [], "session_hash": "never reads"}
     answers = [httpx.post(f"{server.url}/gradio_api/call/models", json=body)]
     while answers[-1].status_code == 200 and len(answers) < 40:
@@ -326,7 +325,7 @@ def from_another_address(server, body):
 
 
 def test_events_that_wait_have_a_bound_and_others_are_let_in(stuck, monkeypatch):
-    monkeypatch.setattr(gate, "EVENTS", (8, 3))
+    monkeypatch.setattr(middleware, "EVENTS", (8, 3))
     answers = [generate(stuck) for _ in range(4)]
     assert [one.status_code for one in answers] == [200, 200, 200, 429]
     assert answers[-1].json()["error"] == "Busy, try again in 3 seconds."
@@ -334,7 +333,7 @@ def test_events_that_wait_have_a_bound_and_others_are_let_in(stuck, monkeypatch)
 
 
 def test_bodies_of_events_that_are_not_done_have_a_bound(stuck, monkeypatch):
-    monkeypatch.setattr(gate, "MAX_HELD", (16 << 20, 2 << 20))
+    monkeypatch.setattr(middleware, "MAX_HELD", (16 << 20, 2 << 20))
     large = {"data": ["A" * 1_200_000, 3]}
     answers = [httpx.post(f"{stuck.url}/gradio_api/call/generate", json=large) for _ in range(3)]
     assert [one.status_code for one in answers] == [200, 200, 429]

@@ -8,7 +8,7 @@ import torch
 from app_server import BigramFirst
 
 from modelcraft.sampling import SamplingParams, distribution, sample
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.ui.tabs.next_character import MAX_TEXT, NextCharacter, next_logits, page
 
 DIALS = (1.0, 0, 1.0, 0.0)
@@ -18,7 +18,7 @@ TEXT = "O Romeo, Romeo! wherefore art th"
 @pytest.fixture(scope="module")
 def view():
     with gr.Blocks(), gr.Tabs(), gr.Tab("Next character") as tab:
-        return NextCharacter(Desk(BigramFirst(device="cpu")), tab)
+        return NextCharacter(Service(BigramFirst(device="cpu")), tab)
 
 
 def look(view, text=TEXT, rung="bigram", *dials):
@@ -28,7 +28,7 @@ def look(view, text=TEXT, rung="bigram", *dials):
 @pytest.mark.parametrize("rung", ["counting", "bigram", "averaging", "head", "block", "encoder-decoder", "gpt-mini"])
 def test_its_odds_are_those_of_the_first_character_of_a_stream(view, rung):
     shown = look(view, TEXT, rung)
-    entry = view.desk.catalogue.get(rung)
+    entry = view.service.catalogue.get(rung)
     raw = next_logits(entry, TEXT).softmax(-1)
     for character, share, after, _ in shown["lines"]:
         assert share == after == pytest.approx(float(raw[entry.tokenizer.encode(character)[0]]), abs=1e-4)
@@ -42,7 +42,7 @@ def test_its_odds_are_those_of_the_first_character_of_a_stream(view, rung):
 def test_sliders_sample_the_stored_logits_and_run_no_forward_pass(view, monkeypatch):
     shown = look(view)
     monkeypatch.setattr("modelcraft.ui.tabs.next_character.next_logits", None)  # whoever calls it fails
-    entry = view.desk.catalogue.get("bigram")
+    entry = view.service.catalogue.get("bigram")
     for dials in [(0.5, 0, 1.0, 0.0), (1.0, 5, 1.0, 0.0), (1.0, 0, 0.8, 0.0), (1.3, 0, 1.0, 0.2), (0.0, 0, 1.0, 0.0)]:
         again = asyncio.run(view.redraw(shown, *dials))
         assert again["dart"] == shown["dart"]
@@ -56,7 +56,7 @@ def test_sliders_sample_the_stored_logits_and_run_no_forward_pass(view, monkeypa
 
 
 def test_the_dart_hits_what_sampling_hits(view):
-    entry = view.desk.catalogue.get("bigram")
+    entry = view.service.catalogue.get("bigram")
     logits = next_logits(entry, TEXT)
     params = SamplingParams(temperature=0.9, top_p=0.95)
     for seed in range(40):
@@ -87,7 +87,7 @@ def test_run_appends_many_and_frees_its_place(view, monkeypatch):
     look_at = look(view)
     texts = asyncio.run(run())
     assert [len(text) for text in texts] == [len(TEXT) + n + 1 for n in range(8)]
-    assert view.desk.running == 0
+    assert view.service.running == 0
 
 
 def test_strangers_in_the_text_are_told_of(view):

@@ -33,7 +33,7 @@ def test_signs_are_seen():
 def test_every_picture_is_xml():
     odd = entry("block")
     _, page, _ = attention.page(odd, ODD, None, "softmax", True, True)
-    pictures = page["plates"] + embeddings.page(odd)["plates"]
+    pictures = page["plots"] + embeddings.page(odd)["plots"]
     for picture in pictures:
         ElementTree.fromstring(picture["svg"])
         assert "\u202e" not in picture["svg"]

@@ -9,24 +9,24 @@ import torch
 from app_server import BigramFirst
 
 from modelcraft.serving.catalogue import Catalogue
-from modelcraft.serving.service import Desk
-from modelcraft.ui.plots import INK, heat, name_ticks, plate
+from modelcraft.serving.service import Service
+from modelcraft.ui.plots import INK, heat, name_ticks, plot
 from modelcraft.ui.tabs.counting import CountingView
 from modelcraft.ui.tabs.embeddings import EmbeddingsView
 
 
 @pytest.fixture(scope="module")
 def views():
-    desk = Desk(BigramFirst(device="cpu"))
+    service = Service(BigramFirst(device="cpu"))
     with gr.Blocks(), gr.Tabs():
         with gr.Tab("one") as one:
-            counting = CountingView(desk, one)
+            counting = CountingView(service, one)
         with gr.Tab("two") as two:
-            embeddings = EmbeddingsView(desk, two)
+            embeddings = EmbeddingsView(service, two)
     return counting, embeddings
 
 
-def test_a_plate_is_one_svg_in_the_pages_ink_and_odd_characters_are_text():
+def test_a_plot_is_one_svg_in_the_pages_ink_and_odd_characters_are_text():
     odd = "<&$\\^_{}$\n"
 
     def draw(axes):
@@ -34,7 +34,7 @@ def test_a_plate_is_one_svg_in_the_pages_ink_and_odd_characters_are_text():
         name_ticks(axes, odd, odd)
         axes.text(0, 0, "<script>$x^2$", color=INK)
 
-    made = plate("title", "alt", draw)
+    made = plot("title", "alt", draw)
     root = ElementTree.fromstring(made["svg"])
     texts = [node.text for node in root.iter() if node.tag.endswith("text")]
     assert {"<", "&", "$", "\\", "⏎", "<script>$x^2$"} <= set(texts)
@@ -45,13 +45,13 @@ def test_a_plate_is_one_svg_in_the_pages_ink_and_odd_characters_are_text():
 
 def test_the_row_of_q_is_all_u(views):
     page = asyncio.run(views[0].show("q"))
-    assert [plate["title"].split()[0] for plate in page["plates"]] == ["counted", "learned", "learned"]
+    assert [plot["title"].split()[0] for plot in page["plots"]] == ["counted", "learned", "learned"]
     head, first = page["tables"][0]["head"], page["tables"][0]["rows"][0]
     row = dict(zip(head, first, strict=True))
     assert row["next"] == "u"
     assert float(row["counted"].rstrip("%")) > 99
     assert abs(float(row["difference"].split()[0])) < 10
-    assert "Shares of what came after “q” in the text: u" in page["plates"][0]["alt"]
+    assert "Shares of what came after “q” in the text: u" in page["plots"][0]["alt"]
 
 
 def test_nothing_stands_for_the_newline(views):
@@ -70,9 +70,9 @@ def test_every_rung_shows_its_embeddings_or_says_why_not(views, rung):
     assert page["said"].startswith(rung)
     if rung == "counting":
         assert "has no embeddings" in page["said"]
-        assert not page.get("plates")
+        assert not page.get("plots")
     else:
-        assert len(page["plates"]) == 2
+        assert len(page["plots"]) == 2
         assert len(page["tables"][0]["rows"]) == 65
 
 

@@ -13,7 +13,7 @@ from app_server import AppServer
 from ladders import BROKEN, NARROW, WELL, make_ladder, slow_down, text_of
 
 from modelcraft.serving.clients import Shares
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import TICK_S
 from modelcraft.ui.tabs.race import Race, first_choice
 
@@ -32,7 +32,7 @@ def catalogue(patched, tmp_path_factory):
 @pytest.fixture
 def race(catalogue):
     with gr.Blocks():
-        return Race(Desk(catalogue))
+        return Race(Service(catalogue))
 
 
 GOOD = {"prompt": "ROMEO:", "names": WELL[:4], "seed": "1337", "temperature": 0.8, "length": 30, "pace": 0}
@@ -72,7 +72,7 @@ def test_a_lane_says_what_its_rung_adds_and_its_exact_loss(race):
     assert lanes[WELL[0]]["adds"] == "what r-one adds"
     assert lanes[WELL[0]]["loss"] == "loss 2.500"
     assert lanes[WELL[2]]["loss"] == "loss 2.250"
-    assert lanes[WELL[2]]["parameters"] == f"{race.desk.catalogue.get(WELL[2]).model.num_parameters:,} parameters"
+    assert lanes[WELL[2]]["parameters"] == f"{race.service.catalogue.get(WELL[2]).model.num_parameters:,} parameters"
 
 
 def test_they_run_side_by_side_at_the_pace_that_was_asked_for(race):
@@ -140,7 +140,7 @@ def test_stop_ends_all_lanes_at_once(race, catalogue, monkeypatch, way):
         async for view, *_ in racing:
             if all(lane["text"] for lane in view):
                 break
-        assert race.desk.running == 4
+        assert race.service.running == 4
         task = asyncio.create_task(racing.__anext__())
         if way == "cancelled":  # at its await, as Stop does it
             await asyncio.sleep(0)
@@ -153,7 +153,7 @@ def test_stop_ends_all_lanes_at_once(race, catalogue, monkeypatch, way):
         return time.monotonic() - began
 
     assert asyncio.run(stop()) < 0.5
-    assert race.desk.running == 0
+    assert race.service.running == 0
     time.sleep(0.15)  # what a worker had begun is a thirtieth of a second
     so_far = [len(times) for times in steps]
     time.sleep(0.2)
@@ -194,7 +194,7 @@ def test_a_lane_that_cannot_write_says_why_and_the_others_go_on(race, catalogue,
     assert lanes[NARROW]["note"].startswith("Nothing is left of the prompt.")
     assert lanes[BROKEN]["note"] == "This model cannot be loaded here at the moment; choose another."
     assert not any(lane["writing"] for lane in lanes.values())
-    assert race.desk.running == 0
+    assert race.service.running == 0
 
 
 def test_a_race_of_none_that_can_write_ends(race):
@@ -209,13 +209,13 @@ def test_what_a_prompt_lost_is_said_once(race):
 
 
 def test_every_lane_takes_a_place(race, catalogue, monkeypatch):
-    monkeypatch.setattr(race.desk, "writing", Shares(8, 5, 5))
+    monkeypatch.setattr(race.service, "writing", Shares(8, 5, 5))
     slow_down(monkeypatch, catalogue, WELL[0], 0.01)
 
     async def full() -> None:
         racing = start(race, length=200)
         async for _ in racing:
-            if race.desk.running == 4:
+            if race.service.running == 4:
                 break
         with pytest.raises(gr.Error, match="Busy, try again in 5 seconds"):
             await start(race, session="yours", names=WELL[:2]).__anext__()
@@ -223,7 +223,7 @@ def test_every_lane_takes_a_place(race, catalogue, monkeypatch):
         await racing.aclose()
 
     asyncio.run(full())
-    assert race.desk.running == 0
+    assert race.service.running == 0
 
 
 HOSTILE = [
@@ -278,7 +278,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(race, fields, says):
     assert says in said
     assert said.endswith(".") and "<" not in said and len(said) < 300
     assert not caught.value.print_exception
-    assert race.desk.running == 0
+    assert race.service.running == 0
     assert asyncio.run(run(race))[-1][1][WELL[0]]["text"]  # nothing is left of it
 
 

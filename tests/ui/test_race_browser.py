@@ -154,13 +154,13 @@ def test_four_lanes_write_exactly_what_the_library_writes(racer, catalogue):
 def test_text_is_exact_whatever_it_is(racer, server, monkeypatch):
     """Blank lines, leading spaces, Markdown, HTML, entities, templates: all of it is just characters."""
     tokenizer = modelcraft.CharTokenizer.of(ODD)
-    entry = server.desk.catalogue.get()
+    entry = server.service.catalogue.get()
     page = racer()
     choose(page, WELL[0])
 
     markup = Entry(Scripted(tokenizer.encode(ODD), tokenizer.vocab_size), tokenizer, entry.info, entry.source)
-    monkeypatch.setattr(server.desk.catalogue, "get", lambda name=None: markup)
-    monkeypatch.setattr(server.desk.catalogue, "loaded", lambda name=None: markup)
+    monkeypatch.setattr(server.service.catalogue, "get", lambda name=None: markup)
+    monkeypatch.setattr(server.service.catalogue, "loaded", lambda name=None: markup)
     page.page.fill("#race-prompt textarea", ODD)
     page.page.click("#race-go")
     page.page.wait_for_selector("#race-stop", state="visible")
@@ -183,10 +183,10 @@ def test_stop_is_quick_for_all_lanes_and_keeps_what_was_written(racer, server):
         page.page.click("#race-go")
         page.page.wait_for_selector("#race-stop", state="visible")
         page.page.wait_for_function(ALL_WRITE)
-        assert server.desk.running == 4
+        assert server.service.running == 4
         page.page.dispatch_event("#race-stop", "click")
         start = time.monotonic()
-        while server.desk.running and time.monotonic() - start < 5:
+        while server.service.running and time.monotonic() - start < 5:
             time.sleep(0.002)
         took.append(time.monotonic() - start)
         wait_for_the_end(page)
@@ -205,7 +205,7 @@ def test_leaving_the_page_ends_the_race(racer, server, catalogue, monkeypatch):
     page.set("race-length", 2000)
     page.page.click("#race-go")
     page.page.wait_for_function(ALL_WRITE)
-    assert server.desk.running == 3
+    assert server.service.running == 3
     page.page.close()
     assert server.settled(within=1.5)
     time.sleep(0.1)
@@ -278,7 +278,7 @@ def test_a_mistake_is_said_and_one_race_runs_at_a_time(racer, server):
     page.page.wait_for_function(ALL_WRITE)
     page.page.press("#race-prompt textarea", "Enter")
     page.page.wait_for_selector("text=A race is on; press Stop first.")
-    assert server.desk.running == 2
+    assert server.service.running == 2
     page.page.dispatch_event("#race-stop", "click")
     wait_for_the_end(page)
 

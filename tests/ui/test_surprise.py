@@ -10,7 +10,7 @@ from app_server import BigramFirst
 
 import modelcraft
 from modelcraft.insight.surprise import surprise
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.support.errors import VocabularyError
 from modelcraft.ui.tabs.surprise import EXAMPLES, MAX_TEXT, SurpriseView
 
@@ -52,7 +52,7 @@ def test_short_texts():
 @pytest.fixture(scope="module")
 def view():
     with gr.Blocks(), gr.Tabs(), gr.Tab("Surprise") as tab:
-        return SurpriseView(Desk(BigramFirst(device="cpu")), tab)
+        return SurpriseView(Service(BigramFirst(device="cpu")), tab)
 
 
 def read(view, *arguments):

@@ -18,7 +18,7 @@ def server():
 
 def says(page, what: str, within: float = 60) -> None:
     page.wait_for_function(
-        "what => document.querySelector('#train .mc-plates-said')?.textContent.includes(what)",
+        "what => document.querySelector('#train .mc-plots-said')?.textContent.includes(what)",
         arg=what,
         timeout=1000 * within,
     )
@@ -38,7 +38,7 @@ def test_a_text_of_ones_own_becomes_a_model(visitor):
     page.press("#train-steps input[type=number]", "Tab")
     page.click("#train-go")
     says(page, "head on pasted text: step")
-    page.wait_for_selector("#train .mc-plate svg")
+    page.wait_for_selector("#train .mc-plot svg")
 
     page.reload()  # the training outlives its page
     page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")

@@ -9,9 +9,9 @@ import pytest
 from app_server import BigramFirst
 from gradio.utils import get_upload_folder
 
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import Meter
-from modelcraft.serving.training_queue import DONE, Workshop
+from modelcraft.serving.training_queue import DONE, TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.ui.tabs.chat import status_line
 from modelcraft.ui.tabs.next_character import NextCharacter
@@ -25,12 +25,12 @@ ANN, BOB = VISITORS.welcome("ann"), VISITORS.welcome("bob")
 
 @pytest.fixture
 def view():
-    desk = Desk(BigramFirst(device="cpu"))
-    desk.visitors = VISITORS
+    service = Service(BigramFirst(device="cpu"))
+    service.visitors = VISITORS
     with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
-        made = TrainView(desk, tab, gr.Textbox(visible=False))
+        made = TrainView(service, tab, gr.Textbox(visible=False))
     yield made
-    desk.workshop.close()
+    service.trainings.close()
 
 
 def start(view, visitor=ANN, rung="bigram", steps=20, width=32, layers=1, context=8, source=PASTED, pasted=POEM):
@@ -48,7 +48,7 @@ def uploaded(name: str, content: bytes) -> dict[str, str]:
 def test_a_training_from_the_page(view):
     page, *_ = start(view)
     assert "bigram on pasted text" in page["said"]
-    job = view.desk.workshop.look(ANN)
+    job = view.service.trainings.look(ANN)
     end = time.monotonic() + 60
     while job.state != DONE:
         assert time.monotonic() < end
@@ -56,13 +56,13 @@ def test_a_training_from_the_page(view):
     page, shown, timer, *buttons = asyncio.run(view.look(ANN))
     assert "done in" in page["said"]
     assert "exact validation loss" in page["said"]
-    assert page["plates"][0]["alt"].startswith("After 20 steps: training loss")
+    assert page["plots"][0]["alt"].startswith("After 20 steps: training loss")
     assert len(page["texts"][0]["text"]) == 400
     assert timer.active is False
     assert [button["interactive"] for button in buttons] == [True, False, False, False, True, True]
     assert asyncio.run(view.look(ANN, shown)) == gr.skip()  # nothing is new
 
-    assert asyncio.run(view.desk.get(job.name)).info.rung == "bigram"
+    assert asyncio.run(view.service.get(job.name)).info.rung == "bigram"
     packed = asyncio.run(view.pack(ANN))
     assert packed["value"].endswith("bigram-pasted-text.zip")
 
@@ -105,7 +105,7 @@ def test_a_training_from_the_page(view):
 def test_what_makes_no_sense_is_refused_in_one_sentence(view, given, says):
     with pytest.raises(gr.Error, match=says):
         start(view, **given)
-    assert view.desk.workshop.look(ANN) is None
+    assert view.service.trainings.look(ANN) is None
 
 
 @pytest.mark.cases
@@ -114,7 +114,7 @@ def test_the_text_of_the_app_is_called_by_its_name(view, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELCRAFT_CORPUS", "mine.txt")
     with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
-        mine = TrainView(view.desk, tab, gr.Textbox(visible=False))
+        mine = TrainView(view.service, tab, gr.Textbox(visible=False))
     assert mine.source.choices[0] == ("mine.txt", OURS)
     page, *_ = start(mine, source=OURS, pasted="")
     assert "bigram on mine.txt" in page["said"]
@@ -125,14 +125,14 @@ def test_a_file_is_read_at_once_and_removed(view):
     visitor, line = asyncio.run(view.take("", upload))
     assert not Path(upload["path"]).exists()
     assert line == f"b.txt: {len(POEM):,} characters, {len(set(POEM))} different ones."
-    assert view.desk.visitors.knows(visitor)
-    view.desk.workshop = Workshop(running=0)
+    assert view.service.visitors.knows(visitor)
+    view.service.trainings = TrainingQueue(running=0)
     page, *_ = start(view, visitor, source=UPLOADED, pasted="")
     assert "waiting" in page["said"]
-    assert view.desk.workshop.look(visitor).order.text == POEM
+    assert view.service.trainings.look(visitor).order.text == POEM
     with pytest.raises(gr.Error, match="There is no file yet"):
         start(view, BOB, source=UPLOADED)
-    view.desk.workshop.close()
+    view.service.trainings.close()
 
 
 @pytest.mark.cases
@@ -149,12 +149,12 @@ def test_the_line_under_an_upload_says_how_it_was_read(view, codec, said):
 
 @pytest.mark.cases
 def test_a_pasted_text_is_cleaned_like_a_file(view):
-    view.desk.workshop = Workshop(running=0)
+    view.service.trainings = TrainingQueue(running=0)
     start(view, pasted="\ufeff" + POEM.replace("\n", "\r"))
-    assert view.desk.workshop.look(ANN).order.text == POEM
+    assert view.service.trainings.look(ANN).order.text == POEM
     with pytest.raises(gr.Error, match="NUL bytes"):
         start(view, BOB, pasted=POEM + "\0")
-    view.desk.workshop.close()
+    view.service.trainings.close()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_visitor_who_is_new_is_given_a_secret(view):
     first, *_ = asyncio.run(view.open("", ""))
     second, *_ = asyncio.run(view.open(None, ""))
     assert first != second
-    assert view.desk.visitors.knows(first) and view.desk.visitors.knows(second)
+    assert view.service.visitors.knows(first) and view.service.visitors.knows(second)
     assert asyncio.run(view.open(first, ""))[0] == gr.skip()
 
 
@@ -248,18 +248,18 @@ def test_a_tab_that_is_opened_again_with_nothing_new_changes_nothing(view):
 def test_ones_own_model_is_not_the_bundled_one_of_its_rung(view):
     """In no label, and not when it is asked to go on."""
     start(view, steps=5)
-    job = view.desk.workshop.look(ANN)
+    job = view.service.trainings.look(ANN)
     end = time.monotonic() + 60
     while job.state != DONE:
         assert time.monotonic() < end
         time.sleep(0.05)
-    own, bundled = asyncio.run(view.desk.get(job.name)), asyncio.run(view.desk.get("bigram"))
+    own, bundled = asyncio.run(view.service.get(job.name)), asyncio.run(view.service.get("bigram"))
     assert (own.title, bundled.title) == ("yours: bigram", "bigram")
     assert status_line(own).startswith("yours: bigram")
     assert panel(own, "Tyger")["name"] == "yours: bigram"
     assert own.name not in status_line(own)  # which is a secret
     with gr.Blocks(), gr.Tabs(), gr.Tab("Next") as tab:
-        microscope = NextCharacter(view.desk, tab)
+        microscope = NextCharacter(view.service, tab)
     page = asyncio.run(microscope.look("Tyger", job.name, 1.0, 0, 1.0, 0.0))
     after, _ = asyncio.run(microscope.step(page, 1.0, 0, 1.0, 0.0))
     assert len(after["logits"]) == own.tokenizer.vocab_size != bundled.tokenizer.vocab_size
@@ -267,6 +267,6 @@ def test_ones_own_model_is_not_the_bundled_one_of_its_rung(view):
 
 @pytest.mark.cases
 def test_the_status_says_what_the_model_can_do_however_slowly_it_is_shown(view):
-    entry = asyncio.run(view.desk.get("bigram"))
+    entry = asyncio.run(view.service.get("bigram"))
     meter = Meter(characters=30, started=0.0, finished=1.0, worked=0.01)  # at a pace of 30 a second
     assert "the model writes 3,000 characters/s" in status_line(entry, meter)

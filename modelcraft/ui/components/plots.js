@@ -1,9 +1,9 @@
 const draw = () => {
-  const {plates = [], texts = [], tables = [], said = '', note = ''} = props.value ?? {};
-  element.querySelector('.mc-plates-said').textContent = said;
-  element.querySelector('.mc-plates-note').textContent = note;
-  const pictures = plates.map(({title, svg, alt}) => {
-    const figure = make('figure', 'mc-plate'), parsed = new DOMParser().parseFromString(svg, 'image/svg+xml');
+  const {plots = [], texts = [], tables = [], said = '', note = ''} = props.value ?? {};
+  element.querySelector('.mc-plots-said').textContent = said;
+  element.querySelector('.mc-plots-note').textContent = note;
+  const pictures = plots.map(({title, svg, alt}) => {
+    const figure = make('figure', 'mc-plot'), parsed = new DOMParser().parseFromString(svg, 'image/svg+xml');
     const picture = document.importNode(parsed.documentElement, true);
     picture.removeAttribute('width');
     picture.removeAttribute('height');
@@ -13,16 +13,16 @@ const draw = () => {
     return figure;
   });
   const pages = texts.map(({title, text}) => {
-    const figure = make('figure', 'mc-plate'), words = make('pre', 'mc-plate-text', text);
+    const figure = make('figure', 'mc-plot'), words = make('pre', 'mc-plot-text', text);
     words.tabIndex = 0;
     words.setAttribute('aria-label', title);
     words.setAttribute('role', 'region');
     figure.append(make('figcaption', '', title), words);
     return figure;
   });
-  element.querySelector('.mc-plates-row').replaceChildren(...pictures, ...pages);
-  element.querySelector('.mc-plates-tables').replaceChildren(...tables.map(({caption, head, rows}) => {
-    const box = make('div', 'mc-plates-table'), table = make('table'), top = make('tr');
+  element.querySelector('.mc-plots-row').replaceChildren(...pictures, ...pages);
+  element.querySelector('.mc-plots-tables').replaceChildren(...tables.map(({caption, head, rows}) => {
+    const box = make('div', 'mc-plots-table'), table = make('table'), top = make('tr');
     top.append(...head.map(name => Object.assign(make('th', '', name), {scope: 'col'})));
     table.append(make('caption', '', caption), top, ...rows.map(cells => {
       const row = make('tr');

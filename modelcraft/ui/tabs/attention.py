@@ -11,14 +11,14 @@ from torch import Tensor
 from modelcraft.counting import CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.inference.stream import stream
-from modelcraft.insight.attention import HeadView, Inside, look_inside
+from modelcraft.insight.attention import AttentionTrace, HeadView, trace_attention
 from modelcraft.sampling import SamplingParams
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.component import component
-from modelcraft.ui.plots import heat, name_ticks, plate, plates_view, sign
+from modelcraft.ui.plots import heat, name_ticks, plot, plots_view, sign
 from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ QUESTION = "Before you switch the mask off: how could a model cheat that sees wh
 class AttentionView:
     """The tab: a text, one head of a rung, and what that head makes of the text."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
-        self.desk = desk
+    def __init__(self, service: Service, tab: gr.Tab) -> None:
+        self.service = service
         self.read = component("attention", {}, "attention-text", min_height=120)
-        self.view = plates_view("attention", 620)
+        self.view = plots_view("attention", 620)
         question(QUESTION)
         self.text = gr.Textbox(
             EXAMPLES[0],
@@ -54,7 +54,7 @@ class AttentionView:
         with gr.Row(elem_classes="mc-examples"):
             examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
         with gr.Row():
-            self.rung = rung_chooser(desk.catalogue, "attention-rung")
+            self.rung = rung_chooser(service.catalogue, "attention-rung")
             self.choosers = [self.rung]
             self.head = gr.Dropdown(
                 [],
@@ -94,8 +94,8 @@ class AttentionView:
             raise ConfigError(f"There is no such step; there are {', '.join(STAGES)}.")
         if not isinstance(scaled, bool) or not isinstance(masked, bool):
             raise ConfigError("Scaling and mask are either on or off.")
-        entry = await self.desk.get(rung)
-        return await self.desk.look(page, entry, text, head, stage, scaled, masked)
+        entry = await self.service.get(rung)
+        return await self.service.look(page, entry, text, head, stage, scaled, masked)
 
 
 def page(
@@ -107,17 +107,17 @@ def page(
         raise ConfigError("Write a text first, of characters that the model knows.")
     ids = entry.tokenizer.encode(read.text)
     if isinstance(entry.model, EncoderDecoder):
-        inside = look_inside(entry.model, *_line_and_source(entry.model, ids))
+        trace = trace_attention(entry.model, *_line_and_source(entry.model, ids))
     else:
-        inside = look_inside(entry.model, ids)
-    if not inside.heads:
+        trace = trace_attention(entry.model, ids)
+    if not trace.heads:
         said = f"{entry.title} has no attention: it looks at {_sees(entry)}."
         return {}, {"said": said}, gr.update(choices=[("none", "")], value="")
-    names = [f"{one.kind} {one.layer} {one.head}" for one in inside.heads]
-    name = wanted if isinstance(wanted, str) and wanted in names else names[_first_to_see(inside)]
-    head = inside.heads[names.index(name)]
-    rows, columns = _texts(entry, inside, head)
-    choices = [(_label(one), value) for one, value in zip(inside.heads, names, strict=True)]
+    names = [f"{one.kind} {one.layer} {one.head}" for one in trace.heads]
+    name = wanted if isinstance(wanted, str) and wanted in names else names[_first_to_see(trace)]
+    head = trace.heads[names.index(name)]
+    rows, columns = _texts(entry, trace, head)
+    choices = [(_label(one), value) for one, value in zip(trace.heads, names, strict=True)]
     weights = head.weights(scaled, masked)  # (T, S)
     coloured = {
         "rows": rows,
@@ -149,10 +149,10 @@ def _lines(ids: Sequence[int], newline: int) -> Iterator[list[int]]:
     return (list(group) for is_newline, group in itertools.groupby(ids, newline.__eq__) if not is_newline)
 
 
-def _first_to_see(inside: Inside) -> int:
+def _first_to_see(trace: AttentionTrace) -> int:
     """Return which head is shown first: of cross-attention the one that is surest of its place, else the first."""
-    cross = [number for number, head in enumerate(inside.heads) if head.kind == "cross"]
-    return max(cross, key=lambda number: float(inside.heads[number].weights().max(-1).values.mean()), default=0)
+    cross = [number for number, head in enumerate(trace.heads) if head.kind == "cross"]
+    return max(cross, key=lambda number: float(trace.heads[number].weights().max(-1).values.mean()), default=0)
 
 
 def _map(
@@ -172,7 +172,7 @@ def _map(
 
     return {
         "said": _said(head, stage, scaled, masked, weights),
-        "plates": [plate(_label(head), alt, draw, 7.6, 7.2)],
+        "plots": [plot(_label(head), alt, draw, 7.6, 7.2)],
         "tables": [
             {
                 "caption": "What each character looks at most",
@@ -227,10 +227,10 @@ def _said(head: HeadView, stage: str, scaled: bool, masked: bool, weights: Tenso
     return said
 
 
-def _texts(entry: Entry, inside: Inside, head: HeadView) -> tuple[str, str]:
+def _texts(entry: Entry, trace: AttentionTrace, head: HeadView) -> tuple[str, str]:
     """Return the characters that look and those that are looked at."""
-    ids = entry.tokenizer.decode(inside.ids.tolist())
-    source = entry.tokenizer.decode(inside.source.tolist()) if inside.source is not None else ids
+    ids = entry.tokenizer.decode(trace.ids.tolist())
+    source = entry.tokenizer.decode(trace.source.tolist()) if trace.source is not None else ids
     rows, columns = {"encoder": (source, source), "cross": (ids, source)}.get(head.kind, (ids, ids))
     return rows[-head.scores.shape[0] :], columns[-head.scores.shape[1] :]
 

@@ -15,7 +15,7 @@ from modelcraft.serving.service import (
     MAX_PACE,
     MAX_PROMPT,
     MAX_TEMPERATURE,
-    Desk,
+    Service,
 )
 from modelcraft.serving.streaming import Meter, as_read
 from modelcraft.support.checks import check_text
@@ -41,8 +41,8 @@ Updates = tuple[Any, ...]
 class Chat:
     """The tab: its components, and what happens when a visitor uses them."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, service: Service) -> None:
+        self.service = service
         self._writing: set[str] = set()  # the sessions in which the model is writing
         self._build()
         self._wire()
@@ -50,7 +50,7 @@ class Chat:
     def _build(self) -> None:
         self.script = script_view("script")
         self.status = plain_view("status")
-        self.timer = gr.Timer(2, active=self.desk.catalogue.pulling)  # until all that was named is there, or is not
+        self.timer = gr.Timer(2, active=self.service.catalogue.pulling)  # until all that was named is there, or is not
         with gr.Row(elem_id="tools"):
             self.retry = gr.Button("Retry", size="sm", min_width=0, elem_id="retry")
             self.undo = gr.Button("Undo", size="sm", min_width=0, elem_id="undo")
@@ -72,8 +72,8 @@ class Chat:
         with gr.Row(elem_id="examples", elem_classes="mc-examples"):
             self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
         self.model = gr.Dropdown(
-            choices(self.desk.catalogue),
-            value=self.desk.catalogue.default,
+            choices(self.service.catalogue),
+            value=self.service.catalogue.default,
             label="Model",
             filterable=False,
             elem_id="model",
@@ -104,7 +104,7 @@ class Chat:
     def _wire(self) -> None:
         dials = [self.length, self.temperature, self.model, self.top_k, self.top_p, self.seed, self.pace]
         outputs = [self.script, self.message, self.go, self.stop, self.status]
-        # Everything is checked by the desk; Gradio's own checks would not know the model that a visitor has trained.
+        # Everything is checked by the service; Gradio's own checks would not know the model that a visitor has trained.
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
         starts: list[tuple[Any, Any]] = [(self.message.submit, self.message), (self.go.click, self.message)]
         starts += [(button.click, button) for button in self.examples]
@@ -162,24 +162,24 @@ class Chat:
         seed = read_seed(seed)
         if session in self._writing:
             raise ConfigError("The model is still writing; press Stop first.")
-        self.desk.streams.check(current_client())
+        self.service.streams.check(current_client())
         self._writing.add(session)
         try:
             # Only the end of a long script is read, and no model's context is longer than that.
             prompt = whole_text(turns)[-MAX_PROMPT:]
-            wish = await self.desk.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
-            if wish.notice:
-                gr.Warning(wish.notice)
-            reply: Turn = {"who": wish.entry.title, "text": ""}
+            asked = await self.service.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
+            if asked.notice:
+                gr.Warning(asked.notice)
+            reply: Turn = {"who": asked.entry.title, "text": ""}
             meter = Meter()
             going = (gr.update(visible=False), gr.update(visible=True))
             yield script([*turns, reply], writing=True), message, *going, skip
-            texts = as_read(self.desk.write(wish, meter), unread_events())
+            texts = as_read(self.service.write(asked, meter), unread_events())
             async with aclosing(texts):
                 async for text in texts:
-                    reply = {"who": wish.entry.title, "text": text}
+                    reply = {"who": asked.entry.title, "text": text}
                     yield script([*turns, reply], writing=True), skip, skip, skip, skip
-            yield script([*turns, reply]), skip, *self.idle(), status_line(wish.entry, meter)
+            yield script([*turns, reply]), skip, *self.idle(), status_line(asked.entry, meter)
         finally:
             self._writing.discard(session)
 
@@ -204,13 +204,13 @@ class Chat:
     @told
     async def look_again(self, model: Any) -> Updates:
         """Return the status anew, and whether to look again after that."""
-        pulling = self.desk.catalogue.pulling
+        pulling = self.service.catalogue.pulling
         return await self.describe(model), gr.Timer(active=pulling)
 
     @told
     async def invite(self, model: Any = None) -> Updates:
         """Return the field for the line, the temperature and the examples as they suit the model."""
-        continues = (await self.desk.get(model)).model.continues
+        continues = (await self.service.get(model)).model.continues
         examples = EXAMPLES if continues else TO_RESTORE
         placeholder = PLACEHOLDER if continues else PLACEHOLDER_TO_RESTORE
         temperature = DEFAULT_TEMPERATURE if continues else 0  # of what was struck out only one thing is right
@@ -220,10 +220,10 @@ class Chat:
     async def describe(self, model: Any = None) -> str:
         """Return the status of a model that has not written yet, and of the Hub repositories that were named."""
         try:
-            lines = [status_line(await self.desk.get(model))]
+            lines = [status_line(await self.service.get(model))]
         except ModelCraftError as error:
             lines = [error.for_visitors]
-        lines += [f"{repo}: {state}" for repo, state in self.desk.catalogue.states.items()]
+        lines += [f"{repo}: {state}" for repo, state in self.service.catalogue.states.items()]
         return "\n".join(lines)
 
 

@@ -10,10 +10,10 @@ from modelcraft.bigram import BigramLanguageModel
 from modelcraft.counting import CountingLanguageModel
 from modelcraft.insight.tables import counted_pairs, learned_pairs
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
-from modelcraft.ui.plots import INK, heat, name_ticks, plate, plates_view, sign
+from modelcraft.ui.plots import INK, heat, name_ticks, plot, plots_view, sign
 from modelcraft.ui.widgets import QUIET, question, told
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ QUESTION = (
 class CountingView:
     """The tab: three tables of a row and a column for each character, and the row of the one that was chosen."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
-        self.desk = desk
-        self.view = plates_view("counting", 640)
+    def __init__(self, service: Service, tab: gr.Tab) -> None:
+        self.service = service
+        self.view = plots_view("counting", 640)
         question(QUESTION)
         self.first = gr.Textbox(
             "q",
@@ -53,8 +53,8 @@ class CountingView:
     async def show(self, first: Any) -> dict[str, Any]:
         """Return the page with the row of one character marked; raises gr.Error with one sentence."""
         first = check_text("The character", first, 1) or "\n"
-        counting, bigram = await self.desk.get(COUNTED), await self.desk.get(LEARNED)
-        return await self.desk.look(page, counting, bigram, first)
+        counting, bigram = await self.service.get(COUNTED), await self.service.get(LEARNED)
+        return await self.service.look(page, counting, bigram, first)
 
 
 def page(counting: Entry, bigram: Entry, first: str) -> dict[str, Any]:
@@ -94,10 +94,10 @@ def page(counting: Entry, bigram: Entry, first: str) -> dict[str, Any]:
     guess = ", ".join(f"{sign(vocabulary[i])} {learned[row, i]:.1%}" for i in learned[row].argsort(descending=True)[:3])
     return {
         "said": f"The two differ by {apart:.1%} of probability at a character of the text, on average.",
-        "plates": [
-            plate("counted", f"Shares of what came {after} in the text: {likely}.", drawing(counted, 1)),
-            plate("learned", f"What the bigram model expects {after}: {guess}.", drawing(learned, 1)),
-            plate(
+        "plots": [
+            plot("counted", f"Shares of what came {after} in the text: {likely}.", drawing(counted, 1)),
+            plot("learned", f"What the bigram model expects {after}: {guess}.", drawing(learned, 1)),
+            plot(
                 "learned − counted, five times as strong",
                 f"The difference; the largest of all is {difference.abs().max():.1%}. Red: learned more, blue: less.",
                 drawing(difference, 0.2),

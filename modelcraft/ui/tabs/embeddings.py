@@ -7,8 +7,8 @@ from torch import Tensor
 
 from modelcraft.insight.tables import Plane, embeddings, plane, position_similarity, similarity
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import Desk
-from modelcraft.ui.plots import INK, MUTED, RUBRIC, heat, plate, plates_view, sign
+from modelcraft.serving.service import Service
+from modelcraft.ui.plots import INK, MUTED, RUBRIC, heat, plot, plots_view, sign
 from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ QUESTION = "Before you choose another rung: will a model that never heard of vow
 class EmbeddingsView:
     """The tab: a rung's characters in two dimensions, and its places."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
-        self.desk = desk
-        self.view = plates_view("embeddings", 640)
+    def __init__(self, service: Service, tab: gr.Tab) -> None:
+        self.service = service
+        self.view = plots_view("embeddings", 640)
         question(QUESTION)
-        self.rung = rung_chooser(desk.catalogue, "embeddings-rung")
+        self.rung = rung_chooser(service.catalogue, "embeddings-rung")
         self.choosers = [self.rung]
         tab.select(self.open, [self.view, self.rung], self.view, preprocess=False, **QUIET)
         self.rung.input(self.show, self.rung, self.view, preprocess=False, **QUIET)
@@ -39,8 +39,8 @@ class EmbeddingsView:
     @told
     async def show(self, rung: Any) -> dict[str, Any]:
         """Return the page of a rung; raises gr.Error with one sentence."""
-        entry = await self.desk.get(rung)
-        return await self.desk.look(page, entry)
+        entry = await self.service.get(rung)
+        return await self.service.look(page, entry)
 
 
 def page(entry: Entry) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def page(entry: Entry) -> dict[str, Any]:
         f"{c} lies by {sign(vocabulary[nearest[vocabulary.index(c)][0]])}" for c in "aet" if c in vocabulary
     )
     first, second = found.explained
-    plates = [plate("characters", f"Where the characters lie: {close}.", _characters(found, vocabulary), 5.4, 5.0)]
+    plots = [plot("characters", f"Where the characters lie: {close}.", _characters(found, vocabulary), 5.4, 5.0)]
     note = (
         f"Two directions of {vectors.shape[1]} show {first:.0%} and {second:.0%} of the characters' spread. "
         "Red: vowels; ink: other letters; grey: all else. "
@@ -71,11 +71,11 @@ def page(entry: Entry) -> dict[str, Any]:
         table, by = places
         near, far = (float(table.diagonal(d).mean()) for d in (1, max(1, len(table) - 1)))
         alt = f"How alike places are, by {by}: neighbours {near:+.2f}, the two farthest {far:+.2f}."
-        plates.append(plate(f"places, by {by}", alt, _places(table), 5.0, 5.0))
+        plots.append(plot(f"places, by {by}", alt, _places(table), 5.0, 5.0))
         note += f"{alt} Red: alike; blue: opposed."
     return {
         "said": f"{entry.title}: {vectors.shape[1]} numbers for each of {len(vocabulary)} characters",
-        "plates": plates,
+        "plots": plots,
         "tables": [
             {"caption": "The nearest of each character (cosine)", "head": ["character", "nearest"], "rows": rows}
         ],

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from modelcraft.insight import lessons
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.store.folder import WEIGHTS_DIR
 from modelcraft.ui import labels as figures
 from modelcraft.ui.component import component
@@ -21,9 +21,9 @@ QUESTION = (
 class Ladder:
     """The tab: a pill for every rung, and the page of the one that is chosen."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
-        self.desk = desk
-        names = desk.catalogue.names
+    def __init__(self, service: Service, tab: gr.Tab) -> None:
+        self.service = service
+        names = service.catalogue.names
         question(QUESTION)
         self.rung = gr.Radio(
             names,
@@ -39,12 +39,12 @@ class Ladder:
     @told
     async def read(self, name: Any) -> dict[str, Any]:
         """Return the page of a rung."""
-        self.desk.catalogue.check(name)
-        return await self.desk.look(self.page, name)
+        self.service.catalogue.check(name)
+        return await self.service.look(self.page, name)
 
     def page(self, name: str) -> dict[str, Any]:
         """Gather what the page shows; all of it is plain text and numbers."""
-        of, read = self.desk.catalogue.figures(name), lessons.lesson(name)
+        of, read = self.service.catalogue.figures(name), lessons.lesson(name)
         return {
             "name": name,
             "adds": of.adds,
@@ -56,12 +56,12 @@ class Ladder:
             "same": read.same_code,
             "code": [[line.text, line.new] for line in read.code],
             "settings": [[key, str(value), new] for key, (value, new) in read.settings.items()],
-            "ladder": [self._bar(rung, rung == name) for rung in self.desk.catalogue.names],
+            "ladder": [self._bar(rung, rung == name) for rung in self.service.catalogue.names],
             "ablations": _measured(lessons.ablations()),
         }
 
     def _bar(self, name: str, chosen: bool) -> dict[str, Any]:
-        of = self.desk.catalogue.figures(name)
+        of = self.service.catalogue.figures(name)
         shown = "" if of.loss is None else f"{of.loss:.3f}"
         return {"name": name, "loss": shown, "share": figures.share(of), "chosen": chosen, "range": ""}
 

@@ -14,7 +14,7 @@ from modelcraft.inference.rows import Rows
 from modelcraft.model import evaluating
 from modelcraft.sampling import SamplingParams, distribution, hit
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import MAX_TEMPERATURE, Desk
+from modelcraft.serving.service import MAX_TEMPERATURE, Service
 from modelcraft.serving.streaming import as_read
 from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.errors import ConfigError
@@ -34,8 +34,8 @@ QUESTION = "Before you press Step: after the letter q one character is all but c
 class NextCharacter:
     """The tab: a text, the odds of what follows it, and the dials that change them."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
-        self.desk = desk
+    def __init__(self, service: Service, tab: gr.Tab) -> None:
+        self.service = service
         self.view = component("next_character", {}, "next", min_height=420)
         question(QUESTION)
         self.text = gr.Textbox(
@@ -56,7 +56,7 @@ class NextCharacter:
             throw = gr.Button("Another dart", min_width=0, elem_id="next-throw")
         with gr.Row(elem_classes="mc-examples"):
             examples = [gr.Button(" ".join(line.split()) + " …", size="sm", min_width=0) for line in EXAMPLES]
-        self.rung = rung_chooser(desk.catalogue, "next-rung")
+        self.rung = rung_chooser(service.catalogue, "next-rung")
         self.choosers = [self.rung]
         with gr.Row(elem_id="next-dials"):
             dials = [
@@ -99,11 +99,11 @@ class NextCharacter:
 
     async def page(self, text: str, rung: Any, params: SamplingParams) -> dict[str, Any]:
         """Return the page of a text that was checked; raises ConfigError if it is empty or nothing of it is known."""
-        entry = await self.desk.get(rung)
+        entry = await self.service.get(rung)
         read = entry.tokenizer.normalize(text)
         if not read.text:
             raise ConfigError("Write a text first, of characters that the model knows.")
-        logits = await self.desk.look(next_logits, entry, read.text)
+        logits = await self.service.look(next_logits, entry, read.text)
         stored = [round(one, 5) for one in logits.tolist()]
         return page(entry, text, stored, random.random(), params, read.report())
 
@@ -135,7 +135,7 @@ class NextCharacter:
     async def run(self, shown: Any, *dials: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
         """Append one character after the other, slowly enough to watch."""
         params = check_dials(*dials)
-        with self.desk.streams.hold(current_client()):
+        with self.service.streams.hold(current_client()):
             async with aclosing(as_read(self._run(shown, params), unread_events())) as pages:
                 async for one in pages:
                     yield one, one["text"]
@@ -156,7 +156,7 @@ class NextCharacter:
         """Read a page as a client sent it back; raises ConfigError if it is none."""
         if not isinstance(shown, dict) or "logits" not in shown:
             raise ConfigError("There is nothing to go on from yet; write a text first.")
-        entry = await self.desk.get(shown.get("rung"))
+        entry = await self.service.get(shown.get("rung"))
         logits, dart = shown["logits"], shown.get("dart", 0)
         if not isinstance(logits, list) or len(logits) != entry.tokenizer.vocab_size:
             raise ConfigError("These are another model's logits; change the text to look anew.")

@@ -18,8 +18,8 @@ from modelcraft.serving.service import (
     MAX_PACE,
     MAX_PROMPT,
     MAX_TEMPERATURE,
-    Desk,
-    Wish,
+    Service,
+    TextRequest,
     check_dials,
     check_prompt,
 )
@@ -45,8 +45,8 @@ Updates = tuple[Any, ...]
 class Race:
     """The tab: its components, and what happens when a visitor uses them."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, service: Service) -> None:
+        self.service = service
         self._racing: set[str] = set()  # the sessions that race
         ladder = self.ladder()
         self._build(ladder)
@@ -76,7 +76,7 @@ class Race:
             self.names,
             value=chosen,
             label="Rungs, up to four",
-            info=absent(self.desk.catalogue.names),
+            info=absent(self.service.catalogue.names),
             elem_id="race-rungs",
             elem_classes="mc-pills",
         )
@@ -140,8 +140,8 @@ class Race:
         params = check_dials(length, temperature, 0, 1, luck, pace)
         check_prompt(prompt)
         chosen = self.read_names(names)
-        self.desk.check_room(len(chosen))
-        self.desk.streams.check(current_client(), len(chosen))
+        self.service.check_room(len(chosen))
+        self.service.streams.check(current_client(), len(chosen))
         ladder = await asyncio.to_thread(self.ladder)
         if session in self._racing:
             raise ConfigError("A race is on; press Stop first.")
@@ -157,14 +157,14 @@ class Race:
     async def _race(
         self, lanes: list[Lane], prompt: str, params: SamplingParams, pace: float
     ) -> AsyncGenerator[Updates, None]:
-        wishes: dict[str, Wish] = {}
+        requests: dict[str, TextRequest] = {}
 
         async def get_ready(lane: Lane) -> None:
-            wishes[lane["name"]] = await self.desk.wish(lane["name"], prompt, params, pace)
+            requests[lane["name"]] = await self.service.request(lane["name"], prompt, params, pace)
 
         async def write(lane: Lane) -> None:
             meter = Meter()
-            async with aclosing(self.desk.write(wishes[lane["name"]], meter)) as texts:
+            async with aclosing(self.service.write(requests[lane["name"]], meter)) as texts:
                 async for text in texts:
                     lane["text"], lane["speed"] = text, round(meter.speed)
             lane["writing"] = False
@@ -182,7 +182,7 @@ class Race:
                         shown, sent = now, clock()
                         yield shown, skip, skip
             if part is get_ready:
-                for notice in dict.fromkeys(wish.notice for wish in wishes.values() if wish.notice):
+                for notice in dict.fromkeys(asked.notice for asked in requests.values() if asked.notice):
                     gr.Warning(notice)
         yield snapshot(lanes), *self.idle()
 
@@ -193,12 +193,12 @@ class Race:
 
     def ladder(self) -> list[Lane]:
         """Return an empty lane for every rung that can race."""
-        return [empty_lane(self.desk.catalogue.figures(name)) for name in self.names]
+        return [empty_lane(self.service.catalogue.figures(name)) for name in self.names]
 
     @property
     def names(self) -> list[str]:
         """The rungs that can race: those that go on with a prompt."""
-        return [name for name in self.desk.catalogue.names if RUNGS[name].model_class.continues]
+        return [name for name in self.service.catalogue.names if RUNGS[name].model_class.continues]
 
     def read_names(self, names: Any) -> list[str]:
         """Return the rungs that a client chose; raises ConfigError unless they are up to four that there are."""
@@ -211,7 +211,7 @@ class Race:
         if len(set(names)) < len(names):
             raise ConfigError("Each rung has one lane; name it once.")
         for name in names:
-            self.desk.catalogue.check(name)
+            self.service.catalogue.check(name)
             if name not in self.names:
                 raise ConfigError(absent([name]) or "")
         return names

@@ -6,7 +6,7 @@ import gradio as gr
 
 from modelcraft.insight.surprise import surprise
 from modelcraft.serving.catalogue import Entry
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError, VocabularyError
 from modelcraft.support.wording import describe, listing
@@ -28,8 +28,8 @@ NOBODY = ""
 class SurpriseView:
     """The tab: a text, one or two rungs, and what they made of it."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab) -> None:
-        self.desk = desk
+    def __init__(self, service: Service, tab: gr.Tab) -> None:
+        self.service = service
         self.view = component("surprise", {}, "surprise", min_height=320)
         question(QUESTION)
         with gr.Row(elem_classes="mc-desk", equal_height=True):
@@ -48,8 +48,8 @@ class SurpriseView:
         with gr.Row(elem_classes="mc-examples"):
             examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
         with gr.Row():
-            self.one = rung_chooser(desk.catalogue, "surprise-one", "Read by", "bigram")
-            self.other = rung_chooser(desk.catalogue, "surprise-other", "and by")
+            self.one = rung_chooser(service.catalogue, "surprise-one", "Read by", "bigram")
+            self.other = rung_chooser(service.catalogue, "surprise-other", "and by")
             self.other.choices = [("nobody else", NOBODY), *self.other.choices]
             self.choosers = [self.one, self.other]
         inputs = [self.text, self.one, self.other]
@@ -70,10 +70,10 @@ class SurpriseView:
         """Return the page: a panel for each rung that read the text."""
         if not check_text("The text", text, MAX_TEXT):
             raise ConfigError("Write a text first, or choose one of the examples.")
-        entries = [await self.desk.get(one)]
+        entries = [await self.service.get(one)]
         if other not in (NOBODY, one):
-            entries.append(await self.desk.get(other))
-        panels = [await self.desk.look(panel, entry, text) for entry in entries]
+            entries.append(await self.service.get(other))
+        panels = [await self.service.look(panel, entry, text) for entry in entries]
         return {"panels": panels, "verdict": verdict(panels)}
 
 

@@ -14,7 +14,7 @@ from gradio.utils import get_space, get_upload_folder
 
 from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.ladder import QUICK_RUNG, RUNGS
-from modelcraft.serving.service import Desk
+from modelcraft.serving.service import Service
 from modelcraft.serving.training_queue import (
     DONE,
     FINISHING,
@@ -36,7 +36,7 @@ from modelcraft.training.fit import FITS
 from modelcraft.ui.clients import current_client
 from modelcraft.ui.component import script
 from modelcraft.ui.labels import choices
-from modelcraft.ui.plots import plates_view
+from modelcraft.ui.plots import plots_view
 from modelcraft.ui.progress import about, may, sheet
 from modelcraft.ui.tabs.chat import slider
 from modelcraft.ui.widgets import QUIET, question, recall_js, told
@@ -62,8 +62,8 @@ IDLE = (
 class TrainView:
     """The tab: what is to be trained, the buttons that lead it, and how it goes."""
 
-    def __init__(self, desk: Desk, tab: gr.Tab, visitor: gr.Textbox) -> None:
-        self.desk, self.visitor = desk, visitor
+    def __init__(self, service: Service, tab: gr.Tab, visitor: gr.Textbox) -> None:
+        self.service, self.visitor = service, visitor
         self.title = corpus_title()
         self._texts = Texts()
         self.shown = gr.Textbox(visible=False)  # which state the page shows
@@ -72,7 +72,7 @@ class TrainView:
         self._wire(tab)
 
     def _build(self) -> None:
-        self.view = plates_view("train", 420)
+        self.view = plots_view("train", 420)
         with gr.Row(elem_classes="mc-examples", elem_id="train-lead"):
             self.go = gr.Button("Train", variant="primary", size="sm", min_width=0, elem_id="train-go")
             names = ("Pause", "Resume", "Stop", "Play it", "Download")
@@ -178,7 +178,7 @@ class TrainView:
 
         @told
         def played(visitor: Any) -> list[Any]:
-            job = self.desk.workshop.finished(self.owner(visitor))
+            job = self.service.trainings.finished(self.owner(visitor))
             updates = self.choices(visitor, choosers)
             return [gr.update(selected="chat"), gr.update(value=job.name, **updates[0]), *map(_update, updates[1:])]
 
@@ -189,12 +189,12 @@ class TrainView:
 
     def owner(self, visitor: Any) -> str:
         """Return a visitor's secret if it was given out here, else nobody's."""
-        return visitor if self.desk.visitors.knows(visitor) else ""
+        return visitor if self.service.visitors.knows(visitor) else ""
 
     def choices(self, visitor: Any, choosers: Sequence[gr.Dropdown]) -> list[dict[str, Any]]:
         """Return the choices of each chooser, with the visitor's own model at the end if there is one."""
-        job = self.desk.workshop.look(self.owner(visitor))
-        there_are = choices(self.desk.catalogue)
+        job = self.service.trainings.look(self.owner(visitor))
+        there_are = choices(self.service.catalogue)
         entry = None
         with contextlib.suppress(ModelCraftError):  # it was forgotten at this very moment
             entry = job.entry if job is not None and job.state == DONE else None
@@ -208,7 +208,7 @@ class TrainView:
     @told
     async def open(self, visitor: Any, shown: Any) -> Any:
         """Show how it goes when the tab is opened; a visitor who comes for the first time is given a secret."""
-        fresh = gr.skip() if self.owner(visitor) else self.desk.visitors.welcome(current_client().address)
+        fresh = gr.skip() if self.owner(visitor) else self.service.visitors.welcome(current_client().address)
         page = await self.look(visitor, shown)
         return fresh, *(page if isinstance(page, tuple) else [page] * PARTS)  # nothing is new: all parts stay
 
@@ -219,10 +219,10 @@ class TrainView:
 
     @told
     def _look(self, visitor: Any, shown: Any) -> Any:
-        job = self.desk.workshop.look(self.owner(visitor))
-        place = self.desk.workshop.position(job) if job else 0
+        job = self.service.trainings.look(self.owner(visitor))
+        place = self.service.trainings.position(job) if job else 0
         records = job.records if job else []
-        wait = self.desk.workshop.wait(job) if job and place else 0.0
+        wait = self.service.trainings.wait(job) if job and place else 0.0
         state = f"{job.name}{job.state}{job.wanted}{place}/{len(records)}/{about(wait)}" if job else "none"
         if state == shown:
             return gr.skip()
@@ -250,7 +250,7 @@ class TrainView:
         sizes = {name: check_whole(DIALS[name], dials[name], *SIZES[name][:2]) for name in sizes_of(RUNGS[rung])}
         title, text = self._text(visitor, source, pasted)
         order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title)
-        await asyncio.to_thread(self.desk.workshop.start, visitor, order, current_client().address)
+        await asyncio.to_thread(self.service.trainings.start, visitor, order, current_client().address)
         return await self.look(visitor)
 
     def _text(self, visitor: str, source: Any, pasted: Any) -> tuple[str, str | None]:
@@ -270,7 +270,7 @@ class TrainView:
 
         @told
         async def do(visitor: Any) -> Any:
-            await asyncio.to_thread(getattr(self.desk.workshop, act), self.owner(visitor))
+            await asyncio.to_thread(getattr(self.service.trainings, act), self.owner(visitor))
             return await self.look(visitor)
 
         return do
@@ -299,7 +299,7 @@ class TrainView:
         text, encoding = decode_text(raw, title)
         check_corpus(text)
         address = current_client().address
-        fresh = self.owner(visitor) or self.desk.visitors.welcome(address)
+        fresh = self.owner(visitor) or self.service.visitors.welcome(address)
         self._texts.put(fresh, address, title, text)
         read = "" if encoding == UTF_8 else f" It was read as {encoding}."
         return fresh, f"{title}: {len(text):,} characters, {len(set(text)):,} different ones.{read}"
@@ -307,7 +307,7 @@ class TrainView:
     @told
     async def pack(self, visitor: Any) -> Any:
         """Give the model folder out as a zip."""
-        path = await asyncio.to_thread(self.desk.workshop.archive, self.owner(visitor))
+        path = await asyncio.to_thread(self.service.trainings.archive, self.owner(visitor))
         return gr.update(value=str(path), visible=True)
 
     @told
@@ -326,7 +326,7 @@ class TrainView:
         """
         if profile is None or token is None:  # never with the login of the machine itself
             raise HubError("Sign in with Hugging Face first.")
-        job = self.desk.workshop.finished(self.owner(visitor))
+        job = self.service.trainings.finished(self.owner(visitor))
         name = check_text("Repository", repo, 200).strip()
         if not name:
             raise HubError("Name the repository first, such as my-shakespeare.")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import spread
 
-from modelcraft.insight.attention import look_inside
+from modelcraft.insight.attention import trace_attention
 from modelcraft.ladder import RUNGS
 from modelcraft.support.errors import VocabularyError
 
@@ -32,20 +32,20 @@ def small(rung):
 @pytest.mark.parametrize("rung", HEADS)
 def test_every_head_is_seen_and_the_logits_are_the_models_own(rung):
     model = small(rung)
-    inside = look_inside(model, IDS, SOURCE)
+    trace = trace_attention(model, IDS, SOURCE)
     for kind, (layers, heads) in HEADS[rung].items():
-        seen = [(view.layer, view.head) for view in inside.heads if view.kind == kind]
+        seen = [(view.layer, view.head) for view in trace.heads if view.kind == kind]
         assert seen == [(layer, head) for layer in range(layers) for head in range(heads)]
-    assert len(inside.heads) == sum(layers * heads for layers, heads in HEADS[rung].values())
+    assert len(trace.heads) == sum(layers * heads for layers, heads in HEADS[rung].values())
     idx = torch.tensor([IDS])
     more = {"source": torch.tensor([SOURCE])} if rung == "encoder-decoder" else {}
-    torch.testing.assert_close(inside.logits, model(idx, **more)[0][0])
-    assert inside.ids.tolist() == IDS
+    torch.testing.assert_close(trace.logits, model(idx, **more)[0][0])
+    assert trace.ids.tolist() == IDS
 
 
 @pytest.mark.parametrize("rung", HEADS)
 def test_the_weights_are_shares_and_nobody_looks_where_they_may_not(rung):
-    for view in look_inside(small(rung), IDS, SOURCE).heads:
+    for view in trace_attention(small(rung), IDS, SOURCE).heads:
         weights = view.weights()
         torch.testing.assert_close(weights.sum(-1), torch.ones(len(weights)))
         assert (weights[~view.visible] == 0).all()
@@ -65,7 +65,7 @@ def test_a_layer_gives_out_what_the_weights_say():
     model = small("multihead")
     given = []
     model.sa_heads.heads[2].register_forward_hook(lambda module, args, out: given.append((module.value(args[0]), out)))
-    view = look_inside(model, IDS).heads[2]
+    view = trace_attention(model, IDS).heads[2]
     (value, out), *_ = given
     torch.testing.assert_close(view.weights() @ value[0], out[0])
 
@@ -74,7 +74,7 @@ def test_a_layer_gives_out_what_the_weights_say():
     attention.register_forward_hook(
         lambda module, args, out: given.append((module.project(*args[:3])[2], out)), with_kwargs=False
     )
-    views = [view for view in look_inside(model, IDS).heads if view.layer == 4]
+    views = [view for view in trace_attention(model, IDS).heads if view.layer == 4]
     value, out = given[-1]  # (1, n_kv, T, hs), (1, T, C)
     shared = len(views) // value.shape[1]
     gathered = torch.cat([view.weights() @ value[0, view.head // shared] for view in views], dim=-1)  # (T, C)
@@ -85,17 +85,17 @@ def test_cross_attention_looks_at_the_source():
     model = small("encoder-decoder")
     given = []
     model.blocks[1].ca.register_forward_hook(lambda module, args, out: given.append((args[2], out)))
-    inside = look_inside(model, IDS, SOURCE)
-    assert inside.source.tolist() == SOURCE
-    views = [view for view in inside.heads if view.kind == "cross" and view.layer == 1]
+    trace = trace_attention(model, IDS, SOURCE)
+    assert trace.source.tolist() == SOURCE
+    views = [view for view in trace.heads if view.kind == "cross" and view.layer == 1]
     (_, value), out = given[0]
     gathered = torch.cat([view.weights() @ value[0, view.head] for view in views], dim=-1)
     torch.testing.assert_close(model.blocks[1].ca.proj(gathered), out[0])
-    assert look_inside(model, IDS).source.tolist() == [model.config.newline]
+    assert trace_attention(model, IDS).source.tolist() == [model.config.newline]
 
 
 def test_a_model_without_heads_shows_its_logits():
-    assert look_inside(small("bigram"), IDS).heads == []
+    assert trace_attention(small("bigram"), IDS).heads == []
 
 
 @pytest.mark.cases
@@ -103,13 +103,13 @@ def test_a_model_without_heads_shows_its_logits():
 def test_each_of_many_visitors_sees_their_own_text_only(rung):
     model = small(rung)
     texts = [[1, 2, 3, 4, 5, 6, 7], [7, 3, 7], [2, 2, 8, 1, 5, 5, 1, 6, 4]]
-    alone = [look_inside(model, ids, ids[::-1]) for ids in texts]
+    alone = [trace_attention(model, ids, ids[::-1]) for ids in texts]
     faults, together = [], threading.Barrier(len(texts) + 1)
 
     def visit(number):
         together.wait()
         for _ in range(30):
-            seen, own = look_inside(model, texts[number], texts[number][::-1]), alone[number]
+            seen, own = trace_attention(model, texts[number], texts[number][::-1]), alone[number]
             same = len(seen.heads) == len(own.heads) and seen.logits.equal(own.logits)
             if not (same and all(a.scores.equal(b.scores) for a, b in zip(seen.heads, own.heads, strict=True))):
                 faults.append(number)
@@ -130,7 +130,7 @@ def test_each_of_many_visitors_sees_their_own_text_only(rung):
 
 def test_only_the_context_is_read_and_strangers_are_refused():
     model = small("block")
-    assert look_inside(model, IDS * 3).ids.tolist() == (IDS * 3)[-12:]
+    assert trace_attention(model, IDS * 3).ids.tolist() == (IDS * 3)[-12:]
     for ids in ([], [9]):
         with pytest.raises(VocabularyError):
-            look_inside(model, ids)
+            trace_attention(model, ids)
