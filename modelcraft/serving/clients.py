@@ -52,11 +52,17 @@ class Allowance:
             raise BusyError(max(1, math.ceil((tokens - left) / self.a_second)))
 
 
-class Shares:
-    """Counts who holds how many of something that there are `most` of, for an address and for a session, too.
+def has_room(taken: int, most: int, own: int, own_most: int, more: int = 1) -> bool:
+    """Say whether an address that holds `own` of `most` may have `more`, when `taken` are held by all.
 
     The last quarter is for addresses that have none: so a few of them cannot take all of it.
     """
+    after = taken + more
+    return after <= most and own + more <= own_most and (not own or after <= LAST_QUARTER * most)
+
+
+class Shares:
+    """Counts who holds how many of something that there are `most` of, for an address and for a session, too."""
 
     def __init__(self, most: int, an_address: int, a_session: int, wait_s: int = 5) -> None:
         self.most, self.an_address, self.a_session, self.wait_s = most, an_address, a_session, wait_s
@@ -71,12 +77,8 @@ class Shares:
     def check(self, client: Client, more: int = 1) -> None:
         """Raise BusyError unless `client` may hold so many more."""
         own = self.held[client.address]
-        if (
-            self.total + more > self.most
-            or (own and self.total + more > LAST_QUARTER * self.most)
-            or own + more > self.an_address
-            or (client.session and self._by_session[client.session] + more > self.a_session)
-        ):
+        of_session = self._by_session[client.session] + more if client.session else 0
+        if not has_room(self.total, self.most, own, self.an_address, more) or of_session > self.a_session:
             raise BusyError(self.wait_s)
 
     @contextlib.contextmanager

@@ -12,7 +12,8 @@ from modelcraft.serving.catalogue import Catalogue, Entry
 from modelcraft.serving.clients import Client, Shares
 from modelcraft.serving.pool import P, Pool, Result
 from modelcraft.serving.streaming import TICK_S, Meter, gather
-from modelcraft.serving.training_queue import PREFIX, TrainingQueue
+from modelcraft.serving.training_job import PREFIX
+from modelcraft.serving.training_queue import TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.device import threads_for_serving

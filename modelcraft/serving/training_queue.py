@@ -6,11 +6,9 @@ folder where all of it lies; an owner is whoever knows the secret that the visit
 """
 
 import contextlib
-import json
 import logging
 import os
 import re
-import secrets
 import shutil
 import signal
 import subprocess
@@ -20,30 +18,29 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
-from modelcraft.data import TRAIN_SHARE, corpus_source
-from modelcraft.ladder import RUNGS, Rung
-from modelcraft.model import ModelConfig
 from modelcraft.serving.catalogue import Entry
-from modelcraft.store.folder import CARD_FILE, CONFIG_FILE, PICTURE_FILE, STATE_FILE, WEIGHTS_FILE, load_folder
-from modelcraft.support.checks import check_fields, check_number
+from modelcraft.serving.clients import has_room
+from modelcraft.serving.training_job import (
+    LOG_FILE,
+    SENTENCE_FILE,
+    Job,
+    Order,
+    Status,
+    arguments,
+    file_name,
+    last_words,
+)
+from modelcraft.store.folder import CARD_FILE, CONFIG_FILE, PICTURE_FILE, WEIGHTS_FILE
 from modelcraft.support.control import STOP, STOPPED
 from modelcraft.support.device import threads_for, threads_for_serving
-from modelcraft.support.errors import FOR_VISITOR, MAX_SENTENCE, BusyError, ConfigError, CorpusError, shown
+from modelcraft.support.errors import FOR_VISITOR, BusyError, ConfigError
 from modelcraft.support.files import HOME, replacing, write_text
 from modelcraft.support.scratch import Scratch
-from modelcraft.training.fit import FITS
-from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
+from modelcraft.training.trainer import METRICS_FILE
 
 log = logging.getLogger(__name__)
-PREFIX = "yours-"  # how the name of a visitor's model begins
-MAX_STEPS = 5_000
-MAX_TEXT = 2_000_000  # characters
-MAX_VOCABULARY = 1_000  # different ones
 MAX_SECONDS = 20 * 60.0  # of training; then what was learned is kept
 MAX_JOBS = 24  # kept at a time, whatever their state
 AN_ADDRESS = (4, 12)  # of one address (a whole class may share it): those that wait or work, and all that are kept
@@ -59,137 +56,8 @@ NEEDED = re.compile(
 SECONDS_A_PARAMETER, SECONDS_AROUND = 3e-7, 10.0
 OLD_S = 1800.0  # a result gives way to others after so long, however often it is looked at
 SPARED_S = 10 * 60.0  # and before that only if there is no room, and nobody has looked at it for so long
-EVALUATIONS = 25  # in a run
 NICENESS = 15  # a visitor who waits for a character comes first
 TICK_S = 0.25
-WAITING, TRAINING, PAUSED, FINISHING, DONE, FAILED = "waiting", "training", "paused", "finishing", "done", "failed"
-SIZES: Mapping[str, tuple[int, int, int]] = {  # of a model: the least, the most, the step
-    "n_embd": (32, 256, 32),
-    "n_layer": (1, 6, 1),
-    "block_size": (8, 256, 8),
-}
-LEFT_OUT = {"blend", "gpt-video"}  # made of models that are trained already; and for a GPU
-
-
-def trainable() -> list[str]:
-    """Return the rungs that a visitor can train, in the order of the ladder."""
-    return [name for name in RUNGS if name not in LEFT_OUT]
-
-
-def sizes_of(rung: Rung) -> dict[str, int]:
-    """Return which sizes of a rung a visitor can set, with the rung's own ones."""
-    if rung.name in FITS:
-        return {}
-    has = vars(rung.config)
-    looks_back = rung.name != "bigram"  # whose context is one character, whatever a window holds
-    return {name: has[name] for name in SIZES if name in has and (looks_back or name != "block_size")}
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, the app's corpus.
-
-    `title` is the name of the text. Raises ConfigError or CorpusError for what is out of bounds.
-    """
-
-    rung: str
-    steps: int = field(default=500, metadata={"most": MAX_STEPS})
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    text: str | None = None
-    title: str = "tiny Shakespeare"
-
-    def __post_init__(self) -> None:
-        if self.rung not in trainable():
-            raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
-        check_fields(self)
-        known = sizes_of(RUNGS[self.rung])
-        for name, size in self.sizes.items():
-            if name not in known:
-                raise ConfigError(f"The rung {self.rung} has no size {shown(name)} to set.")
-            low, high, step = SIZES[name]
-            check_number(name, size, low, high, whole=True)
-            if size % step:
-                raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
-        if self.text is not None:
-            check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
-        RUNGS[self.rung].check_size(self._config())  # what cannot work is refused now, not when its turn comes
-
-    @property
-    def parameters(self) -> int:
-        """How many the model has; without a text with the alphabet of tiny Shakespeare."""
-        return RUNGS[self.rung].build(self._config(), device="meta").num_parameters
-
-    def _config(self) -> ModelConfig:
-        settings = {**vars(RUNGS[self.rung].config), **self.sizes}
-        if self.text is not None:
-            settings["vocab_size"] = len(set(self.text))
-        return RUNGS[self.rung].configure(settings)
-
-
-def check_corpus(text: str, block_size: int = 8) -> None:
-    """Raise CorpusError unless a model with a context of `block_size` can be trained here on `text`."""
-    if len(text) > MAX_TEXT:
-        raise CorpusError(f"The text has {len(text):,} characters; {MAX_TEXT:,} are the most that are trained on here.")
-    least = round((block_size + 1) / (1 - TRAIN_SHARE)) + 1
-    if len(text) < least:
-        raise CorpusError(
-            f"The text has {len(text):,} characters; a context of {block_size} needs {least:,} or more, so that the "
-            "last tenth, on which the loss is measured, holds one."
-        )
-    if (different := len(set(text))) > MAX_VOCABULARY:
-        raise CorpusError(
-            f"The text has {different:,} different characters; {MAX_VOCABULARY:,} are the most that are trained on "
-            "here, so take one in an alphabet."
-        )
-
-
-@dataclass
-class Job:
-    """One training, with the folder where all of it is and the process that works at it, if one does."""
-
-    owner: str
-    order: Order
-    folder: Path
-    address: str = ""  # where it was ordered
-    state: str = WAITING
-    wanted: str = ""  # PAUSED or DONE: what the process was asked to come to
-    problem: str = ""  # why it failed
-    process: subprocess.Popen[bytes] | None = None
-    worked: float = 0.0  # seconds, in processes that have ended
-    since: float = 0.0  # when the process at hand began
-    paused_at: float = 0.0
-    over_at: float = 0.0
-    looked_at: float = field(default_factory=time.monotonic)
-    name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # by which its model is asked for
-
-    @property
-    def run(self) -> Path:
-        """Where the training writes."""
-        return self.folder / "run"
-
-    @property
-    def seconds(self) -> float:
-        """How long it has worked."""
-        return self.worked + (time.monotonic() - self.since if self.process else 0.0)
-
-    @property
-    def records(self) -> list[dict[str, float]]:
-        """What its evaluations brought so far; see Trainer."""
-        with contextlib.suppress(OSError, ValueError):
-            return [json.loads(line) for line in (self.run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
-        return []
-
-    @property
-    def sample(self) -> str:
-        """What the model wrote at the last evaluation."""
-        with contextlib.suppress(OSError):
-            return (self.run / SAMPLE_FILE).read_text(encoding="utf-8")
-        return ""
-
-    @cached_property
-    def entry(self) -> Entry:
-        """The finished model; it stays with whoever is using it."""
-        return Entry(*load_folder(self.run), "trained here", self.name)
 
 
 class TrainingQueue:
@@ -214,7 +82,7 @@ class TrainingQueue:
             if self._closed:
                 raise BusyError(60)
             last = self._jobs.get(owner)
-            if last is not None and last.state not in (DONE, FAILED):
+            if last is not None and last.status not in (Status.DONE, Status.FAILED):
                 raise ConfigError("Your last training is not over yet; stop it first.")
             self._make_room(last, address)
             if last is not None:
@@ -231,18 +99,18 @@ class TrainingQueue:
         """Save the training and let others have its place."""
         with self._lock:
             job = self._of(owner)
-            if job.state == WAITING:
-                job.state, job.paused_at = PAUSED, time.monotonic()
-            elif job.state == TRAINING and not job.wanted:
-                self._ask(job, PAUSED)
+            if job.status == Status.WAITING:
+                job.status, job.paused_at = Status.PAUSED, time.monotonic()
+            elif job.status == Status.TRAINING and not job.wanted:
+                self._ask(job, Status.PAUSED)
 
     def resume(self, owner: str) -> None:
         """Queue a training again that was paused; it goes on exactly where it was. Raises BusyError."""
         with self._lock:
             job = self._of(owner)
-            if job.state == PAUSED:
+            if job.status == Status.PAUSED:
                 self._check_queue(job.address)
-                job.state = WAITING
+                job.status = Status.WAITING
                 self._jobs[owner] = self._jobs.pop(owner)  # to the end of the queue
                 self._tick()
 
@@ -250,16 +118,16 @@ class TrainingQueue:
         """End the training, and keep the best model that it has found so far."""
         with self._lock:
             job = self._of(owner)
-            if job.state == TRAINING and not job.wanted:
-                self._ask(job, DONE)
-            elif job.state in (WAITING, PAUSED):
+            if job.status == Status.TRAINING and not job.wanted:
+                self._ask(job, Status.DONE)
+            elif job.status in (Status.WAITING, Status.PAUSED):
                 self._end(job, "Stopped before it began.")
                 self._tick()
 
     def _end(self, job: Job, otherwise: str) -> None:
         """Keep the best model of a training that does not run, or fail if there is none."""
         if job.records:
-            job.state, job.wanted = FINISHING, DONE
+            job.status, job.wanted = Status.FINISHING, Status.DONE
         else:
             self._fail(job, otherwise)
 
@@ -288,7 +156,7 @@ class TrainingQueue:
 
     def _queue(self) -> list[Job]:
         """Return those that wait in the order of their turns: first of addresses that have had least, then who came."""
-        waiting = [job for job in self._jobs.values() if job.state == WAITING]
+        waiting = [job for job in self._jobs.values() if job.status == Status.WAITING]
         before: Counter[str] = Counter()
         turns = []
         for job in waiting:
@@ -307,7 +175,7 @@ class TrainingQueue:
     def get(self, name: str | None) -> Entry:
         """Return the finished model of that name, which only its owner was told; raises ConfigError."""
         with self._lock:
-            job = next((job for job in self._jobs.values() if job.name == name and job.state == DONE), None)
+            job = next((job for job in self._jobs.values() if job.name == name and job.status == Status.DONE), None)
             if job is None:
                 raise ConfigError("This model is not there any more; train it again, or choose another.")
             job.looked_at = time.monotonic()
@@ -328,7 +196,7 @@ class TrainingQueue:
     def finished(self, owner: str) -> Job:
         """Return the owner's training if it is done; raises ConfigError."""
         job = self.look(owner)
-        if job is None or job.state != DONE:
+        if job is None or job.status != Status.DONE:
             raise ConfigError("There is no finished model of yours yet.")
         return job
 
@@ -354,9 +222,8 @@ class TrainingQueue:
     def _check_queue(self, address: str) -> None:
         queue = self._queue()
         busy = [job for job in self._jobs.values() if job.process is not None]
-        own = sum(job.address == address for job in queue + busy)
-        crowded = len(queue) >= 3 / 4 * self.waiting  # the last places are for addresses that have none
-        if len(queue) >= self.waiting or (address and own >= AN_ADDRESS[0]) or (address and own and crowded):
+        own = sum(job.address == address for job in queue + busy) if address else 0
+        if not has_room(len(queue), self.waiting, own, AN_ADDRESS[0]):
             raise BusyError(max(10, round(min(map(self._left, busy), default=10))))
 
     def _make_room(self, last: Job | None, address: str) -> None:
@@ -369,20 +236,24 @@ class TrainingQueue:
             return
         now = time.monotonic()
         # Who waits keeps the place, though the page be closed; an address makes room for itself.
-        may_go = [job for job in (own if crowded else self._jobs.values()) if job.state in (PAUSED, DONE, FAILED)]
+        may_go = [
+            job
+            for job in (own if crowded else self._jobs.values())
+            if job.status in (Status.PAUSED, Status.DONE, Status.FAILED)
+        ]
         idle = [
             job
             for job in may_go
             if job.process is None
             and (
-                job.state == FAILED
+                job.status == Status.FAILED
                 or job.looked_at < now - SPARED_S
-                or (job.state == DONE and job.over_at < now - OLD_S)
+                or (job.status == Status.DONE and job.over_at < now - OLD_S)
             )
         ]
         if not idle:
             raise BusyError(60)
-        self._forget(min(idle, key=lambda job: (job.state != FAILED, job.looked_at)))
+        self._forget(min(idle, key=lambda job: (job.status != Status.FAILED, job.looked_at)))
 
     def _new_folder(self) -> Path:
         if self._scratch is None:
@@ -410,13 +281,13 @@ class TrainingQueue:
                 self._ended(job)
             elif job.process is not None and job.seconds > 2 * self.max_seconds + 60:  # whatever holds it up
                 job.process.kill()
-            elif job.state == TRAINING and not job.wanted and job.seconds > self.max_seconds:
-                self._ask(job, DONE)
-            elif job.state == PAUSED and job.paused_at < time.monotonic() - PAUSED_S:
+            elif job.status == Status.TRAINING and not job.wanted and job.seconds > self.max_seconds:
+                self._ask(job, Status.DONE)
+            elif job.status == Status.PAUSED and job.paused_at < time.monotonic() - PAUSED_S:
                 self._end(job, "Paused for too long before anything was measured; start it again.")
-            elif job.state in (DONE, FAILED) and job.looked_at < time.monotonic() - KEPT_S:
+            elif job.status in (Status.DONE, Status.FAILED) and job.looked_at < time.monotonic() - KEPT_S:
                 self._forget(job)
-        finishing = [job for job in self._jobs.values() if job.process is None and job.state == FINISHING]
+        finishing = [job for job in self._jobs.values() if job.process is None and job.status == Status.FINISHING]
         for job in [*finishing, *self._queue()]:
             if self._closed or sum(one.process is not None for one in self._jobs.values()) >= self.running:
                 return
@@ -425,10 +296,10 @@ class TrainingQueue:
             self._had.clear()
 
     def _begin(self, job: Job) -> None:
-        if job.state == WAITING:
+        if job.status == Status.WAITING:
             self._had[job.address] += 1
-        job.state = TRAINING if job.state == WAITING else FINISHING
-        job.wanted = "" if job.state == TRAINING else DONE
+        job.status = Status.TRAINING if job.status == Status.WAITING else Status.FINISHING
+        job.wanted = None if job.status == Status.TRAINING else Status.DONE
         threads = str(min(threads_for_serving(), threads_for(job.order.parameters)))
         environment = {name: value for name, value in os.environ.items() if NEEDED.fullmatch(name.upper())}
         path = os.pathsep.join(filter(None, (str(HOME), environment.get("PYTHONPATH", ""))))
@@ -447,7 +318,7 @@ class TrainingQueue:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, job.process.pid, NICENESS)
 
-    def _ask(self, job: Job, wanted: str) -> None:
+    def _ask(self, job: Job, wanted: Status) -> None:
         assert job.process is not None and job.process.stdin is not None
         job.wanted = wanted
         with contextlib.suppress(OSError):  # it has just ended
@@ -462,19 +333,19 @@ class TrainingQueue:
         if code == 0:
             worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, job.order.steps * job.order.parameters)
             self._pace += 0.2 * (worked - self._pace)
-            job.state, job.wanted, job.looked_at = DONE, "", time.monotonic()
+            job.status, job.wanted, job.looked_at = Status.DONE, None, time.monotonic()
             job.over_at = job.looked_at
-        elif stopped and job.wanted == PAUSED:
-            job.state, job.wanted, job.paused_at = PAUSED, "", time.monotonic()
-        elif stopped and job.wanted == DONE and job.state == TRAINING and job.records:
-            job.state = FINISHING
-        elif stopped and job.wanted == DONE and job.state == TRAINING:
+        elif stopped and job.wanted == Status.PAUSED:
+            job.status, job.wanted, job.paused_at = Status.PAUSED, None, time.monotonic()
+        elif stopped and job.wanted == Status.DONE and job.status == Status.TRAINING and job.records:
+            job.status = Status.FINISHING
+        elif stopped and job.wanted == Status.DONE and job.status == Status.TRAINING:
             self._fail(job, "Stopped before anything was measured, so there is nothing to keep.")
         else:
-            self._fail(job, _last_words(job))
+            self._fail(job, last_words(job))
 
     def _fail(self, job: Job, problem: str) -> None:
-        job.state, job.wanted, job.problem = FAILED, "", problem
+        job.status, job.wanted, job.problem = Status.FAILED, None, problem
 
     def _forget(self, job: Job) -> None:
         if job.process is not None:
@@ -482,40 +353,3 @@ class TrainingQueue:
             job.process.communicate()
         self._jobs.pop(job.owner, None)
         shutil.rmtree(job.folder, ignore_errors=True)
-
-
-def arguments(job: Job) -> list[str]:
-    """Return the arguments of `python -m modelcraft.train` that do what was ordered, from where it stands now."""
-    order, rung = job.order, RUNGS[job.order.rung]
-    given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
-    given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
-    if rung.name in FITS:
-        return given
-    if job.state == FINISHING:
-        return [*given, "--finish"]
-    if (job.run / STATE_FILE).exists():
-        return [*given, "--resume", "--samples"]
-    given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
-    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop saves, whenever it comes
-    for name, size in order.sizes.items():
-        given += ["--set", f"{name}={size}"]
-    return given
-
-
-def file_name(title: str) -> str:
-    """Return what the file of a text is called: its title, of which only what is safe in a name is left."""
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removesuffix(".txt")).strip("-")[:40]
-    return f"{safe or 'text'}.txt"
-
-
-BROKE_OFF = "The training broke off; start it again."
-LOG_FILE, SENTENCE_FILE = "log.txt", "sentence.txt"
-
-
-def _last_words(job: Job) -> str:
-    """Return the sentence for its visitor with which a training ended; what the owner should know is logged."""
-    with contextlib.suppress(OSError):
-        lines = re.split(r"[\r\n]+", (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip())
-        log.warning("A visitor's training of %s failed: %s", job.order.rung, lines[-1][:MAX_SENTENCE])
-        return (job.folder / SENTENCE_FILE).read_text(encoding="utf-8")
-    return BROKE_OFF

@@ -14,7 +14,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modelcraft.serving.clients import LAST_QUARTER, Allowance, Client, Shares, network
+from modelcraft.serving.clients import Allowance, Client, Shares, has_room, network
 from modelcraft.support.errors import BusyError
 from modelcraft.ui.bodies import BODY, MAX_BODY, MAX_FIELDS, MAX_HELD, MAX_VALUES, Bodies, Body, RefusedError, parsed
 from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
@@ -189,8 +189,7 @@ class RequestMiddleware:
     def _check_queue(self, body: Body) -> None:
         """Refuse an event when too many wait, when they hold too much, or when too much of what came is unread."""
         waiting, bodies, unread = self.queued()
-        of_all, of_one = waiting.total(), waiting[body.address]
-        if of_all >= EVENTS[0] or of_one >= EVENTS[1] or (of_one and of_all >= LAST_QUARTER * EVENTS[0]):
+        if not has_room(waiting.total(), EVENTS[0], waiting[body.address], EVENTS[1]):
             raise BusyError(QUEUE_S)
         if body.counted and (bodies.total() >= MAX_HELD[0] or bodies[body.address] >= MAX_HELD[1]):
             raise BusyError(QUEUE_S)

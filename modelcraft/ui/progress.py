@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modelcraft.serving.training_queue import DONE, FAILED, FINISHING, PAUSED, TRAINING, WAITING, Job
+from modelcraft.serving.training_job import Job, Status
 from modelcraft.store.card import write_sample
 from modelcraft.training.fit import FITS
 from modelcraft.ui.plots import MUTED, RUBRIC, plot
@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 
 def may(job: Job | None) -> list[Any]:
     """Return which of the buttons Train, Pause, Resume, Stop, Play it and Download can be pressed."""
-    state = job.state if job is not None and not job.wanted else None
-    over = job is None or job.state in (DONE, FAILED)
-    running = state in (WAITING, TRAINING)
-    able = (over, running, state == PAUSED, running or state == PAUSED, state == DONE, state == DONE)
+    state = job.status if job is not None and not job.wanted else None
+    over = job is None or job.status in (Status.DONE, Status.FAILED)
+    running = state in (Status.WAITING, Status.TRAINING)
+    able = (
+        over,
+        running,
+        state == Status.PAUSED,
+        running or state == Status.PAUSED,
+        state == Status.DONE,
+        state == Status.DONE,
+    )
     return [gr.update(interactive=one) for one in able]
 
 
@@ -40,7 +47,7 @@ def sheet(job: Job, records: Sequence[dict[str, float]], place: int, wait: float
         ]
         sample = job.sample
         page["texts"] = [{"title": f"what it writes after {last['step']:,.0f} steps", "text": sample}]
-    elif job.state == DONE:
+    elif job.status == Status.DONE:
         page["texts"] = [{"title": "what it writes", "text": write_sample(job.entry.model, job.entry.tokenizer)}]
     return page
 
@@ -64,16 +71,16 @@ def said(job: Job, records: Sequence[dict[str, float]], place: int, wait: float 
     trained = bool(records) and records[-1]["step"] >= order.steps
     queue = f"waiting, {place} training{'s' if place > 1 else ''} before it, {about(wait)}"
     now = {
-        WAITING: queue if place else "it begins now",
-        TRAINING: measuring if trained else step or ("counting …" if counted else "getting ready …"),
-        PAUSED: f"paused at {step}" if records else "paused before it began",
-        FINISHING: measuring,
-        FAILED: job.problem,
-        DONE: f"done in {job.worked:,.0f} seconds",
-    }[job.state]
-    if job.state == TRAINING and job.wanted:
-        now = f"{'pausing' if job.wanted == PAUSED else 'stopping'} after the step at hand …"
-    if job.state == DONE and (loss := job.entry.info.validation_loss) is not None:
+        Status.WAITING: queue if place else "it begins now",
+        Status.TRAINING: measuring if trained else step or ("counting …" if counted else "getting ready …"),
+        Status.PAUSED: f"paused at {step}" if records else "paused before it began",
+        Status.FINISHING: measuring,
+        Status.FAILED: job.problem,
+        Status.DONE: f"done in {job.worked:,.0f} seconds",
+    }[job.status]
+    if job.status == Status.TRAINING and job.wanted:
+        now = f"{'pausing' if job.wanted == Status.PAUSED else 'stopping'} after the step at hand …"
+    if job.status == Status.DONE and (loss := job.entry.info.validation_loss) is not None:
         now += f"; exact validation loss {loss:.4f} nats per character"
     return f"{order.rung} on {order.title}: {now}"
 
@@ -86,7 +93,7 @@ def about(seconds: float) -> str:
 
 def note(job: Job) -> str:
     """Say what can be done with a finished training."""
-    if job.state != DONE:
+    if job.status != Status.DONE:
         return "You may close this page: the training goes on, and is here when you come back with this browser."
     return (
         "Play it in the chat, and look into it in the other tabs: their lists have it as yours. It stays some two "

@@ -13,22 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelcraft.ladder import RUNGS
-from modelcraft.serving.training_queue import (
-    DONE,
-    FAILED,
-    FINISHING,
-    MAX_TEXT,
-    PAUSED,
-    TICK_S,
-    TRAINING,
-    WAITING,
-    Job,
-    Order,
-    TrainingQueue,
-    file_name,
-    sizes_of,
-    trainable,
-)
+from modelcraft.serving.training_job import MAX_TEXT, Job, Order, Status, file_name, sizes_of, trainable
+from modelcraft.serving.training_queue import TICK_S, TrainingQueue
 from modelcraft.store.folder import load_folder
 from modelcraft.support.errors import BusyError, ConfigError, CorpusError
 from modelcraft.training.fit import FITS
@@ -46,8 +32,8 @@ def trainings():
 
 def until(job: Job, *states: str, within: float = 90) -> Job:
     end = time.monotonic() + within
-    while job.state not in states:
-        assert time.monotonic() < end, (job.state, job.problem, (job.folder / "log.txt").read_text())
+    while job.status not in states:
+        assert time.monotonic() < end, (job.status, job.problem, (job.folder / "log.txt").read_text())
         time.sleep(0.02)
     return job
 
@@ -65,7 +51,7 @@ def poem(steps: int = 20, rung: str = "bigram", **sizes: int) -> Order:
 
 def test_a_training_ends_with_a_model_that_its_owner_can_play_and_take_home(trainings, tmp_path):
     job = trainings.start(ANN, poem(40, n_embd=64))
-    until(job, DONE)
+    until(job, Status.DONE)
     assert job.records[-1]["step"] == 40
     assert job.records[-1]["val_loss"] < job.records[0]["val_loss"]
     assert len(job.sample) == 400
@@ -98,14 +84,14 @@ def test_a_training_ends_with_a_model_that_its_owner_can_play_and_take_home(trai
 def test_who_pauses_lets_others_go_first_and_resumes_where_it_was(trainings):
     ann = trainings.start(ANN, poem(3_000, "head"))
     bob = trainings.start(BOB, poem(1, "counting"))
-    assert (ann.state, bob.state, trainings.position(bob)) == (TRAINING, WAITING, 1)
+    assert (ann.status, bob.status, trainings.position(bob)) == (Status.TRAINING, Status.WAITING, 1)
     with pytest.raises(ConfigError, match="not over yet; stop it first"):
         trainings.start(ANN, poem())
     measured(ann, 2)
     trainings.pause(ANN)
     trainings.pause(ANN)  # a second signal would end the process at once
-    until(ann, PAUSED)
-    until(bob, DONE)
+    until(ann, Status.PAUSED)
+    until(bob, Status.DONE)
     before = ann.records
     assert before[-1]["step"] < 3_000
     trainings.resume(ANN)
@@ -113,7 +99,7 @@ def test_who_pauses_lets_others_go_first_and_resumes_where_it_was(trainings):
     assert ann.records[: len(before)] == before
 
     trainings.stop(ANN)  # and what it has found so far is kept
-    until(ann, DONE)
+    until(ann, Status.DONE)
     best = min(ann.records, key=lambda record: record["val_loss"])
     assert ann.entry.info.training["best_step"] == best["step"] < 3_000
 
@@ -122,18 +108,18 @@ def test_what_is_paused_can_be_stopped_and_kept(trainings):
     job = trainings.start(ANN, poem(3_000, "head"))
     measured(job)
     trainings.pause(ANN)
-    until(job, PAUSED)
+    until(job, Status.PAUSED)
     trainings.stop(ANN)
-    assert job.state in (FINISHING, DONE)
-    until(job, DONE)
+    assert job.status in (Status.FINISHING, Status.DONE)
+    until(job, Status.DONE)
     assert trainings.get(job.name).info.rung == "head"
 
 
 def test_a_training_ends_when_its_time_is_over():
     shop = TrainingQueue(seconds=4)
     try:
-        job = until(shop.start(ANN, poem(5_000, "head", block_size=128)), DONE, FAILED)
-        assert job.state == DONE or "Stopped before anything was measured" in job.problem
+        job = until(shop.start(ANN, poem(5_000, "head", block_size=128)), Status.DONE, Status.FAILED)
+        assert job.status == Status.DONE or "Stopped before anything was measured" in job.problem
         assert job.worked < 60
     finally:
         shop.close()
@@ -141,13 +127,15 @@ def test_a_training_ends_when_its_time_is_over():
 
 def test_what_fails_says_why_and_not_where(trainings):
     job = until(
-        trainings.start(ANN, Order("encoder-decoder", 5, {}, "no play at all " * 300, "prose.txt")), FAILED, DONE
+        trainings.start(ANN, Order("encoder-decoder", 5, {}, "no play at all " * 300, "prose.txt")),
+        Status.FAILED,
+        Status.DONE,
     )
-    assert job.state == FAILED
+    assert job.status == Status.FAILED
     assert job.problem.endswith(".")
     assert str(trainings._scratch.path) not in job.problem
     assert "Traceback" not in job.problem
-    assert trainings.start(ANN, poem(1)).state == TRAINING
+    assert trainings.start(ANN, poem(1)).status == Status.TRAINING
 
 
 @pytest.mark.cases
@@ -155,7 +143,7 @@ def test_what_fails_for_the_owners_sake_tells_the_visitor_no_path_and_the_owner_
     trainings, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setenv("MODELCRAFT_CORPUS", str(tmp_path / "nowhere.txt"))
-    job = until(trainings.start(ANN, Order("bigram", 5)), FAILED, DONE)
+    job = until(trainings.start(ANN, Order("bigram", 5)), Status.FAILED, Status.DONE)
     assert job.problem == "The text is not to be had here at the moment; train on one of your own."
     assert str(tmp_path / "nowhere.txt") in caplog.text
 
@@ -164,7 +152,7 @@ def test_what_fails_for_the_owners_sake_tells_the_visitor_no_path_and_the_owner_
 def test_what_breaks_in_a_training_stays_with_the_owner(trainings, tmp_path, monkeypatch, caplog):
     (tmp_path / "typer.py").write_text("raise RuntimeError('/srv/secret is broken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    job = until(trainings.start(ANN, poem(5)), FAILED, DONE)
+    job = until(trainings.start(ANN, poem(5)), Status.FAILED, Status.DONE)
     assert job.problem == "The training broke off; start it again."
     assert "RuntimeError: /srv/secret is broken" in caplog.text
 
@@ -172,8 +160,8 @@ def test_what_breaks_in_a_training_stays_with_the_owner(trainings, tmp_path, mon
 def test_stopped_before_it_began(trainings):
     job = trainings.start(ANN, poem())
     trainings.stop(ANN)
-    until(job, FAILED, DONE)
-    if job.state == FAILED:
+    until(job, Status.FAILED, Status.DONE)
+    if job.status == Status.FAILED:
         assert job.problem == "Stopped before anything was measured, so there is nothing to keep."
 
 
@@ -185,7 +173,7 @@ def test_the_queue_has_an_end_and_says_when_there_is_room():
         with pytest.raises(BusyError, match=r"Busy, try again in \d+ seconds."):
             shop.start("c" * 32, poem())
         shop.pause(ANN)
-        assert (first.state, shop.position(second)) == (PAUSED, 1)
+        assert (first.status, shop.position(second)) == (Status.PAUSED, 1)
         shop.start("c" * 32, poem())
         with pytest.raises(BusyError):
             shop.resume(ANN)
@@ -290,14 +278,14 @@ def test_pause_and_stop_need_no_signal(trainings, monkeypatch):
     job = trainings.start(ANN, poem(3_000, "head"))
     measured(job)
     trainings.pause(ANN)
-    until(job, PAUSED, FAILED)
-    assert job.state == PAUSED
+    until(job, Status.PAUSED, Status.FAILED)
+    assert job.status == Status.PAUSED
     before = len(job.records)
     trainings.resume(ANN)
     measured(job, before + 1)
     trainings.stop(ANN)
-    until(job, DONE, FAILED)
-    assert job.state == DONE
+    until(job, Status.DONE, Status.FAILED)
+    assert job.status == Status.DONE
 
 
 @pytest.mark.cases
@@ -306,7 +294,7 @@ def test_the_text_of_the_app_is_the_one_that_the_environment_names(trainings, tm
     (tmp_path / "data" / "mine.txt").write_text(POEM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELCRAFT_CORPUS", "data/mine.txt")
-    job = until(trainings.start(ANN, Order("bigram", 5)), DONE, FAILED)
+    job = until(trainings.start(ANN, Order("bigram", 5)), Status.DONE, Status.FAILED)
     assert job.problem == ""
     assert job.entry.info.corpus["name"] == "mine.txt"
 
@@ -457,13 +445,13 @@ def test_a_pause_ends_after_a_while_and_what_was_learned_is_kept(trainings, monk
     job = trainings.start(ANN, poem(3_000, "head"))
     measured(job)
     trainings.pause(ANN)
-    until(job, PAUSED, FAILED)
+    until(job, Status.PAUSED, Status.FAILED)
     never = trainings.start(BOB, poem())
     trainings.pause(BOB)
     monkeypatch.setattr("modelcraft.serving.training_queue.PAUSED_S", -1.0)
-    until(job, DONE, FAILED)
-    assert job.state == DONE
-    until(never, DONE, FAILED, TRAINING)
+    until(job, Status.DONE, Status.FAILED)
+    assert job.status == Status.DONE
+    until(never, Status.DONE, Status.FAILED, Status.TRAINING)
 
 
 @pytest.mark.cases
@@ -478,7 +466,7 @@ def test_who_waits_keeps_the_place_though_the_page_be_closed(monkeypatch):
         shop.start("c", poem())
     time.sleep(3 * TICK_S)
     assert shop.look(ANN) is job
-    assert job.state == WAITING
+    assert job.status == Status.WAITING
     shop.close()
 
 
@@ -518,9 +506,9 @@ def test_what_is_over_gives_way_however_often_it_is_looked_at(monkeypatch):
     monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
     shop = TrainingQueue(running=0)
     done, failed = shop.start("a", poem(), "a"), shop.start("b", poem(), "b")
-    done.state, done.over_at = DONE, time.monotonic()
+    done.status, done.over_at = Status.DONE, time.monotonic()
     shop.stop("b")
-    assert failed.state == FAILED
+    assert failed.status == Status.FAILED
     for owner in "ab":
         shop.look(owner)
     shop.start("c", poem(), "c")  # in place of what failed

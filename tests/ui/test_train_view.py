@@ -11,7 +11,8 @@ from gradio.utils import get_upload_folder
 
 from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import Meter
-from modelcraft.serving.training_queue import DONE, TrainingQueue
+from modelcraft.serving.training_job import Status
+from modelcraft.serving.training_queue import TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.ui.tabs.chat import status_line
 from modelcraft.ui.tabs.next_character import NextCharacter
@@ -50,7 +51,7 @@ def test_a_training_from_the_page(view):
     assert "bigram on pasted text" in page["said"]
     job = view.service.trainings.look(ANN)
     end = time.monotonic() + 60
-    while job.state != DONE:
+    while job.status != Status.DONE:
         assert time.monotonic() < end
         time.sleep(0.05)
     page, shown, timer, *buttons = asyncio.run(view.look(ANN))
@@ -250,7 +251,7 @@ def test_ones_own_model_is_not_the_bundled_one_of_its_rung(view):
     start(view, steps=5)
     job = view.service.trainings.look(ANN)
     end = time.monotonic() + 60
-    while job.state != DONE:
+    while job.status != Status.DONE:
         assert time.monotonic() < end
         time.sleep(0.05)
     own, bundled = asyncio.run(view.service.get(job.name)), asyncio.run(view.service.get("bigram"))

@@ -15,20 +15,8 @@ from gradio.utils import get_space, get_upload_folder
 from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.ladder import QUICK_RUNG, RUNGS
 from modelcraft.serving.service import Service
-from modelcraft.serving.training_queue import (
-    DONE,
-    FINISHING,
-    MAX_SECONDS,
-    MAX_STEPS,
-    MAX_TEXT,
-    SIZES,
-    TRAINING,
-    WAITING,
-    Order,
-    check_corpus,
-    sizes_of,
-    trainable,
-)
+from modelcraft.serving.training_job import MAX_STEPS, MAX_TEXT, SIZES, Order, Status, check_corpus, sizes_of, trainable
+from modelcraft.serving.training_queue import MAX_SECONDS
 from modelcraft.serving.visitors import VISITOR_KEY, Texts
 from modelcraft.support.checks import check_text, check_whole
 from modelcraft.support.errors import ConfigError, CorpusError, HubError, ModelCraftError
@@ -197,7 +185,7 @@ class TrainView:
         there_are = choices(self.service.catalogue)
         entry = None
         with contextlib.suppress(ModelCraftError):  # it was forgotten at this very moment
-            entry = job.entry if job is not None and job.state == DONE else None
+            entry = job.entry if job is not None and job.status == Status.DONE else None
         if job is not None and entry is not None:
             loss = entry.info.validation_loss
             named = entry.title + (f" · loss {loss:.3f}" if loss is not None else "")
@@ -223,11 +211,16 @@ class TrainView:
         place = self.service.trainings.position(job) if job else 0
         records = job.records if job else []
         wait = self.service.trainings.wait(job) if job and place else 0.0
-        state = f"{job.name}{job.state}{job.wanted}{place}/{len(records)}/{about(wait)}" if job else "none"
+        state = f"{job.name}{job.status}{job.wanted}{place}/{len(records)}/{about(wait)}" if job else "none"
         if state == shown:
             return gr.skip()
         page = sheet(job, records, place, wait) if job else {"said": IDLE}
-        return page, state, gr.Timer(active=job is not None and job.state in (WAITING, TRAINING, FINISHING)), *may(job)
+        return (
+            page,
+            state,
+            gr.Timer(active=job is not None and job.status in (Status.WAITING, Status.TRAINING, Status.FINISHING)),
+            *may(job),
+        )
 
     @told
     async def start(

@@ -1,0 +1,206 @@
+"""A training that a visitor asked for: what may be asked for, and what becomes of it."""
+
+import contextlib
+import json
+import logging
+import re
+import secrets
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from modelcraft.data import TRAIN_SHARE, corpus_source
+from modelcraft.ladder import RUNGS, Rung
+from modelcraft.model import ModelConfig
+from modelcraft.serving.catalogue import Entry
+from modelcraft.store.folder import STATE_FILE, load_folder
+from modelcraft.support.checks import check_fields, check_number
+from modelcraft.support.errors import MAX_SENTENCE, ConfigError, CorpusError, shown
+from modelcraft.training.fit import FITS
+from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
+
+log = logging.getLogger(__name__)
+PREFIX = "yours-"  # how the name of a visitor's model begins
+MAX_STEPS = 5_000
+MAX_TEXT = 2_000_000  # characters
+MAX_VOCABULARY = 1_000  # different ones
+EVALUATIONS = 25  # in a run
+LEFT_OUT = {"blend", "gpt-video"}  # made of models that are trained already; and for a GPU
+SIZES: Mapping[str, tuple[int, int, int]] = {  # of a model: the least, the most, the step
+    "n_embd": (32, 256, 32),
+    "n_layer": (1, 6, 1),
+    "block_size": (8, 256, 8),
+}
+
+
+class Status(StrEnum):
+    """Where a training stands."""
+
+    WAITING = "waiting"
+    TRAINING = "training"
+    PAUSED = "paused"
+    FINISHING = "finishing"  # what was learned is measured and written
+    DONE = "done"
+    FAILED = "failed"
+
+
+def trainable() -> list[str]:
+    """Return the rungs that a visitor can train, in the order of the ladder."""
+    return [name for name in RUNGS if name not in LEFT_OUT]
+
+
+def sizes_of(rung: Rung) -> dict[str, int]:
+    """Return which sizes of a rung a visitor can set, with the rung's own ones."""
+    if rung.name in FITS:
+        return {}
+    has = vars(rung.config)
+    looks_back = rung.name != "bigram"  # whose context is one character, whatever a window holds
+    return {name: has[name] for name in SIZES if name in has and (looks_back or name != "block_size")}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, the app's corpus.
+
+    `title` is the name of the text. Raises ConfigError or CorpusError for what is out of bounds.
+    """
+
+    rung: str
+    steps: int = field(default=500, metadata={"most": MAX_STEPS})
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    text: str | None = None
+    title: str = "tiny Shakespeare"
+
+    def __post_init__(self) -> None:
+        if self.rung not in trainable():
+            raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+        check_fields(self)
+        known = sizes_of(RUNGS[self.rung])
+        for name, size in self.sizes.items():
+            if name not in known:
+                raise ConfigError(f"The rung {self.rung} has no size {shown(name)} to set.")
+            low, high, step = SIZES[name]
+            check_number(name, size, low, high, whole=True)
+            if size % step:
+                raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
+        if self.text is not None:
+            check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
+        RUNGS[self.rung].check_size(self._config())  # what cannot work is refused now, not when its turn comes
+
+    @property
+    def parameters(self) -> int:
+        """How many the model has; without a text with the alphabet of tiny Shakespeare."""
+        return RUNGS[self.rung].build(self._config(), device="meta").num_parameters
+
+    def _config(self) -> ModelConfig:
+        settings = {**vars(RUNGS[self.rung].config), **self.sizes}
+        if self.text is not None:
+            settings["vocab_size"] = len(set(self.text))
+        return RUNGS[self.rung].configure(settings)
+
+
+def check_corpus(text: str, block_size: int = 8) -> None:
+    """Raise CorpusError unless a model with a context of `block_size` can be trained here on `text`."""
+    if len(text) > MAX_TEXT:
+        raise CorpusError(f"The text has {len(text):,} characters; {MAX_TEXT:,} are the most that are trained on here.")
+    least = round((block_size + 1) / (1 - TRAIN_SHARE)) + 1
+    if len(text) < least:
+        raise CorpusError(
+            f"The text has {len(text):,} characters; a context of {block_size} needs {least:,} or more, so that the "
+            "last tenth, on which the loss is measured, holds one."
+        )
+    if (different := len(set(text))) > MAX_VOCABULARY:
+        raise CorpusError(
+            f"The text has {different:,} different characters; {MAX_VOCABULARY:,} are the most that are trained on "
+            "here, so take one in an alphabet."
+        )
+
+
+@dataclass
+class Job:
+    """One training, with the folder where all of it is and the process that works at it, if one does."""
+
+    owner: str
+    order: Order
+    folder: Path
+    address: str = ""  # where it was ordered
+    status: Status = Status.WAITING
+    wanted: Status | None = None  # PAUSED or DONE: what the process was asked to come to
+    problem: str = ""  # why it failed
+    process: subprocess.Popen[bytes] | None = None
+    worked: float = 0.0  # seconds, in processes that have ended
+    since: float = 0.0  # when the process at hand began
+    paused_at: float = 0.0
+    over_at: float = 0.0
+    looked_at: float = field(default_factory=time.monotonic)
+    name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # by which its model is asked for
+
+    @property
+    def run(self) -> Path:
+        """Where the training writes."""
+        return self.folder / "run"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has worked."""
+        return self.worked + (time.monotonic() - self.since if self.process else 0.0)
+
+    @property
+    def records(self) -> list[dict[str, float]]:
+        """What its evaluations brought so far; see Trainer."""
+        with contextlib.suppress(OSError, ValueError):
+            return [json.loads(line) for line in (self.run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+        return []
+
+    @property
+    def sample(self) -> str:
+        """What the model wrote at the last evaluation."""
+        with contextlib.suppress(OSError):
+            return (self.run / SAMPLE_FILE).read_text(encoding="utf-8")
+        return ""
+
+    @cached_property
+    def entry(self) -> Entry:
+        """The finished model; it stays with whoever is using it."""
+        return Entry(*load_folder(self.run), "trained here", self.name)
+
+
+def arguments(job: Job) -> list[str]:
+    """Return the arguments of `python -m modelcraft.train` that do what was ordered, from where it stands now."""
+    order, rung = job.order, RUNGS[job.order.rung]
+    given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
+    given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
+    if rung.name in FITS:
+        return given
+    if job.status == Status.FINISHING:
+        return [*given, "--finish"]
+    if (job.run / STATE_FILE).exists():
+        return [*given, "--resume", "--samples"]
+    given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
+    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop saves, whenever it comes
+    for name, size in order.sizes.items():
+        given += ["--set", f"{name}={size}"]
+    return given
+
+
+def file_name(title: str) -> str:
+    """Return what the file of a text is called: its title, of which only what is safe in a name is left."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removesuffix(".txt")).strip("-")[:40]
+    return f"{safe or 'text'}.txt"
+
+
+BROKE_OFF = "The training broke off; start it again."
+LOG_FILE, SENTENCE_FILE = "log.txt", "sentence.txt"
+
+
+def last_words(job: Job) -> str:
+    """Return the sentence for its visitor with which a training ended; what the owner should know is logged."""
+    with contextlib.suppress(OSError):
+        lines = re.split(r"[\r\n]+", (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip())
+        log.warning("A visitor's training of %s failed: %s", job.order.rung, lines[-1][:MAX_SENTENCE])
+        return (job.folder / SENTENCE_FILE).read_text(encoding="utf-8")
+    return BROKE_OFF
