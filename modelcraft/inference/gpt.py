@@ -1,4 +1,4 @@
-"""How the GPT writes: keys and values of the past are kept in a cache, and one step reads a token of every text.
+"""How the GPT writes: keys and values of the past are kept in a rolling cache, and one step reads a token of every text.
 
 Within its context this equals a forward over the whole text. Beyond it, the layers remember what they saw when it was
 in view, as in a forward with a band over all of the text.

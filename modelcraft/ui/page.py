@@ -1,0 +1,125 @@
+"""The page, composed of its tabs and the API, and served by Gradio."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from modelcraft.serving.catalogue import Catalogue
+from modelcraft.serving.service import Service
+from modelcraft.serving.visitors import VISITOR_KEY
+from modelcraft.support.errors import ModelCraftError
+from modelcraft.ui import theme
+from modelcraft.ui.api import add_api, add_api_help
+from modelcraft.ui.bodies import MAX_BODY
+from modelcraft.ui.component import script, stylesheet
+from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
+from modelcraft.ui.middleware import Function, RequestMiddleware
+from modelcraft.ui.server import App, Page
+from modelcraft.ui.tabs.attention import AttentionView
+from modelcraft.ui.tabs.chat import Chat
+from modelcraft.ui.tabs.counting import CountingView
+from modelcraft.ui.tabs.embeddings import EmbeddingsView
+from modelcraft.ui.tabs.ladder import Ladder
+from modelcraft.ui.tabs.next_character import NextCharacter
+from modelcraft.ui.tabs.race import Race
+from modelcraft.ui.tabs.surprise import SurpriseView
+from modelcraft.ui.tabs.train import TrainView
+from modelcraft.ui.unread import MAX_SESSIONS
+from modelcraft.ui.widgets import QUIET, remembered
+
+WARM_UP_AFTER_S = 10.0
+CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and how old they may become
+TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
+
+
+def build(service: Service) -> Page:
+    """Compose the page and the API around the models that `service` serves."""
+    demo = Page(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
+    with demo:
+        visitor, recalled = remembered(demo, VISITOR_KEY)  # not in a tab, which is drawn when it is opened
+        kinds: dict[str, Callable[[Service, gr.Tab], Any]] = {
+            "Next character": NextCharacter,
+            "Attention": AttentionView,
+            "Surprise": SurpriseView,
+            "Counting": CountingView,
+            "Embeddings": EmbeddingsView,
+            "Train": functools.partial(TrainView, visitor=visitor),
+            "Ladder": Ladder,
+        }
+        views: dict[str, Any] = {}
+        gr.HTML(TITLE, apply_default_css=False)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Chat", id="chat", elem_id="chat-tab"):
+                chat = Chat(service)
+            with gr.Tab("Race", elem_id="race-tab"):
+                Race(service)
+            for title, kind in kinds.items():
+                with gr.Tab(title, elem_id=f"{title.lower().replace(' ', '-')}-tab") as tab:
+                    views[title] = kind(service, tab)
+        choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
+        views["Train"].offer(recalled, tabs, chat.model, choosers)
+        add_api_help()
+        add_api(service)
+        demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
+        demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
+    demo.queue(default_concurrency_limit=None, api_open=False)
+    return demo
+
+
+def launch(demo: Page, service: Service, **options: Any) -> None:
+    """Serve the page; Gradio's environment variables give the address. `options` go to Gradio's own launch."""
+    middleware = Middleware(
+        RequestMiddleware,
+        endpoints=functools.cache(lambda: demo.get_api_info()["named_endpoints"]),
+        functions=functools.cache(lambda: functions(demo)),
+        uploaded=lambda: demo.upload_file_set,
+        known=lambda session: session in demo.state_holder,
+        pending=demo.pending,
+        streams=service.streams,
+        queued=demo.queued,
+    )
+    demo.launch(
+        theme=theme.theme(),
+        css=stylesheet(),
+        footer_links=["api"],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        max_threads=256,
+        max_file_size=MAX_BODY,
+        state_session_capacity=MAX_SESSIONS,
+        _app=App(middleware=[middleware]),
+        _frontend=False,  # its second look at itself gives up after three seconds, however busy the machine is
+        prevent_thread_lock=True,
+        **options,
+    )
+    served = demo.server.config  # which uvicorn asks at each connection
+    served.limit_concurrency, served.http_protocol_class = MAX_CONNECTIONS, bounded(served.http_protocol_class)
+
+
+def functions(demo: gr.Blocks) -> dict[int, Function]:
+    """Return what each function behind the page is, by its number."""
+    named = demo.get_api_info()["named_endpoints"]
+    found = {}
+    for number, fn in demo.fns.items():
+        parameters = named.get(f"/{fn.api_name}", {"parameters": []})["parameters"]
+        most = len(fn.inputs)
+        fields = range(most - sum(one["parameter_has_default"] for one in parameters), most + 1)
+        files = frozenset(place for place, part in enumerate(fn.inputs) if isinstance(part, gr.File | gr.UploadButton))
+        found[number] = Function(fields, fn.api_visibility == "public", fn.types_generator, files)
+    return found
+
+
+def warm_up(models: Catalogue) -> None:
+    """Make the default model faster, in the background, when the first visitors have had their page."""
+    time.sleep(WARM_UP_AFTER_S)
+    while models.pulling:
+        time.sleep(1)
+    with contextlib.suppress(ModelCraftError):  # a model that cannot be had: whoever asks for it is told
+        models.get().engine.decoder.warm_up()
