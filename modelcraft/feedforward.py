@@ -1,17 +1,17 @@
 """Rung: feedforward. After gathering, every position computes something of its own.
 
 The idea. Attention moves numbers from position to position, but all it makes of them is a mean. This layer does the
-computing: a small network of two layers that each position goes through by itself,
+computing: a small network of two linear layers, with a ReLU between them, that each position goes through by itself,
 
     ffwd(x) = W₂ · relu(W₁ · x + b₁) + b₂,    W₁ four times as wide as x.
 
-What it gains, in nats per character:
+Validation loss in nats per character:
 
     multihead     2.29
     feedforward   2.24
 
 Before you run it: no position sees another one in this layer. What can it add, then? (It can tell combinations apart.
-A mean of "vowel" and "space" is halfway between the two; relu can answer to both together and to neither alone.)
+A mean of "vowel" and "space" is halfway between the two; a ReLU can answer to both together and to neither alone.)
 """
 
 import torch
@@ -49,7 +49,7 @@ class FeedForwardLanguageModel(LanguageModel):
         self.sa_heads = MultiHeadAttention(config)
         self.ffwd = FeedForward(config)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size)
-        start_even(self.lm_head)
+        start_even(self.lm_head)  # first logits of about 0: a loss of ln V
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats."""
@@ -61,4 +61,4 @@ class FeedForwardLanguageModel(LanguageModel):
         logits = self.lm_head(x)  # (B, T, V)
         if targets is None:
             return logits, None
-        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B·T, V) against (B·T,)
