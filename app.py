@@ -1,7 +1,7 @@
-"""The Space's entry: prepares the process, and serves the page.
+"""The Space's entry point: prepares the process and serves the page.
 
-`python app.py` serves it on http://127.0.0.1:7860; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise, and
-MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on the Hub to run in place of the bundled.
+`python app.py` serves it on http://127.0.0.1:7860; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change that address, and
+MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on the Hub to run in place of bundled ones.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ from typing import Any
 from modelcraft.support.surroundings import address, prepare
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-# For a page of figures, which is closed here, Gradio makes a table of the last 10,000 events whenever one is done.
+# Gradio rebuilds a table of the last 10,000 events after each event, for a page of statistics that is closed here.
 os.environ.update(GRADIO_ANALYTICS_MAX_EVENTS="1", GRADIO_ANALYTICS_CACHE_FREQUENCY=str(sys.maxsize))
-os.environ["MPLBACKEND"] = "agg"  # gradio imports matplotlib, which a backend that is not installed here forbids
+os.environ["MPLBACKEND"] = "agg"  # matplotlib, which gradio imports, fails with a backend that is not installed
 if __name__ == "__main__":
     scratch = prepare()
 
@@ -33,10 +33,10 @@ from modelcraft.ui.page import build, launch, warm_up
 
 __all__ = ["build", "launch", "serve"]
 
-# Reading a prompt takes the interpreter's lock some 300 times. A busy event loop keeps it for 5 ms each time, unless
-# told otherwise: a second and a half a prompt.
+# Reading a prompt takes the interpreter's lock about 300 times. By default, a busy event loop keeps it for 5 ms each
+# time: 1.5 seconds per prompt.
 SWITCH_S = 1e-4
-GIVE_BACK_S = 10.0  # how often memory goes back to the system
+GIVE_BACK_S = 10.0  # how often the process returns memory to the system
 
 
 def serve() -> None:
@@ -48,8 +48,8 @@ def serve() -> None:
             repos = os.environ.get("MODELCRAFT_HUB_REPOS", "").split(",")
             models.pull([repo.strip() for repo in repos if repo.strip()])
             try:
-                models.get()  # the default one, before the first visitor asks
-            except ModelCraftError as error:  # the others may run all the same, and weights from the Hub may come
+                models.get()  # load the default model before the first visitor asks
+            except ModelCraftError as error:  # other models may still run, and weights from the Hub may still come
                 print(error, file=sys.stderr)
             threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True).start()
             service = Service(models, who=current_client)
@@ -58,7 +58,7 @@ def serve() -> None:
             at_the_end.callback(demo.close)
             try:
                 launch(demo, service, server_port=address()[1])
-            except Exception as error:  # Gradio raises anything
+            except Exception as error:  # Gradio may raise any type
                 reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
                 raise StartError(
                     f"The page cannot be served ({reason}); start it again, or look at the settings whose names begin "
@@ -67,11 +67,11 @@ def serve() -> None:
             while True:
                 time.sleep(GIVE_BACK_S)
                 give_back_memory()
-        catch_signals(signal.SIG_IGN)  # it ends, within seconds
+        catch_signals(signal.SIG_IGN)  # the process ends within seconds
 
 
 def catch_signals(handler: Any) -> None:
-    """Set what happens at Ctrl-C, SIGTERM and SIGHUP, unless whoever started this (nohup, say) wants nothing to."""
+    """Set `handler` for Ctrl-C, SIGTERM and SIGHUP, except for signals ignored from the start (under nohup, say)."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows lacks the last one
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -90,4 +90,4 @@ if __name__ == "__main__":
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
     sys.stdout.flush()
-    os._exit(0)  # Python's own way out would wait for whoever is at work, and end in C++'s complaint over a compiler
+    os._exit(0)  # Python's own exit would wait for running work, and end with a C++ error about a compiler

@@ -1,1 +1,1 @@
-"""The app: one file a tab, and what the tabs share. Only here is Gradio imported."""
+"""The app, the only package that imports Gradio: one file per tab, and what the tabs share."""

@@ -1,4 +1,4 @@
-"""The API: `/chat`, `/generate` and `/models`, stable, documented on the page, and sceptical of what it is sent."""
+"""The API: `/chat`, `/generate` and `/models`; it is stable, documented on the page, and checks all that it is sent."""
 
 import asyncio
 from collections import OrderedDict
@@ -20,18 +20,18 @@ MAX_SESSIONS = 1_000
 
 
 class Sessions:
-    """The scripts of API clients, by session; the longest unused one is forgotten when there are too many."""
+    """The scripts of API clients, by session; the least recently written is dropped when there are too many."""
 
     def __init__(self, most: int = MAX_SESSIONS) -> None:
         self._most = most
         self._turns: OrderedDict[str, list[Turn]] = OrderedDict()
 
     def read(self, session: str) -> list[Turn]:
-        """Return the turns so far, which are the caller's to keep."""
+        """Return a copy of the turns so far."""
         return list(self._turns.get(session, []))
 
     def write(self, session: str, turns: list[Turn]) -> None:
-        """Replace the turns of a session; only the newest are kept of a script that is too long."""
+        """Replace the turns of a session; a script that is too long keeps only its newest turns."""
         while len(turns) > 2 and sum(len(turn["text"]) for turn in turns) > MAX_SCRIPT // 10:
             turns = turns[2:]
         self._turns[session] = turns
@@ -41,7 +41,7 @@ class Sessions:
 
 
 def add_api(service: Service) -> None:
-    """Register the endpoints with the gr.Blocks at hand."""
+    """Register the endpoints with the current gr.Blocks."""
     sessions = Sessions()
 
     def written(asked: TextRequest) -> AsyncGenerator[str, None]:
@@ -82,14 +82,14 @@ def add_api(service: Service) -> None:
         service.streams.check(current_client())
         check_text("message", message, MAX_PROMPT)
         line: list[Turn] = [{"who": YOU, "text": message}] if message else []
-        # Only the end of a long script is read, and no model's context is longer than that.
+        # Only the end of a long script is read; no model's context is longer than that.
         prompt = whole_text([*sessions.read(session), *line])[-MAX_PROMPT:]
         asked = await service.check(prompt, length, temperature, model, top_k, top_p, seed, line=message, stop=stop)
         try:
             async with aclosing(written(asked)) as texts:
                 async for text in texts:
                     yield text
-        finally:  # a reply that was cut short is a part of the script, too; a line without one is not
+        finally:  # an interrupted reply is part of the script, too; a line without a reply is not
             if text:
                 sessions.write(session, [*sessions.read(session), *line, {"who": asked.entry.title, "text": text}])
 
@@ -103,7 +103,7 @@ def add_api(service: Service) -> None:
 
 
 def add_api_help() -> None:
-    """Put a short way into the API on the page; Gradio's own page on it is linked at the foot."""
+    """Put a short guide to the API on the page; the footer links to Gradio's own page about it."""
     with gr.Accordion("Use it from a program", open=False, elem_id="api"):
         gr.Markdown(API_HELP)
 

@@ -1,4 +1,4 @@
-"""The bodies of requests while they arrive and until they are answered: a bound for each, for an address, for all."""
+"""Request bodies, from arrival until the answer: a limit for each body, for each address, and for all together."""
 
 import asyncio
 import contextlib
@@ -12,20 +12,20 @@ from starlette.types import Receive
 
 from modelcraft.support.errors import BusyError
 
-MAX_BODY = 2 << 20  # bytes; a visitor's whole script fits several times
+MAX_BODY = 2 << 20  # bytes; fits a visitor's whole script several times
 MAX_READ = 16 * MAX_BODY
-MAX_HELD = (16 * MAX_BODY, 4 * MAX_BODY)  # of all, and of an address
-SMALL = 64 << 10  # bytes of each body that do not count: others' large ones keep no line from being written
-BODY_S = 30.0  # so long a body may take
+MAX_HELD = (16 * MAX_BODY, 4 * MAX_BODY)  # in total, and per address
+SMALL = 64 << 10  # bytes of each body that do not count: large bodies of others never block a short line
+BODY_S = 30.0  # how long a body may take to arrive
 WAIT_S = 10
-BODY = "modelcraft.body"  # in a scope: the address that a body came from, and its bytes beyond SMALL
-# In JSON, for as objects of Python's they take many times their bytes: objects and lists, commas (within texts, too),
-# and values, which a call of the API has a few of.
+BODY = "modelcraft.body"  # key in a scope: the address that a body came from, and its bytes beyond SMALL
+# Limits on JSON, whose parts take many times their bytes as Python objects: objects and lists, commas (within texts,
+# too), values, and the few values of an API call.
 MAX_LISTS, MAX_COMMAS, MAX_VALUES, MAX_FIELDS = 5_000, 200_000, 25_000, 100
 
 
 class RefusedError(Exception):
-    """A request that is answered before Gradio sees it, with a status and one sentence."""
+    """A request to answer before Gradio sees it, with a status and one sentence."""
 
     def __init__(self, status: int, sentence: str, retry_s: int | None = None) -> None:
         super().__init__(sentence)
@@ -34,14 +34,14 @@ class RefusedError(Exception):
 
 
 class Bodies:
-    """Counts the bytes of all bodies at hand."""
+    """Counts the bytes of all bodies in memory."""
 
     def __init__(self) -> None:
         self.held: Counter[str] = Counter()  # by address
 
     @contextlib.contextmanager
     def of(self, address: str) -> Iterator["Body"]:
-        """Make room for the body of a request from `address`, for as long as it is being answered."""
+        """Make room for the body of a request from `address` until the request is answered."""
         body = Body(self, address)
         try:
             yield body
@@ -51,7 +51,7 @@ class Bodies:
                 del self.held[address]
 
     def take(self, address: str, more: int) -> None:
-        """Count some bytes; raises BusyError if the address holds too many, RefusedError if all do."""
+        """Count `more` bytes; raises BusyError if the address holds too many, RefusedError if all addresses do."""
         if self.held[address] + more > MAX_HELD[1]:
             raise BusyError(WAIT_S)
         if self.held.total() + more > MAX_HELD[0]:
@@ -68,7 +68,7 @@ class Body:
     counted: int = 0
 
     async def read(self, receive: Receive, most: int = MAX_BODY) -> bytes:
-        """Read it, at most so many bytes; raises RefusedError or BusyError."""
+        """Read the body, at most `most` bytes; raises RefusedError or BusyError."""
         body, length = bytearray(), 0
         try:
             async with asyncio.timeout(BODY_S):
@@ -79,7 +79,7 @@ class Body:
                     part = bytes(message.get("body", b""))
                     length += len(part)
                     more = message.get("more_body", False)
-                    # What is too large is read on for a while, and not kept: who is still sending hears no answer.
+                    # Read a body that is too large for a while, but drop it: a client that still sends hears no answer.
                     if length <= most:
                         body += part
                         self._count(len(body))
@@ -97,7 +97,7 @@ class Body:
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in a body; raises RefusedError for anything else, and for one of too many parts."""
+    """Return the JSON object in a body; raises RefusedError for anything else, and for too many parts."""
     if body.count(b"{") + body.count(b"[") > MAX_LISTS or body.count(b",") > MAX_COMMAS:
         raise RefusedError(400, "The request is not valid JSON, or it has too many parts.")
     try:

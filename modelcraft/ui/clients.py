@@ -1,4 +1,4 @@
-"""Who sent the request that is being answered, as Gradio knows it."""
+"""The client whose request is being answered, as Gradio knows it."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from modelcraft.serving.clients import Client, network
 
 
 def current_client() -> Client:
-    """Return who sent the request that is being answered."""
+    """Return the client whose request is being answered."""
     request = LocalContext.request.get(None)
     if request is None or request.client is None:
         return Client()
@@ -16,7 +16,7 @@ def current_client() -> Client:
 
 
 def unread_events() -> Callable[[], int]:
-    """Return what counts the events that wait to be read by whoever sent the request that is being answered."""
+    """Return a function that counts the unread events of the client whose request is being answered."""
     blocks, session = LocalContext.blocks.get(None), current_client().session
     if blocks is None:
         return lambda: 0

@@ -1,9 +1,9 @@
-"""Components whose front end stands in files of its own: the markup, the style and the script of one in `components/`.
+"""Components with a front end in separate files: `components/` holds the markup, style and script of each.
 
-In a script, `element` is the component's own, `props.value` its value, and `watch('value', draw)` calls `draw` when
-that changes; before it stand the helpers of `shared.js`. A text never passes through Gradio's templates, which are
-evaluated as code: the markup is constant, and the script sets the text. (No subclasses of `gr.HTML`: for each one
-Gradio would write a `.pyi` file beside the source.)
+In a script, `element` is the component's element, `props.value` its value, and `watch('value', draw)` calls `draw`
+when the value changes; the helpers of `shared.js` come first. No text passes through Gradio's templates, which are
+evaluated as code: the markup is constant, and the script sets the text. (There are no subclasses of `gr.HTML`: Gradio
+would write a `.pyi` file beside the source for each one.)
 """
 
 import json
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "components"
 
 
 def component(name: str, value: Any, elem_id: str, **options: Any) -> gr.HTML:
-    """Make the component of that name; `options` go to `gr.HTML`."""
+    """Make the component called `name`; `options` go to `gr.HTML`."""
     return gr.HTML(
         value,
         html_template=_read(f"{name}.html"),
@@ -28,7 +28,7 @@ def component(name: str, value: Any, elem_id: str, **options: Any) -> gr.HTML:
 
 
 def script(name: str, **values: Any) -> str:
-    """Return a script that Gradio calls as a function; each of `values` takes the place of its name, in capitals."""
+    """Return a script that Gradio calls as a function; each of `values` replaces its name in capitals."""
     source = "".join(line for line in _read(f"{name}.js").splitlines(keepends=True) if not line.startswith("//"))
     for key, value in values.items():
         source = source.replace(key.upper(), json.dumps(value))
@@ -36,7 +36,7 @@ def script(name: str, **values: Any) -> str:
 
 
 def stylesheet() -> str:
-    """Return the styles of the page and of all components; the page's own come first."""
+    """Return the styles of the page, followed by those of all components."""
     names = sorted((path.name for path in FOLDER.glob("*.css")), key=lambda name: (name != "theme.css", name))
     return "".join(map(_read, names))
 

@@ -1,4 +1,4 @@
-"""Connections: so many at a time of all, so many of an address, and none that never says what it wants."""
+"""Limits on connections: how many in total, how many per address, and how long without a request."""
 
 import asyncio
 import os
@@ -7,17 +7,17 @@ from typing import Any
 
 from modelcraft.serving.clients import network
 
-MAX_CONNECTIONS = 1_000  # at a time
-AN_ADDRESS = 250  # of these; of a proxy that is named there may be as many as there are
-SILENCE_S = 15.0  # so long a connection may be open without a request
+MAX_CONNECTIONS = 1_000  # open at a time
+AN_ADDRESS = 250  # of these per address; no such limit behind a named proxy
+SILENCE_S = 15.0  # how long a connection may be open without a request
 
 
 def bounded(protocol: type[Any]) -> type[Any]:
-    """Return uvicorn's `protocol`, which serves one connection, with these bounds."""
+    """Return uvicorn's `protocol`, which serves one connection, with these limits."""
     open_of: Counter[str] = Counter()  # by address
     has_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))
 
-    class Bounded(protocol):  # type: ignore[misc]  # which of uvicorn's two it is is known when it runs
+    class Bounded(protocol):  # type: ignore[misc]  # uvicorn chooses one of two when it runs
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             peer = transport.get_extra_info("peername")
@@ -35,7 +35,7 @@ def bounded(protocol: type[Any]) -> type[Any]:
             super().connection_lost(exc)
 
         def end_if_silent(self) -> None:
-            if self.cycle is None:  # no request has come in whole
+            if self.cycle is None:  # no complete request has arrived
                 self.transport.abort()
 
     return Bounded

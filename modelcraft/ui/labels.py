@@ -1,4 +1,4 @@
-"""A model's figures in words: what the choosers and the heads of the columns say, before anything is loaded."""
+"""A model's figures in words, which the choosers and column headings show before any model is loaded."""
 
 import math
 
@@ -8,17 +8,17 @@ GUESSING = math.log(65)  # nats per character, on tiny Shakespeare: the full len
 
 
 def choices(catalogue: Catalogue) -> list[tuple[str, str]]:
-    """Return (label, name) of every rung, in the order of the ladder."""
+    """Return (label, name) for every rung, in the order of the ladder."""
     return [(label(catalogue.figures(name)), name) for name in catalogue.names]
 
 
 def label(figures: Figures) -> str:
-    """Say it in one line, such as "gpt · 4.7 M parameters · loss 1.412"."""
+    """Describe a model in one line, such as "gpt · 4.7 M parameters · loss 1.412"."""
     return " · ".join(part for part in (figures.name, parameters(figures), loss(figures)) if part)
 
 
 def parameters(figures: Figures) -> str:
-    """Say how many there are; nothing of a folder that cannot be read."""
+    """Say how many parameters a model has; return nothing for an unreadable folder."""
     count = figures.parameters
     if count is None:
         return ""
@@ -26,12 +26,12 @@ def parameters(figures: Figures) -> str:
 
 
 def loss(figures: Figures) -> str:
-    """Say the exact loss, in nats per character; nothing of a folder that cannot be read."""
+    """Say the exact loss, in nats per character; return nothing for an unreadable folder."""
     if figures.loss is not None:
         return f"loss {figures.loss:.3f}"
     return "" if figures.parameters is None else "loss not measured"
 
 
 def share(figures: Figures) -> float:
-    """Say how long the bar of the loss is, from 0 (none was measured) to 1 (no better than guessing)."""
+    """Return the length of the loss bar, from 0 (loss not measured) to 1 (no better than guessing)."""
     return round(min(1.0, (figures.loss or 0.0) / GUESSING), 4)

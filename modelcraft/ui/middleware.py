@@ -1,4 +1,4 @@
-"""The middleware before Gradio: what makes no sense gets a clear answer here, before it can become an HTTP 500."""
+"""The middleware before Gradio: it answers invalid requests clearly, before they can become an HTTP 500."""
 
 import json
 import logging
@@ -21,33 +21,33 @@ from modelcraft.ui.routes import FOREIGN, NOT_FOR_OTHER_SITES
 from modelcraft.ui.unread import MAX_UNREAD
 
 PREFIX = "/gradio_api"
-ENVELOPE = 4096  # bytes that go around an uploaded file
-UPLOADS_S = 600  # so long what was uploaded may lie on the disk
-MAX_UPLOADS = 100 * MAX_BODY  # together, in that time
-UPLOADS_AN_ADDRESS = 16 * MAX_BODY  # in that time
-LEAST_UPLOAD = 64 << 10  # as much is counted for a file at least: it has a folder, too
-MAX_FILES = 4  # in an upload; the page sends one
-PROGRESS = (60, 1)  # questions of an address about its uploads: at once, and a second; Gradio keeps each name
-NEW_SESSIONS = (1_000, 20)  # of an address: at once, and a second; every call without a session_hash makes one
-EVENTS = (256, 64)  # that wait for their turn: of all, and of an address
-QUEUE_S = 3  # until some of them are done
-REQUESTS = (1_000, 250)  # that are open, those of a page that stay open among them: of all, and of an address
-PAGES = (100, 2)  # of an address: at once, and a second; each takes 10 ms, or 60 from the first to the last
+ENVELOPE = 4096  # bytes that a form adds around an uploaded file
+UPLOADS_S = 600  # how long an upload may stay on the disk
+MAX_UPLOADS = 100 * MAX_BODY  # in total, in that time
+UPLOADS_AN_ADDRESS = 16 * MAX_BODY  # per address, in that time
+LEAST_UPLOAD = 64 << 10  # the least that a file counts as: it has a folder, too
+MAX_FILES = 4  # per upload; the page sends one
+PROGRESS = (60, 1)  # progress requests per address: at once, and per second; Gradio keeps each upload's name
+NEW_SESSIONS = (1_000, 20)  # per address: at once, and per second; every call without a session_hash makes one
+EVENTS = (256, 64)  # waiting for their turn: in total, and per address
+QUEUE_S = 3  # how long to wait until some of them are done
+REQUESTS = (1_000, 250)  # open at a time, including those that a page keeps open: in total, and per address
+PAGES = (100, 2)  # per address: at once, and per second; each takes 10 ms, or 60 from the first to the last
 HEAVY = ("/", "/config", f"{PREFIX}/info", f"{PREFIX}/openapi.json")
 FILE = f"{PREFIX}/file="
 EVENT = re.compile(rf".*{PREFIX}/call/(?:v2/)?[^/]+/([^/]+)/?")
 NO_EVENT = "There is no such event, or what came of it has been read; ask anew."
-NO_EVENT_SSE = f"event: error\ndata: {json.dumps({'error': NO_EVENT})}\n\n".encode()  # what a reader of events reads
+NO_EVENT_SSE = f"event: error\ndata: {json.dumps({'error': NO_EVENT})}\n\n".encode()  # the same for an event stream
 HEARTBEAT = b"event: heartbeat"
-PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # of a request to a function, beside its data
+PASSED = ("fn_index", "session_hash", "trigger_id", "event_data")  # fields to keep in a function call besides its data
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 
 
 class Function(NamedTuple):
-    """A function behind the page: how many fields it takes, whether it is one of the API's, and whether it streams.
+    """A function behind the page: how many fields it takes, whether the API has it, and whether it streams.
 
-    `files` are the places of fields that take a file.
+    `files` are the positions of the fields that take a file.
     """
 
     fields: range
@@ -57,20 +57,20 @@ class Function(NamedTuple):
 
 
 class Queued(NamedTuple):
-    """What events hold, by address."""
+    """What the events of each address hold."""
 
-    waiting: Counter[str]  # for their turn: how many
-    bodies: Counter[str]  # of those that are not done: bytes, beyond the first SMALL of each
-    unread: Counter[str]  # what came of them and was not read yet: bytes
+    waiting: Counter[str]  # how many events wait for their turn
+    bodies: Counter[str]  # bytes of the bodies of unfinished events, beyond the first SMALL of each
+    unread: Counter[str]  # bytes of results that no client has read yet
 
 
 class RequestMiddleware:
-    """ASGI middleware: checks the bodies of API calls, bounds uploads, and answers for whatever breaks behind it.
+    """ASGI middleware: checks the bodies of API calls, limits uploads, and answers for any failure behind it.
 
-    `endpoints` gives Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
-    `functions` maps a function's number to what it is, `uploaded` gives the paths of the files that were uploaded,
-    `known` tells a session that there is, `pending` an event that somebody may fetch, `streams` counts the texts that
-    are being read, and `queued` says what events hold.
+    `endpoints` returns Gradio's description of the named endpoints (`Blocks.get_api_info()["named_endpoints"]`),
+    `functions` returns each Function by its number, `uploaded` returns the paths of uploaded files, `known` says
+    whether a session exists, `pending` whether a client may still fetch an event, `streams` counts the texts that
+    clients are reading, and `queued` returns what events hold.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RequestMiddleware:
     ) -> None:
         self.app, self.endpoints, self.functions, self.uploaded = app, endpoints, functions, uploaded
         self.known, self.pending, self.streams, self.queued = known, pending, streams, queued
-        self.uploads: deque[tuple[float, int]] = deque()  # when, and how many bytes
+        self.uploads: deque[tuple[float, int]] = deque()  # time and bytes of each
         self.upload_bytes = Allowance(UPLOADS_AN_ADDRESS, UPLOADS_AN_ADDRESS / UPLOADS_S)
         self.new_sessions = Allowance(*NEW_SESSIONS)
         self.progress = Allowance(*PROGRESS)
@@ -95,7 +95,7 @@ class RequestMiddleware:
         self.pages = Allowance(*PAGES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what makes sense, answer the rest."""
+        """Pass valid requests on and answer the rest."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -130,20 +130,20 @@ class RequestMiddleware:
         except BusyError as error:
             headers = {"Retry-After": str(error.seconds)}
             await JSONResponse({"error": str(error)}, 429, headers)(scope, receive, send)
-        except Exception as error:  # Gradio raised where it should have answered; nothing of it may reach the client
+        except Exception as error:  # Gradio raised instead of answering; no detail may reach the client
             log.warning("%s %r", scope["method"], scope["path"][:200], exc_info=True)
             if started:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
-            theirs = scope["method"] == "POST" and not isinstance(error, OSError)  # a full disk is no client's fault
+            theirs = scope["method"] == "POST" and not isinstance(error, OSError)  # a full disk is our own fault
             sentence = "This request could not be understood." if theirs else "Something broke here; try again."
             await JSONResponse({"error": sentence}, 400 if theirs else 503)(scope, receive, send)
 
     def _ending(self, send: Send, event: str) -> Send:
-        """Pass the stream of an event on, and end it with an error once nothing can come any more.
+        """Pass on an event's stream, and end it with an error once nothing more can come.
 
-        Of two readers of one session either may take the other's end, and one who leaves ends the events of both:
-        Gradio would send heartbeats for ever.
+        If two clients read one session, either may take the other's end message, and one that leaves ends the events
+        of both: Gradio would then send heartbeats forever.
         """
         over = False
 
@@ -158,11 +158,11 @@ class RequestMiddleware:
         return sending
 
     async def _checked(self, scope: Scope, receive: Receive, arriving: Body) -> Receive:
-        """Return a `receive` that replays the body, mended where it left defaults out.
+        """Return a `receive` that replays the body, with omitted defaults filled in.
 
-        Raises RefusedError, or BusyError for a client who has enough.
+        Raises RefusedError, or BusyError for a client that has reached a limit.
         """
-        path = scope["path"].rstrip("/").partition(PREFIX)[2]  # behind a proxy the app may live under a path of its own
+        path = scope["path"].rstrip("/").partition(PREFIX)[2]  # behind a proxy the app may have a path prefix
         if path == "/upload":
             upload = await arriving.read(receive, MAX_BODY + ENVELOPE)
             return _replay(self._counted(upload, arriving.address, dict(scope["headers"])), receive)
@@ -187,7 +187,7 @@ class RequestMiddleware:
         return _replay(body, receive)
 
     def _check_queue(self, body: Body) -> None:
-        """Refuse an event when too many wait, when they hold too much, or when too much of what came is unread."""
+        """Refuse an event if too many wait, if they hold too many bytes, or if too many result bytes are unread."""
         waiting, bodies, unread = self.queued()
         if not has_room(waiting.total(), EVENTS[0], waiting[body.address], EVENTS[1]):
             raise BusyError(QUEUE_S)
@@ -202,7 +202,7 @@ class RequestMiddleware:
         self.progress.spend(address)
 
     def _check_values(self, value: Any, most: int) -> None:
-        """Refuse too many values, and whatever Gradio could take for a file and fetch, unless it was uploaded here."""
+        """Refuse too many values, and anything that Gradio could fetch as a file unless it was uploaded here."""
         values, found, uploaded = [value], 1, self.uploaded()
         while values:
             one = values.pop()
@@ -216,7 +216,7 @@ class RequestMiddleware:
                 values.extend(one)
 
     def _counted(self, upload: bytes, address: str, headers: dict[bytes, bytes]) -> bytes:
-        """Refuse an upload when too much has come of late: all of it lies on the disk until it is swept."""
+        """Refuse an upload if too many bytes came recently: all uploads stay on the disk until a sweep."""
         _, options = parse_options_header(headers.get(b"content-type"))
         if b"boundary" not in options:
             raise RefusedError(400, "An upload is a form with a file.")
@@ -285,13 +285,13 @@ class RequestMiddleware:
         for place in asked.files:
             if data[place] is not None and not (isinstance(data[place], dict) and "path" in data[place]):
                 raise RefusedError(400, "There is no such file here; upload it first.")
-        # Gradio's client for JavaScript leaves out fields at the end; null is their default.
+        # Gradio's JavaScript client omits trailing fields; null is their default.
         passed = {name: fields[name] for name in PASSED if name in fields}
         return asked, json.dumps(passed | {"data": data + [None] * (takes[-1] - len(data))}).encode()
 
 
 def _check_address(path: str) -> None:
-    """Refuse to give out anything but what lies in the folder of uploads and downloads."""
+    """Refuse any file outside the folder of uploads and downloads."""
     folder = Path(get_upload_folder()).resolve()
     try:
         known = Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)

@@ -1,4 +1,4 @@
-"""The page, composed of its tabs and the API, and served by Gradio."""
+"""The page: its tabs and the API, served by Gradio."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ from modelcraft.ui.unread import MAX_SESSIONS
 from modelcraft.ui.widgets import QUIET, remembered
 
 WARM_UP_AFTER_S = 10.0
-CACHE_SWEPT_S = (60, 600)  # how often Gradio's folder of files is swept, and how old they may become
+CACHE_SWEPT_S = (60, 600)  # how often Gradio's file cache is swept, and how old files may become
 TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
@@ -41,7 +41,7 @@ def build(service: Service) -> Page:
     """Compose the page and the API around the models that `service` serves."""
     demo = Page(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
     with demo:
-        visitor, recalled = remembered(demo, VISITOR_KEY)  # not in a tab, which is drawn when it is opened
+        visitor, recalled = remembered(demo, VISITOR_KEY)  # outside the tabs, which are drawn only when opened
         kinds: dict[str, Callable[[Service, gr.Tab], Any]] = {
             "Next character": NextCharacter,
             "Attention": AttentionView,
@@ -72,7 +72,7 @@ def build(service: Service) -> Page:
 
 
 def launch(demo: Page, service: Service, **options: Any) -> None:
-    """Serve the page; Gradio's environment variables give the address. `options` go to Gradio's own launch."""
+    """Serve the page at the address in Gradio's environment variables; `options` go to Gradio's own launch."""
     middleware = Middleware(
         RequestMiddleware,
         endpoints=functools.cache(lambda: demo.get_api_info()["named_endpoints"]),
@@ -95,16 +95,16 @@ def launch(demo: Page, service: Service, **options: Any) -> None:
         max_file_size=MAX_BODY,
         state_session_capacity=MAX_SESSIONS,
         _app=App(middleware=[middleware]),
-        _frontend=False,  # its second look at itself gives up after three seconds, however busy the machine is
+        _frontend=False,  # Gradio's second self-check gives up after three seconds, however busy the machine is
         prevent_thread_lock=True,
         **options,
     )
-    served = demo.server.config  # which uvicorn asks at each connection
+    served = demo.server.config  # uvicorn reads it at each connection
     served.limit_concurrency, served.http_protocol_class = MAX_CONNECTIONS, bounded(served.http_protocol_class)
 
 
 def functions(demo: gr.Blocks) -> dict[int, Function]:
-    """Return what each function behind the page is, by its number."""
+    """Return a description of each function behind the page, by its number."""
     named = demo.get_api_info()["named_endpoints"]
     found = {}
     for number, fn in demo.fns.items():
@@ -117,9 +117,9 @@ def functions(demo: gr.Blocks) -> dict[int, Function]:
 
 
 def warm_up(models: Catalogue) -> None:
-    """Make the default model faster, in the background, when the first visitors have had their page."""
+    """Make the default model faster, in the background, after the first visitors have received their page."""
     time.sleep(WARM_UP_AFTER_S)
     while models.pulling:
         time.sleep(1)
-    with contextlib.suppress(ModelCraftError):  # a model that cannot be had: whoever asks for it is told
+    with contextlib.suppress(ModelCraftError):  # a model that does not load: requests for it say why
         models.get().engine.decoder.warm_up()

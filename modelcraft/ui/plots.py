@@ -1,8 +1,8 @@
-"""Plots: pictures drawn by matplotlib, as SVG in the page's own ink, so that they are legible by day and by night.
+"""Plots: matplotlib draws them as SVG in the page's own colours, so that they are legible in light and dark mode.
 
-A tab of plots shows one value: {"plots": [{"title", "svg", "alt"}], "texts": [{"title", "text"}], which stand beside
-the plots, "said": a sentence, "note": another, "tables": [{"caption", "head": [...], "rows": [[...]]}]}. The tables
-say in words what the pictures show.
+A tab of plots shows one value: {"plots": [{"title", "svg", "alt"}], "texts": [{"title", "text"}] (shown beside the
+plots), "said": a sentence, "note": another, "tables": [{"caption", "head": [...], "rows": [[...]]}]}. The tables say
+in words what the pictures show.
 """
 
 import io
@@ -18,7 +18,7 @@ from modelcraft.ui.component import component
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that stand for the page's: what they are is the style sheet's to say.
+# Placeholders for the page's colours, which the style sheet defines.
 INK, RUBRIC, MUTED = "#010203", "#040506", "#070809"
 _STYLE = {INK: "currentColor", RUBRIC: "var(--mc-rubric)", MUTED: "var(--mc-muted)"}
 HEAT, COLD = (200 / 255, 85 / 255, 58 / 255), (58 / 255, 120 / 255, 170 / 255)
@@ -27,25 +27,25 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def sign(character: str) -> str:
-    """Return what stands for a character that could not be seen, or that would turn around what is beside it."""
+    """Return a visible sign for a character that is invisible or would change the direction of text beside it."""
     if character in _SIGNS:
         return _SIGNS[character]
     if character < " ":
-        return chr(0x2400 + ord(character))  # Unicode's own pictures of them
+        return chr(0x2400 + ord(character))  # Unicode's pictures of control characters
     if unicodedata.category(character) in _UNSEEN:
         return f"U+{ord(character):04X}"
     return f"◌{character}" if unicodedata.combining(character) else character
 
 
 def plots_view(elem_id: str, min_height: int) -> gr.HTML:
-    """Make the sheet that the plots of a tab stand on."""
+    """Make the component that shows the plots of a tab."""
     return component("plots", {}, elem_id, min_height=min_height)
 
 
 def plot(
     title: str, alt: str, draw: Callable[["Axes"], None], width: float = 4.2, height: float = 4.2
 ) -> dict[str, str]:
-    """Draw a picture, `width` × `height` inches of which one is 72 pixels; `alt` says what is to be seen in it."""
+    """Draw a picture of `width` × `height` inches, 72 pixels each; `alt` says what the picture shows."""
     names = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
     settings: dict[str, Any] = dict.fromkeys(names, INK) | {"axes.edgecolor": MUTED, "font.size": 9}
     settings["svg.fonttype"] = "none"  # text stays text, in the page's font, which may have what matplotlib's lacks
@@ -62,7 +62,7 @@ def plot(
 
 
 def heat(axes: "Axes", values: Any, most: float, **options: Any) -> None:
-    """Draw a matrix, each cell the redder the nearer to `most`, the bluer the nearer to -`most`; 0 is the paper."""
+    """Draw a matrix; cells are redder towards `most`, bluer towards -`most`, and show the paper at 0."""
     import numpy as np
 
     values = np.nan_to_num(np.asarray(values, dtype=float), posinf=0, neginf=0)  # (N, M)
@@ -72,7 +72,7 @@ def heat(axes: "Axes", values: Any, most: float, **options: Any) -> None:
 
 
 def name_ticks(axes: "Axes", rows: Sequence[str], columns: Sequence[str], most: int = 70) -> None:
-    """Write the characters along both sides; of more than `most` only some."""
+    """Write the characters along both sides; only some if there are more than `most`."""
     for axis, characters in ((axes.yaxis, rows), (axes.xaxis, columns)):
         step = -(-len(characters) // most)
         places = range(0, len(characters), max(1, step))

@@ -1,4 +1,4 @@
-"""How a training goes, on one sheet: what it is at, its losses over the steps, and what it writes by now."""
+"""The progress of a training: its state, its losses over the steps, and what the model writes so far."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def may(job: Job | None) -> list[Any]:
-    """Return which of the buttons Train, Pause, Resume, Stop, Play it and Download can be pressed."""
+    """Return updates that enable or disable the buttons Train, Pause, Resume, Stop, Play it and Download."""
     state = job.status if job is not None and not job.wanted else None
     over = job is None or job.status in (Status.DONE, Status.FAILED)
     running = state in (Status.WAITING, Status.TRAINING)
@@ -31,7 +31,7 @@ def may(job: Job | None) -> list[Any]:
 
 
 def sheet(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0) -> dict[str, Any]:
-    """Lay out how a training goes: what it is at, its losses over the steps, and what it writes by now."""
+    """Lay out a training's state, its losses over the steps, and what the model writes so far."""
     page: dict[str, Any] = {"said": said(job, records, place, wait), "note": note(job)}
     if records:
         last = records[-1]
@@ -64,7 +64,7 @@ def curves(axes: "Axes", records: Sequence[dict[str, float]], steps: int) -> Non
 
 
 def said(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0) -> str:
-    """Say in one sentence what a training is at."""
+    """Say in one sentence what a training is doing."""
     order, counted = job.order, job.order.rung in FITS
     step = f"step {records[-1]['step']:,.0f} of {order.steps:,}" if records else ""
     measuring = "measuring its exact loss …"
@@ -86,13 +86,13 @@ def said(job: Job, records: Sequence[dict[str, float]], place: int, wait: float 
 
 
 def about(seconds: float) -> str:
-    """Say in how long something is to be expected."""
+    """Say roughly how long a wait is."""
     minutes = round(seconds / 60)
     return "less than a minute" if seconds < 50 else f"about {max(1, minutes)} minute{'s' if minutes > 1 else ''}"
 
 
 def note(job: Job) -> str:
-    """Say what can be done with a finished training."""
+    """Say what a visitor can do while a training runs and when it is done."""
     if job.status != Status.DONE:
         return "You may close this page: the training goes on, and is here when you come back with this browser."
     return (

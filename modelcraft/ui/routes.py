@@ -1,9 +1,9 @@
-"""The first middleware: which addresses there are, and from where they may be used. All else does not exist.
+"""The first middleware: it lists the open addresses and who may use them; all other addresses do not exist.
 
-Gradio comes with more than this app uses: a link that lays a visitor's whole session open, a video recorder, a proxy, a
-code editor. So there is a list of what is let through, and a test that holds it against Gradio's own table of routes.
+Gradio comes with more than this app uses: a link that exposes a visitor's whole session, a video recorder, a proxy, a
+code editor. So a list says what passes through, and a test compares it with Gradio's own table of routes.
 
-A browser sends a visitor's cookies along whoever asks it to, so another site's page could act in the visitor's name.
+A browser sends a visitor's cookies whichever site asks it to, so another site's page could act in the visitor's name.
 Here such a page may use the open API, without the cookies; everything else is for the app's own page and for programs.
 """
 
@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# For programs and for the pages of all sites: the API, and what its clients read before they use it.
+# For programs and for pages of all sites: the API, and what its clients read before they use it.
 OPEN = (
     "GET /config",
     "GET /theme.css",
@@ -30,10 +30,10 @@ OPEN = (
     "POST /gradio_api/call/v2/{api_name}",
     "GET /gradio_api/call/{api_name}/{event_id}",
     "GET /gradio_api/call/v2/{api_name}/{event_id}",
-    "POST /gradio_api/queue/join",  # of the API's functions; the next middleware sees to that
+    "POST /gradio_api/queue/join",  # API functions only, which the next middleware checks
     "GET /gradio_api/queue/data",
 )
-# For the app's own page, and for programs, which have no cookies that are not theirs.
+# For the app's own page, and for programs, which send only their own cookies.
 OWN = (
     "GET /",
     "HEAD /",
@@ -54,28 +54,28 @@ OWN = (
     "POST /gradio_api/cancel",
     "POST /gradio_api/reset",
 )
-# Another site may lead a visitor here, in a window or a frame: the page itself, and the way back from signing in.
+# Another site may open these in a window or a frame: the page itself, and the way back from signing in.
 LED_TO = re.compile(r"/|/login/(huggingface|callback)|/favicon\.ico|/manifest\.json")
-FOREIGN = "modelcraft.foreign"  # in a scope: another site's page asks
+FOREIGN = "modelcraft.foreign"  # key in a scope: whether another site's page sent the request
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 NO_SUCH_ADDRESS = "This address is closed, or there is none; use /gradio_api/call/NAME, and see /gradio_api/info."
 NOT_FOR_OTHER_SITES = (
     "Pages of other sites may use the API only: /gradio_api/call/NAME; open this app's own page instead."
 )
-# Gradio's own pages need scripts within them, and to make functions of texts; nothing is needed of elsewhere.
+# Gradio's own pages need inline scripts and functions made from text; they need nothing from other sites.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-RANGE = re.compile(rb"bytes=\d{1,15}-\d{0,15}")  # of a file; Gradio breaks on others, which HTTP lets us ignore
+RANGE = re.compile(rb"bytes=\d{1,15}-\d{0,15}")  # of a file; Gradio fails on other ranges, which HTTP lets us ignore
 FORWARDED = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-prefix", b"forwarded")
 
 
 class Routes:
-    """ASGI middleware: lets the requests of the two lists through, other sites' ones to OPEN and without cookies.
+    """ASGI middleware: passes requests on the two lists; those of other sites only to OPEN, and without cookies.
 
-    Headers of a proxy count only where FORWARDED_ALLOW_IPS, uvicorn's variable, says that there is one.
+    Proxy headers count only if FORWARDED_ALLOW_IPS, uvicorn's variable, says that there is a proxy.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -84,11 +84,11 @@ class Routes:
         self.behind_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is allowed, answer the rest."""
+        """Pass allowed requests on and answer the rest."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        if scope["type"] != "http":  # a websocket, which nothing here speaks
+        if scope["type"] != "http":  # a websocket: nothing here uses one
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = Headers(scope=scope)
@@ -111,7 +111,7 @@ class Routes:
             await self.app(scope, receive, _guarded(send, foreign and self._readable(headers)))
 
     def _foreign(self, headers: Headers) -> bool:
-        """Say whether a page of another site asks. Programs send neither header."""
+        """Say whether another site's page sent the request; programs send neither header."""
         if (site := headers.get("sec-fetch-site")) is not None:  # no page can forge it
             return site not in ("same-origin", "none")
         if (origin := headers.get("origin")) is None:
@@ -120,7 +120,7 @@ class Routes:
         return _split(origin).netloc not in hosts
 
     def _readable(self, headers: Headers) -> bool:
-        """Say whether another site's page may read the answer: not from the app on a visitor's own machine."""
+        """Say whether another site's page may read the answer: not if the app runs on the visitor's own machine."""
         return _host(headers.get("host", "")) not in ("", *LOOPBACK) or _host(headers.get("origin", "")) in LOOPBACK
 
     def _preflight(self, headers: Headers, foreign: bool) -> Response:
@@ -138,7 +138,7 @@ class Routes:
 
 
 def _compiled(routes: Iterable[str]) -> list[tuple[str, re.Pattern[str]]]:
-    """Turn "GET /a/{b}/{c:path}" into the method and a pattern of the path."""
+    """Turn each "GET /a/{b}/{c:path}" into the method and a pattern for the path."""
     found = []
     for route in routes:
         method, _, path = route.partition(" ")
@@ -148,20 +148,20 @@ def _compiled(routes: Iterable[str]) -> list[tuple[str, re.Pattern[str]]]:
 
 
 def _path(scope: Mapping[str, object]) -> str:
-    """Return the path within the app, as Gradio sees it, without a slash at its end."""
+    """Return the path within the app, as Gradio sees it, without a trailing slash."""
     path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
     return path.rstrip("/") or "/"
 
 
 def _host(address: str) -> str:
-    """Return the name of the host in an origin or in a Host header, without its port."""
+    """Return the host name in an origin or a Host header, without its port."""
     return _split(address if "//" in address else f"//{address}").hostname or ""
 
 
 def _split(address: str) -> SplitResult:
     try:
         return urlsplit(address)
-    except ValueError:  # an IPv6 address that is none: of nobody
+    except ValueError:  # an invalid IPv6 address belongs to nobody
         return SplitResult("", "", "", "", "")
 
 
@@ -170,9 +170,9 @@ def _refusal(status: int, sentence: str) -> Response:
 
 
 def _guarded(send: Send, readable: bool) -> Send:
-    """Say what a browser may do with an answer: load nothing of elsewhere, take nothing for what it is not.
+    """Add headers that tell a browser to load nothing from other sites and to trust the declared content type.
 
-    Other sites' pages may read it, or not; in neither case one that was given to a visitor's cookies.
+    Other sites' pages may read the answer if it is `readable`, but never an answer to a visitor's cookies.
     """
 
     async def sending(message: Message) -> None:

@@ -24,7 +24,7 @@ class Turn(TypedDict):
 
 
 class ScriptValue(TypedDict):
-    """The value of a script view: its turns, whether the last one is being written, and a word about it."""
+    """The value of a script view: its turns, whether the model is still writing the last one, and a short note."""
 
     turns: list[Turn]
     writing: bool
@@ -37,32 +37,32 @@ class Lane(TypedDict):
     name: str
     adds: str
     loss: str
-    share: float  # of the loss of guessing: how long its bar is
+    share: float  # of the loss of guessing: the length of the bar
     parameters: str
     said: str  # the prompt
     text: str
-    speed: int  # characters a second that the model can do
-    note: str  # why it writes nothing, or no more
+    speed: int  # characters per second that the model can write
+    note: str  # why it writes nothing, or nothing more
     writing: bool
 
 
 YOU = "you"
-# The list is within another one: Gradio takes what comes as the list of all outputs.
+# The list is inside another one: Gradio treats the result as the list of all outputs.
 STOPPED_JS = "lanes => [lanes.map(lane => ({...lane, writing: false}))]"
 
 
 def script_view(elem_id: str) -> gr.HTML:
-    """Make the page of the play: the visitor's lines and the model's, one under the other; a ScriptValue."""
+    """Make the component that shows a ScriptValue: the visitor's lines and the model's, one below the other."""
     return component.component("script", script(), elem_id)
 
 
 def race_view(lanes: Sequence[Lane], elem_id: str) -> gr.HTML:
-    """Make the sheet of a race: up to four columns side by side, each a rung; a list of Lanes."""
+    """Make the component that shows a race, a list of Lanes: up to four rungs in columns side by side."""
     return component.component("race", lanes, elem_id)
 
 
 def plain_view(elem_id: str) -> gr.HTML:
-    """Make a line of text that is shown exactly as it is; a `str`."""
+    """Make the component that shows a `str` exactly as it is."""
     return component.component("line", "", elem_id)
 
 
@@ -72,7 +72,7 @@ def script(turns: Sequence[Turn] = (), writing: bool = False) -> ScriptValue:
 
 
 def read_script(value: Any) -> list[Turn]:
-    """Return the turns of a script view's value as a client sent it; raises ConfigError if it is none."""
+    """Return the turns of a ScriptValue that a client sent; raises ConfigError if it is not valid."""
     turns = value.get("turns") if isinstance(value, dict) else None
     if not isinstance(turns, list) or len(turns) > MAX_TURNS:
         raise ConfigError("This script is too long or not a script; clear it and start again.")
@@ -99,5 +99,5 @@ def whole_text(turns: Sequence[Turn]) -> str:
 
 
 def line_up_js(ladder: Sequence[Lane]) -> str:
-    """Return the script that turns the names that were ticked into the columns of a race; `ladder`: all there are."""
+    """Return the script that turns ticked names into the columns of a race; `ladder` holds all possible columns."""
     return component.script("line_up", ladder=ladder)

@@ -1,4 +1,4 @@
-"""The server: Gradio's page and app with our first middleware, and sessions and events that cost next to nothing."""
+"""The server: Gradio's page and app behind our first middleware, with cheap sessions and events."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,25 +21,25 @@ from modelcraft.ui.unread import Messages
 
 
 class Page(Blocks):
-    """Gradio's page, for which an output that an event skips costs nothing.
+    """Gradio's page, in which an output that an event skips costs nothing.
 
-    Gradio builds such a component anew, 0.3 ms each; a text of 400 events skips 1,600.
+    Gradio rebuilds each skipped component in 0.3 ms; a text of 400 events skips 1,600.
     """
 
     async def postprocess_data(
         self, block_fn: BlockFunction, predictions: Any, state: SessionState | None
     ) -> list[Any]:
-        """Return what is sent for each output of `block_fn`."""
+        """Return the value to send for each output of `block_fn`."""
         if len(block_fn.outputs) < 2 or not isinstance(predictions, list | tuple):
             return await super().postprocess_data(block_fn, predictions, state)
         skipped = [isinstance(one, dict) and one == skip() for one in predictions]
-        left_out = _Keywords.FINISHED_ITERATING  # Gradio's own word for an output that it is not to look at
+        left_out = _Keywords.FINISHED_ITERATING  # Gradio's own marker for an output to leave alone
         kept = [left_out if skips else one for one, skips in zip(predictions, skipped, strict=True)]
         sent = await super().postprocess_data(block_fn, kept, state)
         return [skip() if skips else one for one, skips in zip(sent, skipped, strict=False)]
 
     def pending(self, event_id: str) -> bool:
-        """Say whether somebody may still read what comes of an event."""
+        """Say whether a client may still read results of an event."""
         queue = self._queue
         if event_id in queue.event_ids_to_events:
             return True
@@ -49,7 +49,7 @@ class Page(Blocks):
         return messages is not None and not messages.empty()
 
     def queued(self) -> Queued:
-        """Return what events hold at the moment."""
+        """Return what events currently hold."""
         waiting: Counter[str] = Counter()
         for queue in self._queue.event_queue_per_concurrency_id.values():
             waiting.update(_body(event)[0] for event in queue.queue)
@@ -62,7 +62,7 @@ class Page(Blocks):
 
 
 def _body(event: Event) -> tuple[str, int]:
-    """Return the address that an event came from, and the bytes of its body."""
+    """Return the address that an event came from, and the counted bytes of its body."""
     address, size = event.request.scope.get(BODY, ("", 0))
     return address, size
 
@@ -75,7 +75,7 @@ class App(GradioApp):
         self.state_holder = Sessions()  # type: ignore[no-untyped-call]
 
     def configure_app(self, blocks: Blocks) -> None:
-        """Take the page; its queue of events keeps those that somebody waits for."""
+        """Take the page, and let its event queue keep the events that a client waits for."""
         super().configure_app(blocks)
         blocks._queue.pending_messages_per_session = Messages(blocks._queue)
         blocks.upload_file_set = Files(blocks.upload_file_set)
@@ -85,7 +85,7 @@ class App(GradioApp):
             blocks.temp_file_sets.append(part.temp_files)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put `Routes` before everything, Gradio's own answers to other sites' pages included."""
+        """Put `Routes` before everything, including Gradio's own answers to other sites' pages."""
         return Routes(super().build_middleware_stack())
 
 
@@ -99,14 +99,14 @@ class Sessions(StateHolder):
 
 
 class Files(set[str]):
-    """Paths that Gradio sweeps from a thread while others come; an iteration that met one would end its sweeping."""
+    """Paths that a thread of Gradio's sweeps while new ones arrive, which would break a plain set's iteration."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(super().__iter__()))
 
 
 class Session(SessionState):
-    """A session without a copy of the page: Gradio makes one for its deep links only, which are closed here."""
+    """A session without a copy of the page, which Gradio needs only for its deep links; those are closed here."""
 
     def __init__(self, blocks: Blocks) -> None:
         super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))  # type: ignore[arg-type]

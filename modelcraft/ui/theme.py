@@ -1,4 +1,4 @@
-"""How it looks: the page of a printed play, by day and by night. Fonts are those of the visitor's machine."""
+"""The look of the page: a printed play, in light and dark mode, with the fonts of the visitor's machine."""
 
 import gradio as gr
 from gradio.themes import Color
@@ -37,7 +37,7 @@ _RUBRIC = Color(
 
 
 def theme() -> gr.themes.Base:
-    """Return the theme: ink on paper, and one red, as printers had it."""
+    """Return the theme: ink on paper and one red, as in old printed books."""
     return gr.themes.Base(primary_hue=_RUBRIC, neutral_hue=_INK, font=list(SERIF), font_mono=list(MONO)).set(
         body_background_fill="#f6f0e2",
         body_background_fill_dark="#171411",

@@ -1,4 +1,4 @@
-"""The events that sessions have not read yet: a bound for an address, and for all together."""
+"""The events that sessions have not read yet, with a limit per address and in total."""
 
 from asyncio import Queue
 from collections import Counter
@@ -9,17 +9,17 @@ from gradio.utils import LRUCache
 
 from modelcraft.ui.bodies import BODY
 
-# More than visitors can have at a time: beyond it Gradio forgets sessions that are still in use.
+# More than visitors can have at a time: beyond this number Gradio drops sessions that are still in use.
 MAX_SESSIONS = 4_096
-MAX_UNREAD = (64 << 20, 4 << 20)  # bytes: of all, and of an address
-EVENT, VALUE = 2_048, 64  # bytes that an event takes, and each value in it, beside its texts
+MAX_UNREAD = (64 << 20, 4 << 20)  # bytes: in total, and per address
+EVENT, VALUE = 2_048, 64  # bytes that an event takes, and each value in it, besides its texts
 
 
 class Messages(LRUCache[str, Any]):
-    """The events that sessions have not read yet, by session, each session's in an `Unread`.
+    """The events that sessions have not read yet: an `Unread` for each session.
 
-    Where there are too many sessions, Gradio drops the oldest, which may be reading a text at this moment. Here it is
-    the oldest in which nothing happens; so it is where the events are too large together.
+    If there are too many sessions, Gradio drops the oldest, which may be reading a text at this moment. This class
+    drops the oldest idle one; it does the same if the events are too large in total.
     """
 
     def __init__(self, queue: queueing.Queue) -> None:
@@ -30,19 +30,19 @@ class Messages(LRUCache[str, Any]):
     def __setitem__(self, session: str, messages: Any) -> None:
         if session not in self and len(self) >= self.max_size:
             self._forget_idle()
-        super().__setitem__(session, Unread(self))  # in place of Gradio's own, which is empty at this time
+        super().__setitem__(session, Unread(self))  # replaces Gradio's own queue, which is still empty
 
     def __delitem__(self, session: str) -> None:
         self[session].close()
         super().__delitem__(session)
 
     def address(self, event_id: str | None) -> str:
-        """Return the address that asked for an event."""
+        """Return the address that requested an event."""
         event = self._queue.event_ids_to_events.get(event_id or "")
         return "" if event is None else event.request.scope.get(BODY, ("", 0))[0]
 
     def count(self, address: str, more: int) -> None:
-        """Count bytes, or bytes less; where there are too many, sessions are forgotten, the oldest idle one first."""
+        """Add `more` bytes, which may be negative; if there are too many, drop idle sessions, the oldest first."""
         self.held[address] += more
         if not self.held[address]:
             del self.held[address]
@@ -50,7 +50,7 @@ class Messages(LRUCache[str, Any]):
             pass
 
     def _forget_idle(self, with_events: bool = False) -> bool:
-        """Forget the oldest session in which nothing happens; say whether there was one."""
+        """Drop the oldest idle session; say whether there was one."""
         idle = next((one for one in self if not self._busy(one) and (self[one].size or not with_events)), None)
         if idle is not None:
             del self[idle]
@@ -63,7 +63,7 @@ class Messages(LRUCache[str, Any]):
 
 
 class Unread(Queue[Any]):
-    """The events that one session has not read yet, and the bytes that they take."""
+    """The events that one session has not read yet, and their size in bytes."""
 
     def __init__(self, messages: Messages) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Unread(Queue[Any]):
         self.address, self.size = "", 0
 
     def close(self) -> None:
-        """Count no more."""
+        """Stop counting, and give the counted bytes back."""
         if self.messages is not None:
             self.messages.count(self.address, -self.size)
         self.messages, self.size = None, 0
@@ -94,7 +94,7 @@ class Unread(Queue[Any]):
 
 
 def weight(value: Any) -> int:
-    """Return about how many bytes a value of JSON takes."""
+    """Estimate how many bytes a JSON value takes."""
     size, values = 0, [value]
     while values:
         one = values.pop()

@@ -1,4 +1,4 @@
-"""What the views have in common: the question they end with, the chooser of a rung, and how they are wired."""
+"""What the views share: the question that they ask, the rung chooser, and error and event handling."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from modelcraft.support.errors import ModelCraftError
 from modelcraft.ui.component import script
 from modelcraft.ui.labels import choices
 
-MAX_SEEN = 256  # characters of a text that a view looks into: what a screen holds, and one context of the gpt
+MAX_SEEN = 256  # characters of a text that a view examines: one screen, and one context of the gpt
 BROKEN = "Something broke here; try again."
 log = logging.getLogger(__name__)
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -24,9 +24,9 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def told(handler: Handler) -> Handler:
-    """Let whoever asked be told in one sentence what a handler raises, whatever it is; never a traceback, nor nothing.
+    """Make a handler report any exception to the visitor in one sentence, never as a traceback or as silence.
 
-    An error of ours says it itself; anything else is logged for the owner.
+    A ModelCraftError has its own sentence; any other exception is logged for the owner.
     """
     told: Callable[..., Any]
     if inspect.isasyncgenfunction(handler):
@@ -66,16 +66,16 @@ def _sentences() -> Iterator[None]:
         raise
     except ModelCraftError as error:
         raise gr.Error(error.for_visitors, print_exception=False) from error
-    except Exception as error:  # Gradio would hand on an error without a word
+    except Exception as error:  # Gradio would pass on an error without a sentence
         log.exception("a handler failed")
         raise gr.Error(BROKEN, print_exception=False) from error
 
 
 def remembered(page: gr.Blocks, key: str) -> tuple[gr.Textbox, Dependency]:
-    """Make a text that the visitor's browser keeps under `key`, if it may; else it lasts as long as the page.
+    """Make a text that the visitor's browser stores under `key` if it may; otherwise it lasts as long as the page.
 
-    Also returns the event in which it was read, for what has to wait for that. (`gr.BrowserState` would leave the page
-    at "Loading…" for ever where nothing may be kept.)
+    Also returns the event that reads it, for handlers that must wait for it. (`gr.BrowserState` would leave the page
+    at "Loading…" forever where storage is forbidden.)
     """
     text = gr.Textbox(visible=False)
     text.change(None, text, None, js=script("keep", key=key), **QUIET)
@@ -83,17 +83,17 @@ def remembered(page: gr.Blocks, key: str) -> tuple[gr.Textbox, Dependency]:
 
 
 def recall_js(key: str) -> str:
-    """Return the script of a function that gives back what the visitor's browser keeps under `key`."""
+    """Return the script of a function that returns what the visitor's browser stores under `key`."""
     return script("recall", key=key)
 
 
 def question(text: str) -> None:
-    """Put the question on the page that is to be answered before the button is pressed."""
+    """Put a question on the page, for the visitor to answer before pressing the button."""
     gr.HTML(f'<p class="mc-question">{text}</p>', apply_default_css=False)
 
 
 def rung_chooser(catalogue: Catalogue, elem_id: str, label: str = "Rung", value: str | None = None) -> gr.Dropdown:
-    """Make the chooser of a rung; `value` if it is there, else the default."""
+    """Make a rung chooser, set to `value` if that rung exists, else to the default."""
     names = catalogue.names
     first = next((name for name in (value, catalogue.default, *names) if name in names), None)
     return gr.Dropdown(choices(catalogue), value=first, label=label, filterable=False, elem_id=elem_id, min_width=220)

@@ -1,4 +1,4 @@
-// The characters that look stand in the first line; where they look at another text, that is the second line.
+// The first line has the characters that look; if they look at another text, that text is the second line.
 const shown = character => character === '\n' ? '⏎\n' : character === ' ' ? ' ' : sign(character);
 const text = element.querySelector('.mc-attention-text'), source = element.querySelector('.mc-attention-source');
 const said = element.querySelector('.mc-attention-said');

@@ -1,4 +1,4 @@
-// What Copy puts on the clipboard is `whole_text` of the turns; a page without https has no clipboard to write to.
+// Copy puts the `whole_text` of the turns on the clipboard; a page without https has no clipboard to write to.
 async (script) => {
   let text = '';
   for (const turn of script.turns) {

@@ -1,4 +1,4 @@
-// Press the link of a file: it is there when Gradio has drawn it.
+// Click the link of a file once Gradio has drawn it.
 () => {
   const find = left => {
     const link = document.querySelector('#train-file a[download]');

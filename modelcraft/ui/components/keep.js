@@ -1,2 +1,2 @@
-// Let the browser keep a value under a key, if it may.
+// Let the browser store a value under a key, if it may.
 value => { try { localStorage.setItem(KEY, value); } catch {} }

@@ -18,7 +18,7 @@ const draw = () => {
   find('.mc-ladder-figures').textContent = page.figures;
   find('.mc-ladder-lesson').replaceChildren(...page.lesson.map(([text, asItStands]) => {
     if (asItStands) return Object.assign(make('pre', '', text), {tabIndex: 0, role: 'region', ariaLabel: 'A formula'});
-    const paragraph = make('p');  // what stands between backticks is code
+    const paragraph = make('p');  // text between backticks is code
     paragraph.append(...text.split('`').map((part, i) => i % 2 ? make('code', '', part) : part));
     return paragraph;
   }));

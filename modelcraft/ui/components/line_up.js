@@ -1,4 +1,4 @@
-// What was ticked becomes the columns: no fifth one, in the order of the ladder, and who stays keeps the text.
+// Ticked names become columns: at most four, in the order of the ladder, and a column that stays keeps its text.
 (names, lanes) => {
   const ladder = LADDER;
   names = names.slice(0, 4);

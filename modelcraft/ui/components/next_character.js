@@ -1,6 +1,6 @@
 const draw = () => {
   const {text = '', lines = [], strip = [], drawn = 0, dart = 0, rest, kept = 0, notice = ''} = props.value ?? {};
-  // The longest bar fills its column; both columns have one measure.
+  // The longest bar fills its column; both columns have the same scale.
   const most = Math.max(1e-9, ...lines.flatMap(([, raw, after]) => [raw, after]), ...(rest ?? []).slice(1));
   const bar = (share, kind) => {
     const cell = make('td', `mc-next-${kind}`), line = make('span', 'mc-next-bar');

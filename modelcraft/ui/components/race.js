@@ -1,6 +1,6 @@
-// As in script.js, what has only grown is appended to. Many events a second come here, so the page is laid out anew once
-// for each, not once for each column: all is measured, then all is written, then all is scrolled. The button that was
-// pressed vanishes in favour of the other one, which gets its focus: who races by keyboard stays where they were.
+// As in script.js, a text that has only grown is appended to. Many events arrive per second, so the browser lays the
+// page out once per event, not once per column: the script measures all, then writes all, then scrolls all. The other
+// button replaces the pressed one and takes its focus, so that keyboard users stay where they were.
 const sheet = element.querySelector('.mc-race');
 const lane = () => {
   const text = () => document.createTextNode('');

@@ -1,3 +1,3 @@
-// What the browser keeps under a key. It may forbid a page to keep anything (a Space in another site's frame, say): then
-// even to ask raises.
+// What the browser stores under a key. It may forbid storage (for a Space in another site's frame, say): then even a
+// read raises.
 () => { try { return localStorage.getItem(KEY) ?? ''; } catch { return ''; } }

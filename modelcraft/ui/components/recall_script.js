@@ -1,4 +1,4 @@
-// What the tab has kept of the script, shown again when the page is loaded.
+// What the tab has stored of the script, shown again when the page loads.
 () => {
   try {
     const {turns = [], writing = false} = JSON.parse(sessionStorage.getItem('modelcraft-script')) ?? {};

@@ -1,5 +1,5 @@
 // Each turn keeps its node, and a text that has only grown is appended to: nothing flickers, a selection stays. The tab
-// keeps the script where the browser lets it: when Gradio loses its connection it loads the page anew.
+// stores the script where the browser allows it, because Gradio reloads the page when it loses its connection.
 const page = element.querySelector('.mc-script'), said = element.querySelector('.mc-script-note');
 let kept = 0;
 const keep = () => {
@@ -36,4 +36,4 @@ const draw = () => {
   if (follow || grown) page.scrollTop = page.scrollHeight;
 };
 draw();
-watch('value', () => { draw(); keep(); });  // not at first: the empty page would take the place of what was kept
+watch('value', () => { draw(); keep(); });  // not at first: the empty page would replace what is stored

@@ -1,4 +1,4 @@
-// What the components have in common; it stands before the script of each.
+// What the components share; it comes before the script of each.
 
 // Make an element with a class and children, which may be text.
 const make = (tag, name = '', ...children) => {
@@ -8,18 +8,18 @@ const make = (tag, name = '', ...children) => {
   return node;
 };
 
-// What stands for a character that could not be seen, or that would turn around what is beside it; as `plots.sign`.
+// A visible sign for a character that is invisible or would change the direction of text beside it; as `plots.sign`.
 const sign = character => ({' ': '␣', '\n': '⏎', '\t': '⇥', '\x7f': '␡'})[character]
   ?? (character < ' ' ? String.fromCharCode(0x2400 + character.charCodeAt(0))
     : /[\p{C}\p{Zl}\p{Zp}]/u.test(character)
       ? `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`
       : /\p{M}/u.test(character) ? `◌${character}` : character);
 
-// A share as per cent, with a digit behind the point where it is small.
+// A share in per cent, with one decimal where it is small.
 const percent = share => share >= .0995 ? `${(100 * share).toFixed(0)}\u00a0%`
   : share >= .0005 ? `${(100 * share).toFixed(1)}\u00a0%` : share > 0 ? '<\u00a00.1\u00a0%' : '0';
 
-// One tab stop for all of a text: the arrow keys go from character to character in it, `move` is told how far.
+// Make a whole text one tab stop, in which the arrow keys go from character to character; `move` gets the distance.
 const onArrows = (node, move) => {
   node.tabIndex = 0;
   node.onkeydown = event => {

@@ -1,4 +1,4 @@
-// The arrow keys move from character to character, and the line below says what was thought of it.
+// The arrow keys move from character to character, and the line below says how the rung rated it.
 const draw = () => {
   const {panels = [], verdict = ''} = props.value ?? {};
   element.querySelector('.mc-surprise-verdict').textContent = verdict;

@@ -24,7 +24,7 @@ from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_SEEN = 64  # characters of a text: so many rows can be told apart on a screen
+MAX_SEEN = 64  # characters of a text: the most rows that a screen shows clearly
 EXAMPLES = ("First Citizen:\nBefore we proceed any further, hear me", "ROMEO:\nO, she doth teach the torches to b")
 NAMES = ("the first line", "the torches")
 STAGES = ("scores", "scaled", "masked", "softmax")
@@ -33,7 +33,7 @@ QUESTION = "Before you switch the mask off: how could a model cheat that sees wh
 
 
 class AttentionView:
-    """The tab: a text, one head of a rung, and what that head makes of the text."""
+    """The tab: a text, one head of a rung, and what that head does with the text."""
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service
@@ -81,14 +81,14 @@ class AttentionView:
 
     @told
     async def open(self, shown: Any, *inputs: Any) -> Any:
-        """Look at the example when the tab is opened for the first time."""
+        """Look at the example when the tab first opens."""
         return (gr.skip(),) * 3 if shown else await self.show(*inputs)
 
     @told
     async def show(
         self, text: Any, rung: Any, head: Any, stage: Any, scaled: Any, masked: Any
     ) -> tuple[dict[str, Any], dict[str, Any], Any]:
-        """Return the coloured text, the map, and the heads there are; raises gr.Error with one sentence."""
+        """Return the coloured text, the map, and the available heads; raises gr.Error with one sentence."""
         check_text("The text", text, MAX_SEEN)
         if stage not in STAGES:
             raise ConfigError(f"There is no such step; there are {', '.join(STAGES)}.")
@@ -101,7 +101,7 @@ class AttentionView:
 def page(
     entry: Entry, text: str, wanted: Any, stage: str, scaled: bool, masked: bool
 ) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """Read a text and lay one head out; the first one if there is none of the `wanted` name."""
+    """Read a text and lay out the `wanted` head; the one to show first if no head has that name."""
     read = entry.tokenizer.normalize(text)
     if not read.text:
         raise ConfigError("Write a text first, of characters that the model knows.")
@@ -133,9 +133,9 @@ def page(
 
 
 def _line_and_source(model: EncoderDecoder, ids: list[int]) -> tuple[list[int], list[int]]:
-    """Return a newline and the first line of a text, whole, and what the encoder reads of it.
+    """Return a newline with the whole first line of a text, and what the encoder reads of that line.
 
-    A line that was typed without vowels is restored first.
+    The model first restores a line that was typed without vowels.
     """
     newline = model.config.newline
     source = model.sources(torch.tensor(ids))[0]
@@ -150,7 +150,7 @@ def _lines(ids: Sequence[int], newline: int) -> Iterator[list[int]]:
 
 
 def _first_to_see(trace: AttentionTrace) -> int:
-    """Return which head is shown first: of cross-attention the one that is surest of its place, else the first."""
+    """Return the head to show first: the cross-attention head that is surest of its place, else the first head."""
     cross = [number for number, head in enumerate(trace.heads) if head.kind == "cross"]
     return max(cross, key=lambda number: float(trace.heads[number].weights().max(-1).values.mean()), default=0)
 
@@ -192,7 +192,7 @@ def _map(
 
 
 def _largest(row: Tensor, columns: str) -> list[str]:
-    """Say of a row of shares (S,) which three are the largest, and where they stand; none below half a per cent."""
+    """List the three largest shares of a row (S,) and their places, without those below half a per cent."""
     order = row.argsort(descending=True, stable=True)[:3].tolist()
     return [f"{sign(columns[i])} ({i}) {row[i]:.0%}" for i in order if row[i] >= 0.005]
 
@@ -207,7 +207,7 @@ def _at(head: HeadView, stage: str, scaled: bool, masked: bool) -> Tensor:
 
 
 def _said(head: HeadView, stage: str, scaled: bool, masked: bool, weights: Tensor) -> str:
-    """Say in one sentence what the step that is shown does, or what is wrong without it."""
+    """Say in one sentence what the shown step does, or what goes wrong without it."""
     largest = f"the largest share of a row is {float(weights.max(-1).values.mean()):.0%} on average"
     if stage == "scores":
         said = f"query · key: how well each fits each, from {head.scores.min():.1f} to {head.scores.max():.1f}."
@@ -228,7 +228,7 @@ def _said(head: HeadView, stage: str, scaled: bool, masked: bool, weights: Tenso
 
 
 def _texts(entry: Entry, trace: AttentionTrace, head: HeadView) -> tuple[str, str]:
-    """Return the characters that look and those that are looked at."""
+    """Return the characters that look, and the characters that they look at."""
     ids = entry.tokenizer.decode(trace.ids.tolist())
     source = entry.tokenizer.decode(trace.source.tolist()) if trace.source is not None else ids
     rows, columns = {"encoder": (source, source), "cross": (ids, source)}.get(head.kind, (ids, ids))

@@ -1,4 +1,4 @@
-"""The chat: a visitor writes a line of the script, the model goes on with it, character by character."""
+"""The chat: a visitor writes a line of the script, and the model continues it, character by character."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -50,7 +50,7 @@ class Chat:
     def _build(self) -> None:
         self.script = script_view("script")
         self.status = plain_view("status")
-        self.timer = gr.Timer(2, active=self.service.catalogue.pulling)  # until all that was named is there, or is not
+        self.timer = gr.Timer(2, active=self.service.catalogue.pulling)  # until all named weights have come or failed
         with gr.Row(elem_id="tools"):
             self.retry = gr.Button("Retry", size="sm", min_width=0, elem_id="retry")
             self.undo = gr.Button("Undo", size="sm", min_width=0, elem_id="undo")
@@ -104,14 +104,14 @@ class Chat:
     def _wire(self) -> None:
         dials = [self.length, self.temperature, self.model, self.top_k, self.top_p, self.seed, self.pace]
         outputs = [self.script, self.message, self.go, self.stop, self.status]
-        # Everything is checked by the service; Gradio's own checks would not know the model that a visitor has trained.
+        # The service checks everything; Gradio's own checks would not know a model that a visitor has trained.
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
         starts: list[tuple[Any, Any]] = [(self.message.submit, self.message), (self.go.click, self.message)]
         starts += [(button.click, button) for button in self.examples]
         runs: list[Any] = [start(self.send, [line, self.script, *dials], outputs, **options) for start, line in starts]
         runs.append(self.retry.click(self.again, [self.script, *dials], outputs, **options))
 
-        # First the run is ended, and only then the page changed: so no text of the run can come after the change.
+        # End the run first, and change the page only then, so that no text of the run can come after the change.
         def after_ending(button: gr.Button, change: Callable[..., Any], outputs: list[Any]) -> None:
             ended = button.click(None, None, None, cancels=runs, **options)
             ended.then(change, self.script, [*outputs, self.go, self.stop], **options)
@@ -128,7 +128,7 @@ class Chat:
 
     @told
     async def send(self, request: gr.Request, line: Any, value: Any, *dials: Any) -> AsyncIterator[Updates]:
-        """Put the visitor's line into the script and let the model go on."""
+        """Put the visitor's line into the script and let the model continue."""
         check_text("Your line", line, MAX_PROMPT)
         turns = read_script(value)
         if not (line or turns):
@@ -152,9 +152,9 @@ class Chat:
     async def _write(
         self, request: gr.Request, turns: list[Turn], line: str, dials: tuple[Any, ...], message: Any
     ) -> AsyncIterator[Updates]:
-        """Stream the model's answer to `turns`, whose last `line` is new; `message` is what the text field becomes.
+        """Stream the model's answer to `turns`, whose last `line` is new; `message` is the new text field.
 
-        What makes no sense is refused before anything on the page has changed.
+        Invalid input is refused before anything on the page changes.
         """
         length, temperature, model, top_k, top_p, seed, pace = dials
         session = request.session_hash or ""
@@ -165,7 +165,7 @@ class Chat:
         self.service.streams.check(current_client())
         self._writing.add(session)
         try:
-            # Only the end of a long script is read, and no model's context is longer than that.
+            # Only the end of a long script is read; no model's context is longer than that.
             prompt = whole_text(turns)[-MAX_PROMPT:]
             asked = await self.service.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
             if asked.notice:
@@ -189,12 +189,12 @@ class Chat:
 
     @told
     def stopped(self, value: Any) -> Updates:
-        """Keep what was written, and say that nobody writes any more."""
+        """Keep the text so far, and show that the model has stopped writing."""
         return script(read_script(value)), *self.idle()
 
     @told
     def undone(self, value: Any) -> Updates:
-        """Take back the last line and the model's answer to it; the line goes back to where it was typed."""
+        """Take back the last line and the model's answer to it; the line returns to the text field."""
         turns = read_script(value)
         while turns and turns[-1]["who"] != YOU:
             turns.pop()
@@ -203,22 +203,22 @@ class Chat:
 
     @told
     async def look_again(self, model: Any) -> Updates:
-        """Return the status anew, and whether to look again after that."""
+        """Return the current status, and whether to look again later."""
         pulling = self.service.catalogue.pulling
         return await self.describe(model), gr.Timer(active=pulling)
 
     @told
     async def invite(self, model: Any = None) -> Updates:
-        """Return the field for the line, the temperature and the examples as they suit the model."""
+        """Return the text field, the temperature and the examples that suit the model."""
         continues = (await self.service.get(model)).model.continues
         examples = EXAMPLES if continues else TO_RESTORE
         placeholder = PLACEHOLDER if continues else PLACEHOLDER_TO_RESTORE
-        temperature = DEFAULT_TEMPERATURE if continues else 0  # of what was struck out only one thing is right
+        temperature = DEFAULT_TEMPERATURE if continues else 0  # only one way to restore a line is right
         return gr.update(placeholder=placeholder), temperature, *(gr.update(value=line) for line in examples)
 
     @told
     async def describe(self, model: Any = None) -> str:
-        """Return the status of a model that has not written yet, and of the Hub repositories that were named."""
+        """Return the status of a model that has not written yet, and of the named Hub repositories."""
         try:
             lines = [status_line(await self.service.get(model))]
         except ModelCraftError as error:
@@ -230,13 +230,13 @@ class Chat:
 def slider(
     label: str, info: str, low: float, high: float, value: float, step: float, elem_id: str | None = None
 ) -> gr.Slider:
-    """Make a dial; on the page its name is its label's, unless another tab has one of that name."""
+    """Make a slider; its element id comes from its label, or is `elem_id` where another tab has that label."""
     elem_id = elem_id or label.lower().replace("-", "_")
     return gr.Slider(low, high, value, step=step, label=label, info=info, min_width=220, elem_id=elem_id)
 
 
 def read_seed(text: Any) -> int | None:
-    """Return the seed that was typed, None for an empty field; raises ConfigError for anything but a number."""
+    """Return the typed seed, or None for an empty field; raises ConfigError for anything but a number."""
     digits = check_text("Seed", text or "", 30).strip()
     if not digits:
         return None
@@ -246,7 +246,7 @@ def read_seed(text: Any) -> int | None:
 
 
 def status_line(entry: Entry, meter: Meter | None = None) -> str:
-    """Say what runs: rung, parameters, loss, device, weights, and, after a text, how fast it was."""
+    """Say what runs: rung, parameters, loss, device, weights, and, after a text, the speed."""
     loss = entry.info.validation_loss
     parts = [
         entry.title,
@@ -257,5 +257,5 @@ def status_line(entry: Entry, meter: Meter | None = None) -> str:
         *([] if entry.model.continues else ["restores the vowels of a line"]),
     ]
     if meter and meter.characters:
-        parts.append(f"the model writes {meter.speed or meter.pace:,.0f} characters/s")  # however slowly it is shown
+        parts.append(f"the model writes {meter.speed or meter.pace:,.0f} characters/s")  # however slow the display is
     return "\u00a0 ·  ".join(parts)  # a line may break after a dot, never before it

@@ -1,4 +1,4 @@
-"""Counting and learning: what followed what, beside what the bigram model learned of it, and their difference."""
+"""Counting and learning: the counted pairs of characters, what the bigram model learned, and the difference."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ QUESTION = (
 
 
 class CountingView:
-    """The tab: three tables of a row and a column for each character, and the row of the one that was chosen."""
+    """The tab: three tables with a row and a column for each character, and the row of the chosen character."""
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service
@@ -46,7 +46,7 @@ class CountingView:
 
     @told
     async def open(self, shown: Any, first: Any) -> Any:
-        """Draw the tables when the tab is opened for the first time."""
+        """Draw the tables when the tab first opens."""
         return gr.skip() if shown else await self.show(first)
 
     @told
@@ -58,7 +58,7 @@ class CountingView:
 
 
 def page(counting: Entry, bigram: Entry, first: str) -> dict[str, Any]:
-    """Lay the tables out; raises ConfigError if the two do not know the same characters, or not this one."""
+    """Lay out the tables; raises ConfigError if the two models' characters differ, or if they do not know `first`."""
     vocabulary = counting.tokenizer.vocabulary
     if not isinstance(counting.model, CountingLanguageModel) or not isinstance(bigram.model, BigramLanguageModel):
         raise ConfigError("This tab compares the rungs counting and bigram, and one of them is another model here.")
@@ -72,12 +72,12 @@ def page(counting: Entry, bigram: Entry, first: str) -> dict[str, Any]:
     row = vocabulary.index(first)
     difference = learned - counted
     seen = counts.sum(-1, dtype=torch.double)
-    # Weighted as the text is: what a reader of it would meet.
+    # Weighted by how often the text has each character: the difference that a reader would meet.
     apart = float((difference.abs().sum(-1) / 2 * seen).sum() / seen.sum())
 
     def drawing(table: Tensor, most: float) -> Any:
         def draw(axes: "Axes") -> None:
-            shown = table.sign() * table.abs().sqrt()  # rare pairs are to be seen, too
+            shown = table.sign() * table.abs().sqrt()  # makes rare pairs visible, too
             heat(axes, shown, most**0.5)
             name_ticks(axes, vocabulary, vocabulary, 22)
             axes.axhline(row - 0.5, color=INK, linewidth=0.5)

@@ -1,4 +1,4 @@
-"""Embeddings: where a rung put its characters, and how alike it takes two places to be."""
+"""Embeddings: where a rung puts its characters, and how similar it considers two positions."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ QUESTION = "Before you choose another rung: will a model that never heard of vow
 
 
 class EmbeddingsView:
-    """The tab: a rung's characters in two dimensions, and its places."""
+    """The tab: a rung's characters in two dimensions, and its positions."""
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service
@@ -33,7 +33,7 @@ class EmbeddingsView:
 
     @told
     async def open(self, shown: Any, rung: Any) -> Any:
-        """Draw when the tab is opened for the first time."""
+        """Draw when the tab first opens."""
         return gr.skip() if shown else await self.show(rung)
 
     @told
@@ -44,7 +44,7 @@ class EmbeddingsView:
 
 
 def page(entry: Entry) -> dict[str, Any]:
-    """Lay the pictures of one rung out; one line of a rung that has none."""
+    """Lay out the pictures of one rung, or a single line for a rung without embeddings."""
     vectors, places = embeddings(entry.model), position_similarity(entry.model)
     if vectors is None:
         return {"said": f"{entry.title} has no embeddings: to it each character is itself and nothing else."}
@@ -89,7 +89,7 @@ def _characters(found: Plane, vocabulary: str) -> Any:
             colour = RUBRIC if character in VOWELS else INK if character.isalpha() else MUTED
             axes.text(x, y, sign(character), color=colour, ha="center", va="center", fontsize=12)
         low, high = found.points.min(0).values, found.points.max(0).values  # (2,) each
-        half = 0.55 * float((high - low).max()) or 1.0  # the same measure in both directions
+        half = 0.55 * float((high - low).max()) or 1.0  # the same scale in both directions
         (left, bottom), (right, top) = ((low + high) / 2 - half).tolist(), ((low + high) / 2 + half).tolist()
         axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
         axes.axhline(0, color=MUTED, linewidth=0.4)

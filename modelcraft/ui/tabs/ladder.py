@@ -1,4 +1,4 @@
-"""The ladder: the rungs in order, and of each the lesson, a sample, the code, and what in it is new."""
+"""The ladder: the rungs in order, each with its lesson, a sample, its code, and what is new in the code."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ QUESTION = (
 
 
 class Ladder:
-    """The tab: a pill for every rung, and the page of the one that is chosen."""
+    """The tab: a pill for every rung, and the page of the chosen rung."""
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service

@@ -1,4 +1,4 @@
-"""Next character, a microscope: what a rung thinks comes next, what sampling leaves of it, and where the dart lands."""
+"""Next character, a microscope: what a rung expects next, what sampling keeps of it, and where the dart lands."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ MAX_TEXT = 2_000
 NEWLINE = "\n"
 RUN = 60  # characters that one press of Run appends
 RUN_TICK_S = 0.25  # slow enough to watch
-SHOWN = 14  # characters that have a line of their own
+SHOWN = 14  # characters that get their own line
 EXAMPLES = ("The king is ", "O Romeo, Romeo! wherefore art th", "JULIET:\n", "q")
 QUESTION = "Before you press Step: after the letter q one character is all but certain. After which is nothing certain?"
 
@@ -82,12 +82,12 @@ class NextCharacter:
 
     @told
     async def open(self, shown: Any, *inputs: Any) -> Any:
-        """Look at the text when the tab is opened for the first time."""
+        """Look at the text when the tab first opens."""
         return gr.skip() if shown else await self.look(*inputs)
 
     @told
     async def type(self, shown: Any, text: Any, *others: Any) -> Any:
-        """Look at what was typed; what Step appended has been looked at."""
+        """Look at typed text; what Step appended is already on the page."""
         if not text or (isinstance(shown, dict) and shown.get("text") == text):
             return gr.skip()
         return await self.look(text, *others)
@@ -98,7 +98,7 @@ class NextCharacter:
         return await self.page(check_text("The text", text, MAX_TEXT), rung, check_dials(*dials))
 
     async def page(self, text: str, rung: Any, params: SamplingParams) -> dict[str, Any]:
-        """Return the page of a text that was checked; raises ConfigError if it is empty or nothing of it is known."""
+        """Return the page of a checked text; raises ConfigError if it is empty or the rung knows none of it."""
         entry = await self.service.get(rung)
         read = entry.tokenizer.normalize(text)
         if not read.text:
@@ -109,12 +109,12 @@ class NextCharacter:
 
     @told
     async def redraw(self, shown: Any, *dials: Any) -> Any:
-        """Sample the stored logits anew, by the same dart: no forward pass."""
+        """Sample the stored logits again with the same dart: no forward pass."""
         return await self._again(shown, dials, None)
 
     @told
     async def throw(self, shown: Any, *dials: Any) -> Any:
-        """Throw another dart at what is shown."""
+        """Throw another dart at the shown odds."""
         return await self._again(shown, dials, random.random())
 
     @told
@@ -133,7 +133,7 @@ class NextCharacter:
 
     @told
     async def run(self, shown: Any, *dials: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
-        """Append one character after the other, slowly enough to watch."""
+        """Append characters one by one, slowly enough to watch."""
         params = check_dials(*dials)
         with self.service.streams.hold(current_client()):
             async with aclosing(as_read(self._run(shown, params), unread_events())) as pages:
@@ -153,7 +153,7 @@ class NextCharacter:
         return await self.page(text, entry.name, params)
 
     async def _read(self, shown: Any) -> tuple[Entry, str, list[float], float]:
-        """Read a page as a client sent it back; raises ConfigError if it is none."""
+        """Read a page that a client sent back; raises ConfigError if it is not valid."""
         if not isinstance(shown, dict) or "logits" not in shown:
             raise ConfigError("There is nothing to go on from yet; write a text first.")
         entry = await self.service.get(shown.get("rung"))
@@ -167,7 +167,7 @@ class NextCharacter:
 
 
 def next_logits(entry: Entry, text: str) -> Tensor:
-    """Return the logits (V,) of what follows `text`, as the engine has them; of an encoder–decoder without a source."""
+    """Return the engine's logits (V,) for the character after `text`; an encoder–decoder gets no source."""
     rows = entry.engine.decoder.rows()
     if not entry.model.continues:
         text, rows = f"\n{text.rpartition(NEWLINE)[2]}", Rows(entry.model)
@@ -178,7 +178,7 @@ def next_logits(entry: Entry, text: str) -> Tensor:
 
 
 def check_dials(temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> SamplingParams:
-    """Turn what a client set into SamplingParams; raises ConfigError with one sentence."""
+    """Turn a client's settings into SamplingParams; raises ConfigError with one sentence."""
     check_number("temperature", temperature, 0, MAX_TEMPERATURE)
     return SamplingParams(
         temperature=temperature, top_k=check_whole("top_k", top_k, 0, 1_000), top_p=top_p, min_p=min_p
@@ -188,9 +188,9 @@ def check_dials(temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> Samplin
 def page(
     entry: Entry, text: str, logits: list[float], dart: float, params: SamplingParams, notice: str = ""
 ) -> dict[str, Any]:
-    """Lay out what the page shows: a line for each of the likeliest characters, and the strip that the dart hits.
+    """Lay out the page: a line for each of the likeliest characters, and the strip that the dart hits.
 
-    A line is [character, raw probability, probability after the dials, where its stretch of the strip begins].
+    A line is [character, raw probability, probability after the dials, where its part of the strip begins].
     """
     row = torch.tensor([logits])  # (1, V)
     raw, after = row.softmax(-1)[0], distribution(row, params)[0]  # (V,) each

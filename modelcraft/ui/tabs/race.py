@@ -1,4 +1,4 @@
-"""The race: one prompt, one seed, one temperature, and up to four rungs that go on with it side by side."""
+"""The race: one prompt, one seed, one temperature, and up to four rungs that continue the prompt side by side."""
 
 import asyncio
 import logging
@@ -34,8 +34,8 @@ from modelcraft.ui.widgets import told
 
 MAX_LANES = 4
 DEFAULT_SEED = 1337
-RACE_PACE = 40  # a reader keeps up; above 30 a lane that had to wait for a slower one catches up
-RACE_TICK_S = 1 / 15  # an event has the news of all lanes: as much work for a browser as two of the chat
+RACE_PACE = 40  # a reader keeps up; above 30, a lane that waited for a slower one catches up
+RACE_TICK_S = 1 / 15  # an event updates all lanes: as much work for a browser as two events of the chat
 EXAMPLES = ("ROMEO:", "QUEEN", "First Cit", "To be, or not to", "The king's ")
 QUESTION = "Before you press Start: which of them will be the first to write a name that stands in the play?"
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Race:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._racing: set[str] = set()  # the sessions that race
+        self._racing: set[str] = set()  # the sessions with a race under way
         ladder = self.ladder()
         self._build(ladder)
         self._wire(ladder)
@@ -117,9 +117,9 @@ class Race:
         outputs = [self.view, self.go, self.stop]
         starts: list[tuple[Any, Any]] = [(self.prompt.submit, self.prompt), (self.go.click, self.prompt)]
         starts += [(button.click, button) for button in self.examples]
-        # Gradio's own checks are passed by: what they say is not for visitors, and ours check everything.
+        # Skip Gradio's own checks: their messages are not for visitors, and ours check everything.
         runs = [start(self.start, [line, *dials], outputs, preprocess=False, **options) for start, line in starts]
-        # The columns are put to rest last: after the server has answered, no text of the run can follow.
+        # Mark the columns as stopped last: after the server's answer, no text of the run can follow.
         ended = self.stop.click(None, None, None, cancels=runs, **options)
         ended = ended.then(self.idle, None, [self.go, self.stop], **options)
         ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
@@ -132,7 +132,7 @@ class Race:
     async def start(
         self, request: gr.Request, prompt: Any, names: Any, seed: Any, temperature: Any, length: Any, pace: Any
     ) -> AsyncIterator[Updates]:
-        """Let the rungs of these names go on with the prompt, all at the same time, in one stream of events."""
+        """Let the rungs called `names` continue the prompt, all at the same time, in one stream of events."""
         session = request.session_hash or ""
         luck = read_seed(seed)
         if luck is None:
@@ -173,7 +173,7 @@ class Race:
         clock = asyncio.get_running_loop().time
         shown, sent = snapshot(lanes), clock()
         yield shown, gr.update(visible=False), gr.update(visible=True)
-        for part in (get_ready, write):  # a fair start: nobody writes before all are there
+        for part in (get_ready, write):  # a fair start: no rung writes before all are ready
             going = [lane for lane in lanes if lane["writing"]]
             async with aclosing(together([guarded(lane, part(lane)) for lane in going], RACE_TICK_S)) as ticks:
                 async for _ in ticks:
@@ -197,11 +197,11 @@ class Race:
 
     @property
     def names(self) -> list[str]:
-        """The rungs that can race: those that go on with a prompt."""
+        """Return the rungs that can race: those that continue a prompt."""
         return [name for name in self.service.catalogue.names if RUNGS[name].model_class.continues]
 
     def read_names(self, names: Any) -> list[str]:
-        """Return the rungs that a client chose; raises ConfigError unless they are up to four that there are."""
+        """Return the rungs that a client chose; raises ConfigError unless they are one to four rungs that can race."""
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names[: MAX_LANES + 1]):
             raise ConfigError("The rungs of a race are a list of their names.")
         if not names:
@@ -218,23 +218,23 @@ class Race:
 
 
 async def guarded(lane: Lane, work: Awaitable[None]) -> None:
-    """Do a lane's work; if it cannot go on the lane says why, and the others run on."""
+    """Do a lane's work; if it fails, the lane says why, and the others run on."""
     try:
         await work
     except ModelCraftError as error:
         lane["note"], lane["writing"] = error.for_visitors, False
-    except Exception:  # whatever it is, it is this lane's alone
+    except Exception:  # any failure affects this lane alone
         log.exception("%s", lane["name"])
         lane["note"], lane["writing"] = "Something broke in this model; the others go on.", False
 
 
 def snapshot(lanes: Sequence[Lane]) -> list[Lane]:
-    """Return the lanes as they are at this moment, whatever becomes of them: Gradio sends what differs from it."""
+    """Return a copy of the lanes that later changes leave alone: Gradio sends what differs from it."""
     return [lane.copy() for lane in lanes]
 
 
 def empty_lane(of: Figures) -> Lane:
-    """Return the lane of a rung that has not written."""
+    """Return the lane of a rung that has not written yet."""
     return {
         "name": of.name,
         "adds": of.adds,
@@ -250,12 +250,12 @@ def empty_lane(of: Figures) -> Lane:
 
 
 def absent(names: Sequence[str]) -> str | None:
-    """Say which of the rungs cannot race, and why; None if all can."""
+    """Say which rungs cannot race, and why; return None if all can."""
     absent = [name for name in names if not RUNGS[name].model_class.continues]
     return f"{listing(absent)} restores lines, and cannot go on with a prompt; so it does not race." if absent else None
 
 
 def first_choice(names: Sequence[str]) -> list[str]:
-    """Return the first, two of the middle and the last: what a newcomer sees race."""
+    """Return the first rung, two from the middle and the last: the race that a newcomer sees."""
     last = len(names) - 1
     return [names[i] for i in sorted({round(last * share / 3) for share in range(4)} if names else ())]

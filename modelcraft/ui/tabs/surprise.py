@@ -26,7 +26,7 @@ NOBODY = ""
 
 
 class SurpriseView:
-    """The tab: a text, one or two rungs, and what they made of it."""
+    """The tab: a text, one or two rungs, and how much it surprises them."""
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service
@@ -62,7 +62,7 @@ class SurpriseView:
 
     @told
     async def open(self, shown: Any, text: Any, one: Any, other: Any) -> Any:
-        """Read the text when the tab is opened for the first time."""
+        """Read the text when the tab first opens."""
         return gr.skip() if shown else await self.read(text, one, other)
 
     @told
@@ -78,9 +78,9 @@ class SurpriseView:
 
 
 def panel(entry: Entry, text: str) -> dict[str, Any]:
-    """Let one rung read the text; `cells` has each of its characters, in bits if it was scored.
+    """Let one rung read the text; `cells` holds each character, with its bits if it was scored.
 
-    Raises VocabularyError if the rung knows nothing of it.
+    Raises VocabularyError if the rung knows none of the characters.
     """
     known = [place for place, character in enumerate(text) if character in entry.tokenizer.vocabulary]
     if not known:
@@ -114,7 +114,7 @@ def panel(entry: Entry, text: str) -> dict[str, Any]:
 
 
 def verdict(panels: list[dict[str, Any]]) -> str:
-    """Say which of two rungs knew better; nothing of one."""
+    """Say which of two rungs predicts better; return nothing for one rung."""
     if len(panels) < 2 or None in (panels[0]["bits"], panels[1]["bits"]):
         return ""
     better, worse = sorted(panels, key=lambda panel: panel["bits"])

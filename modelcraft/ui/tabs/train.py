@@ -1,4 +1,4 @@
-"""Train: a rung, a text of one's own, and a model that grows while one looks; then it is played, kept, or pushed."""
+"""Train: a visitor trains a rung on a text and watches it learn, then plays, downloads or pushes the model."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ OURS, UPLOADED, PASTED = "the text of the app", "a file of yours", "a text you p
 MAX_PASTED = 200_000
 DEFAULT_STEPS = 300
 LOOK_S = 1.0
-PARTS = 9  # of the page that change as a training goes: the sheet, its state, the timer, and six buttons
+PARTS = 9  # of the page that change during a training: the sheet, its state, the timer, and six buttons
 DIALS = {"n_embd": "Width", "n_layer": "Blocks", "block_size": "Context"}
 INFOS = {
     "n_embd": "numbers a character",
@@ -48,7 +48,7 @@ IDLE = (
 
 
 class TrainView:
-    """The tab: what is to be trained, the buttons that lead it, and how it goes."""
+    """The tab: what to train, the buttons that control the training, and its progress."""
 
     def __init__(self, service: Service, tab: gr.Tab, visitor: gr.Textbox) -> None:
         self.service, self.visitor = service, visitor
@@ -134,7 +134,7 @@ class TrainView:
     def _wire(self, tab: gr.Tab) -> None:
         options: dict[str, Any] = {"preprocess": False, **QUIET}
         outputs = [self.view, self.shown, self.timer, self.go, *self.lead]
-        # The browser is asked once more: the tab may be opened before it has said who this is.
+        # Ask the browser once more: the tab may open before the browser has said who the visitor is.
         recalled = f"(visitor, shown) => [visitor || ({recall_js(VISITOR_KEY)})(), shown]"
         tab.select(self.open, [self.visitor, self.shown], [self.visitor, *outputs], js=recalled, **options)
         self.timer.tick(self.look, [self.visitor, self.shown], outputs, **options)
@@ -154,9 +154,9 @@ class TrainView:
     def offer(
         self, recalled: Dependency, tabs: gr.Tabs, chat_model: gr.Dropdown, others: Sequence[gr.Dropdown]
     ) -> None:
-        """Let `Play it` open the chat, one of `tabs`, with the model; and keep it in all choosers of the page.
+        """Let `Play it` open the chat, one of `tabs`, with the model, and list the model in all choosers of the page.
 
-        `recalled` is the event in which the browser said who the visitor is.
+        `recalled` is the event in which the browser says who the visitor is.
         """
         choosers = [chat_model, *others]
 
@@ -171,20 +171,20 @@ class TrainView:
             return [gr.update(selected="chat"), gr.update(value=job.name, **updates[0]), *map(_update, updates[1:])]
 
         self.play.click(played, self.visitor, [tabs, *choosers], preprocess=False, **QUIET)
-        # When a training is over, too: its model is in all lists then.
+        # At the end of a training, too: its model is then in all lists.
         for event in (recalled.then, self.shown.change):
             event(listed, self.visitor, choosers, preprocess=False, **QUIET)
 
     def owner(self, visitor: Any) -> str:
-        """Return a visitor's secret if it was given out here, else nobody's."""
+        """Return the visitor's secret if this app issued it, else an empty one."""
         return visitor if self.service.visitors.knows(visitor) else ""
 
     def choices(self, visitor: Any, choosers: Sequence[gr.Dropdown]) -> list[dict[str, Any]]:
-        """Return the choices of each chooser, with the visitor's own model at the end if there is one."""
+        """Return the choices of each chooser, ending with the visitor's own model if there is one."""
         job = self.service.trainings.look(self.owner(visitor))
         there_are = choices(self.service.catalogue)
         entry = None
-        with contextlib.suppress(ModelCraftError):  # it was forgotten at this very moment
+        with contextlib.suppress(ModelCraftError):  # the job was dropped at this very moment
             entry = job.entry if job is not None and job.status == Status.DONE else None
         if job is not None and entry is not None:
             loss = entry.info.validation_loss
@@ -195,14 +195,14 @@ class TrainView:
 
     @told
     async def open(self, visitor: Any, shown: Any) -> Any:
-        """Show how it goes when the tab is opened; a visitor who comes for the first time is given a secret."""
+        """Show the training's progress when the tab opens; a new visitor gets a secret."""
         fresh = gr.skip() if self.owner(visitor) else self.service.visitors.welcome(current_client().address)
         page = await self.look(visitor, shown)
-        return fresh, *(page if isinstance(page, tuple) else [page] * PARTS)  # nothing is new: all parts stay
+        return fresh, *(page if isinstance(page, tuple) else [page] * PARTS)  # if nothing is new, all parts stay
 
     @told
     async def look(self, visitor: Any, shown: Any = None) -> Any:
-        """Return the page of the visitor's training, or nothing if it is what the page shows already."""
+        """Return the page of the visitor's training, or nothing if the page already shows it."""
         return await asyncio.to_thread(self._look, visitor, shown)
 
     @told
@@ -234,7 +234,7 @@ class TrainView:
         source: Any,
         pasted: Any,
     ) -> Any:
-        """Begin a training; raises gr.Error with one sentence for what is out of bounds, or when there is no room."""
+        """Start a training; raises gr.Error with one sentence if a value is out of bounds or there is no room."""
         if not self.owner(visitor):
             raise ConfigError("This page has lost who you are; load it again.")
         if not isinstance(rung, str) or rung not in trainable():
@@ -258,7 +258,7 @@ class TrainView:
         return uploaded
 
     def ask(self, button: gr.Button) -> Any:
-        """Return what a button does that leads a training."""
+        """Return the handler of a button that controls a training."""
         act = {self.pause: "pause", self.resume: "resume", self.stop: "stop"}[button]
 
         @told
@@ -270,7 +270,7 @@ class TrainView:
 
     @told
     async def resize(self, rung: Any) -> list[Any]:
-        """Set the dials to the sizes of a rung; those that it does not have are out of use."""
+        """Set the dials to the sizes of a rung; dials that it does not have are disabled."""
         if not isinstance(rung, str) or rung not in trainable():
             raise ConfigError("There is no such rung.")
         sizes = sizes_of(RUNGS[rung])
@@ -282,12 +282,12 @@ class TrainView:
 
     @told
     async def choose(self, source: Any) -> list[Any]:
-        """Show what the chosen source of the text needs."""
+        """Show the fields that the chosen source of the text needs."""
         return [gr.update(visible=source == UPLOADED), gr.update(visible=source == PASTED)]
 
     @told
     async def take(self, visitor: Any, upload: Any) -> Any:
-        """Read an uploaded file at once, and remove it; raises gr.Error with one sentence."""
+        """Read an uploaded file at once and delete it; raises gr.Error with one sentence."""
         title, raw = await asyncio.to_thread(read_upload, upload)
         text, encoding = decode_text(raw, title)
         check_corpus(text)
@@ -299,7 +299,7 @@ class TrainView:
 
     @told
     async def pack(self, visitor: Any) -> Any:
-        """Give the model folder out as a zip."""
+        """Offer the model folder as a zip."""
         path = await asyncio.to_thread(self.service.trainings.archive, self.owner(visitor))
         return gr.update(value=str(path), visible=True)
 
@@ -313,9 +313,9 @@ class TrainView:
         profile: gr.OAuthProfile | None,
         token: gr.OAuthToken | None,
     ) -> bool:
-        """Push the finished model to the account of the visitor, who has signed in; the token is used and forgotten.
+        """Push the finished model to the signed-in visitor's account; the token is used once and not kept.
 
-        A repository that exists is replaced only if the visitor says so, for this one time.
+        An existing repository is replaced only if the visitor says so, for this one time.
         """
         if profile is None or token is None:  # never with the login of the machine itself
             raise HubError("Sign in with Hugging Face first.")
@@ -334,14 +334,14 @@ class TrainView:
 
 
 def signs_in() -> bool:
-    """Say whether visitors can sign in: on a Space with `hf_oauth`. Elsewhere Gradio would take the machine's login."""
+    """Say whether visitors can sign in: only on a Space with `hf_oauth`; elsewhere Gradio uses the machine's login."""
     return bool(get_space() and os.environ.get("OAUTH_CLIENT_ID"))
 
 
 def read_upload(upload: Any) -> tuple[str, bytes]:
-    """Return the title and the bytes of an uploaded file, which is gone then.
+    """Return the title and the bytes of an uploaded file, and delete the file.
 
-    Raises CorpusError for anything but a file in the folder into which Gradio puts uploads.
+    Raises CorpusError for anything but a file in the folder where Gradio puts uploads.
     """
     path, name = (upload.get("path"), upload.get("orig_name")) if isinstance(upload, dict) else (None, None)
     again = CorpusError("The file did not arrive; choose it again.")
