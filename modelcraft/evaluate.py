@@ -1,4 +1,4 @@
-"""How good is a model? `python -m modelcraft.evaluate gpt` prints the exact losses of a model."""
+"""Print the exact losses of a model: `python -m modelcraft.evaluate gpt`."""
 
 import json
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ def evaluate(
     for protocol in network.protocols:
         measured = character_losses(network, val_data, protocol, progress=not as_json)
         loss, by = measured.exact, {"by_kind": measured.by_kind(tokenizer.vocabulary)}
-        if protocol != "sliding":  # where every context is whole, the place in the window says nothing
+        if protocol != "sliding":  # every context is full there, so the position says nothing
             by["by_position"] = measured.by_position()
         described["losses"][protocol] = {**loss.as_dict(), **by}
         if as_json:

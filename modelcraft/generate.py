@@ -1,4 +1,4 @@
-"""Text in the terminal: `python -m modelcraft.generate --model bigram --prompt "ROMEO:"` streams it."""
+"""Stream text to the terminal: `python -m modelcraft.generate --model bigram --prompt "ROMEO:"`."""
 
 import contextlib
 import math
@@ -36,12 +36,12 @@ def generate(
 
     params = SamplingParams(length, temperature, top_k, top_p, seed)
     network, tokenizer = load(model, device)
-    if not tokenizer.unknown(stop):  # what the model does not know cannot come
+    if not tokenizer.unknown(stop):  # the model never writes unknown characters
         params = replace(params, stop=tuple(tokenizer.encode(stop)))
     known = tokenizer.normalize(network.example if prompt is None else prompt)
     if known.changed:
         typer.echo(known.report(), err=True)
-    # The app's own engine, with a reader who may take all the time there is: `… | less`.
+    # The app's own engine, with unlimited time for the reader: `… | less`.
     with contextlib.closing(Engine(network, patience_s=math.inf)) as engine:
         tokens = engine.submit(tokenizer.encode(known.text), params)
         if network.continues:

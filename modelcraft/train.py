@@ -75,7 +75,7 @@ def train(
         follow_stdin()
     folder = (out or Path("runs") / (model or QUICK_RUNG)).expanduser()
     resume = resume or finish
-    if resume and model is None:  # the run knows
+    if resume and model is None:  # the saved run knows it
         from modelcraft.training.state import describe_state
 
         model = describe_state(folder)["about"].get("rung")
@@ -109,7 +109,7 @@ def train(
             samples=samples,
             exact=exact_loss,
         ).run()
-    if not ranks.first:  # a thread of torch's may be at work still: Python's own way out ended in C++'s complaint once
+    if not ranks.first:  # a torch thread may still run: Python's normal exit once ended in a C++ error
         os._exit(0)
     if push_to_hub:
         from modelcraft.store.hub_client import push
@@ -133,7 +133,7 @@ def _settings(given: list[str]) -> dict[str, Any]:
 
 
 def _look_ahead_to_push(repo_id: str | None) -> None:
-    """Say before the training, not after it, what a push will lack."""
+    """Report before the training, not after it, what a push will lack."""
     if repo_id is None:
         return
     from modelcraft.store.hub_client import check_login, check_repo_id

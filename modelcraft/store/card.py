@@ -15,15 +15,15 @@ from modelcraft.model import LanguageModel
 from modelcraft.store.folder import ModelInfo
 from modelcraft.tokenizer import CharTokenizer
 
-HUB_DATASET = "karpathy/tiny_shakespeare"  # the same text, as the Hub knows it
+HUB_DATASET = "karpathy/tiny_shakespeare"  # the same text on the Hub
 RATE = "character_error_rate"
 SAMPLE_PARAMS = SamplingParams(max_new_tokens=400, temperature=0.8, seed=1337)
 
 
 def write_sample(model: LanguageModel, tokenizer: CharTokenizer) -> str:
-    """Let the model write 400 characters after a line break; the seed is fixed, nobody picked the best.
+    """Let the model write 400 characters after a line break; the seed is fixed, so nobody picked the best.
 
-    One that restores lines restores its example, and both are shown.
+    A model that restores lines restores its example, and the sample shows both.
     """
     start = _start(type(model), tokenizer.vocabulary)
     if model.continues:
@@ -35,9 +35,9 @@ def write_sample(model: LanguageModel, tokenizer: CharTokenizer) -> str:
 def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | None = None, picture: bool = False) -> str:
     """Return the card of a model: YAML for the Hub, then what a reader wants to know.
 
-    `parameters` is their number, `sample` what the model wrote, if it did, `repo_id` where it will be on the Hub
-    (None: it is a folder so far). With `picture` the page shows `loss_curve.png`. Raises ConfigError for an unknown
-    rung.
+    `parameters` is their number, `sample` the text that the model wrote (or empty), `repo_id` its place on the Hub
+    (None: it is only a folder so far). With `picture` the page shows `loss_curve.png`. Raises ConfigError for an
+    unknown rung.
     """
     corpus = str(info.corpus.get("name", "a text of its own"))
     model_class = rung_named(info.rung).model_class
@@ -89,7 +89,7 @@ def _start(model_class: type[LanguageModel], vocabulary: str) -> str:
 
 
 def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardData:
-    # Only of the corpus that everybody knows do we know the language, and that the Hub has it, too.
+    # We know the language, and that the Hub has the text, only for tiny Shakespeare.
     shakespeare = corpus == TINY_SHAKESPEARE
     measured = [
         EvalResult(
@@ -127,7 +127,7 @@ def _exact_losses(info: ModelInfo) -> list[tuple[str, str, float]]:
 
 
 def _other_losses(info: ModelInfo) -> dict[str, str]:
-    """The losses by the model's other protocols, each with what it means."""
+    """Return the losses under the model's other protocols, each with its unit."""
     others = {}
     for loss in info.losses.values():
         if (
@@ -140,7 +140,7 @@ def _other_losses(info: ModelInfo) -> dict[str, str]:
 
 
 def _restored(info: ModelInfo) -> dict[str, str]:
-    """What the encoder–decoder restores of the validation text, if that was measured."""
+    """Return how much of the validation text the encoder–decoder restores, if that was measured."""
     found = info.losses.get("restored")
     if not isinstance(found, dict) or not all(isinstance(found.get(key), float) for key in ("exact", RATE)):
         return {}
@@ -166,13 +166,13 @@ def _table(rows: dict[str, str]) -> str:
 
 
 def _code(value: Any) -> str:
-    """Set what others wrote (a file's name, say) so that it can neither be Markdown nor end the cell."""
+    """Quote foreign text (such as a file name) so that it is never Markdown and never ends the table cell."""
     line = " ".join(str(value).split()).replace("`", "'").replace("|", "\\|")
     return f"`{line}`"
 
 
 def _fenced(text: str) -> str:
-    """Fence `text` with more backticks than it has in a row anywhere."""
+    """Fence `text` with more backticks than its longest run of them."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"

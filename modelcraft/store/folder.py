@@ -1,7 +1,7 @@
-"""A model on disk: a folder with `config.json`, `model.safetensors` and `README.md`. No pickle anywhere.
+"""A model on disk: a folder with `config.json`, `model.safetensors` and `README.md`, without pickle.
 
-Loading is strict and looks before it leaps: the config is checked, then the header of the weights against what the
-config promises, and only then is anything allocated.
+Loading is strict: it checks the config, then checks the header of the weights against the config, and only then
+allocates anything.
 """
 
 import json
@@ -26,25 +26,25 @@ from modelcraft.tokenizer import CharTokenizer
 
 FORMAT = "modelcraft-1"
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
-PICTURE_FILE = "loss_curve.png"  # beside them, where there is one
-STATE_FILE = "training_state.safetensors"  # beside them, while and after they are trained
+PICTURE_FILE = "loss_curve.png"  # beside them, if there is one
+STATE_FILE = "training_state.safetensors"  # beside them, during and after training
 WEIGHTS_DIR = HOME / "weights"
-LFS_POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
+LFS_POINTER = b"version https://git-lfs"  # the start of a file that git-lfs has not fetched yet
 MAX_CONFIG_BYTES = 4 << 20
 WHOLE_NUMBERS = {torch.int64: ("I64",), torch.int32: ("I32", "I16"), torch.int16: ("I16",)}
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What `config.json` says: the model, what it was trained on and how, and its exact losses."""
+    """The content of `config.json`: the model, its training text and settings, and its exact losses."""
 
     rung: str
     config: ModelConfig
     vocabulary: str
     corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters
-    training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and how far it came
+    training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and the progress
     losses: dict[str, Any] = field(default_factory=dict)  # protocol → ExactLoss on the validation split
-    parameters: int | None = field(default=None, compare=False)  # as written there; a model at hand knows its own
+    parameters: int | None = field(default=None, compare=False)  # as written there; a loaded model counts its own
 
     @property
     def quoted_loss(self) -> Mapping[str, Any]:
@@ -62,12 +62,12 @@ class ModelInfo:
 def save_folder(
     folder: Path, model: LanguageModel, info: ModelInfo, card: str | None, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write the model folder; every file appears whole or not at all, `config.json`, which makes it one, last.
+    """Write the model folder; each file appears whole or not at all, and `config.json`, its marker, last.
 
-    With None for a card whoever calls writes it afterwards.
-    Floats are stored as `dtype`; round the model to it before it is measured (`round_to`).
+    If `card` is None, the caller writes the card afterwards.
+    Floats are stored as `dtype`; round the model to it (`round_to`) before you measure it.
     """
-    # Clones, for safetensors refuses tensors that share memory, such as tied weights.
+    # Clones, because safetensors refuses tensors that share memory, such as tied weights.
     weights = {
         name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
         for name, tensor in model.state_dict().items()
@@ -77,12 +77,12 @@ def save_folder(
     if card is not None:
         write_text(folder / CARD_FILE, card)
     parameters = {"parameters": model.num_parameters}
-    described = {"format": FORMAT} | parameters | asdict(info) | parameters  # twice: among the first, and the true one
+    described = {"format": FORMAT} | parameters | asdict(info) | parameters  # twice: for its place, then for its value
     write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
 
 
 def round_to(model: LanguageModel, dtype: torch.dtype) -> None:
-    """Round every weight to what `dtype` can hold; the model goes on computing in float32."""
+    """Round every weight to a value of `dtype`; the model still computes in float32."""
     with torch.no_grad():
         for tensor in model.state_dict().values():
             if tensor.is_floating_point():
@@ -92,19 +92,19 @@ def round_to(model: LanguageModel, dtype: torch.dtype) -> None:
 def load_folder(
     folder: Path, device: torch.device | str | None = None
 ) -> tuple[LanguageModel, CharTokenizer, ModelInfo]:
-    """Load a model folder strictly: whatever is missing, too much, misshapen or absurd is a CheckpointError."""
+    """Load a model folder strictly: anything missing, extra, misshapen or absurd raises CheckpointError."""
     info = read_info(folder)
     rung = rung_named(info.rung)
     expected = rung.build(info.config, device="meta").state_dict()
     weights = _read_weights(folder / WEIGHTS_FILE, expected)
-    # Only now, when all of it has been checked, is the model made; what is no weight (a mask, say) comes with that.
+    # Build the model only after all these checks; building it also makes what is not a weight, such as a mask.
     model = rung.build(info.config, parts=load_parts(rung.parts, folder, info.vocabulary))
     model.load_state_dict(weights, strict=True)
     return model.to(pick_device(device)).eval(), CharTokenizer(info.vocabulary), info
 
 
 def load_parts(names: Sequence[str], folder: Path, vocabulary: str) -> list[LanguageModel]:
-    """Load the models `names` that the one in `folder` is made of: those that lie beside it, or the bundled ones."""
+    """Load the models `names` that the one in `folder` consists of: those beside it, or else the bundled ones."""
     parts = []
     for name in names:
         beside = folder.resolve().parent / name
@@ -119,7 +119,7 @@ def load_parts(names: Sequence[str], folder: Path, vocabulary: str) -> list[Lang
 
 
 def read_info(folder: Path) -> ModelInfo:
-    """Read and check `config.json` of a model folder, its weights untouched."""
+    """Read and check `config.json` of a model folder without reading its weights."""
     path = folder / CONFIG_FILE
     try:
         check_is_file(path)
@@ -139,9 +139,9 @@ def read_info(folder: Path) -> ModelInfo:
 
 
 def why_unread(path: Path, missing: str, again: str) -> str:
-    """Say why a file of tensors cannot be read: `missing` if it is not there; `again` helps if it is damaged.
+    """Say why a file of tensors cannot be read: `missing` if it does not exist; `again` helps if it is damaged.
 
-    safetensors calls a file missing that may not be read.
+    safetensors calls a file without read permission missing.
     """
     try:
         check_is_file(path)
@@ -179,7 +179,7 @@ def _finite(written: str) -> float:
 
 
 def _of_a_newer_version(described: dict[str, Any]) -> str | None:
-    """Name what is not known here and a newer version may have brought: a format, a key, a rung, a setting of it."""
+    """Name something unknown that a newer version may have added: a format, key, rung or rung's setting."""
     if described.get("format", FORMAT) != FORMAT:
         return f"its format is {shown(described['format'])}, and this version reads {FORMAT!r}"
     if unknown := sorted(set(described) - {"format", *ModelInfo.__dataclass_fields__}):
@@ -227,7 +227,7 @@ def _checked_info(described: Any) -> ModelInfo:
 
 
 def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the tensors that a model expects, after a look at the header; float32, whatever they are stored in."""
+    """Read the tensors that a model expects after checking the header; floats become float32 from any stored type."""
     try:
         check_is_file(path)
         with safe_open(path, framework="pt", device="cpu") as file:

@@ -1,7 +1,7 @@
 """Push a model folder to the Hugging Face Hub, and pull it back.
 
-`python -m modelcraft.hub push FOLDER USER/REPO`. The client retries what may pass by itself; whatever fails
-in the end is a HubError: one sentence, and never a token in it.
+`python -m modelcraft.hub push FOLDER USER/REPO`. The client retries temporary failures; a final
+failure is a HubError: one sentence that never contains a token.
 """
 
 import contextlib
@@ -64,12 +64,12 @@ SIGN_IN = "Your login at the Hugging Face Hub is not valid; sign in again."
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 MAX_PULL_SECONDS = 600.0
 COMMIT = re.compile("[0-9a-f]{40}")
-# What the client makes names of files of, as the Hub writes it.
+# Headers that the client turns into file names, in the form that the Hub writes.
 NAMES: Mapping[str, re.Pattern[str]] = {
     "X-Repo-Commit": COMMIT,
     **dict.fromkeys(("ETag", "X-Linked-Etag", "X-Xet-Hash"), re.compile(r'(W/)?"?[\w-]+"?')),
 }
-HEADER_BYTES = 1 << 20  # what the header of a weights file may take beside the numbers
+HEADER_BYTES = 1 << 20  # the header of a weights file may take this much beside the numbers
 
 
 def push(
@@ -81,12 +81,12 @@ def push(
     later: str = "",
     over: Over = "model",
 ) -> str:
-    """Upload a model folder in one commit, and return the address where it is now.
+    """Upload a model folder in one commit, and return its address.
 
-    The repository and the branch `revision` are made if they are missing. `over` says what may be there already:
-    "nothing", a "model" of ModelCraft, or "anything". The card is written anew, for it says how to load the model from
-    there; nothing in `folder` is changed. Raises CheckpointError if `folder` holds no sound model, and HubError, which
-    names the command that pushes later; visitors read `later` in its place.
+    The repository and the branch `revision` are made if they are missing. `over` says what may already be there:
+    "nothing", a "model" of ModelCraft, or "anything". The card is written anew, because it says how to load the model
+    from the Hub; nothing in `folder` changes. Raises CheckpointError if `folder` holds no sound model, and HubError,
+    which names the command that pushes later; visitors read `later` instead.
     """
     folder = Path(folder)
     check_repo_id(repo_id, revision)
@@ -109,7 +109,7 @@ def push(
                 raise HubError(there_already + safe, there_already + later) from error
             raise
         there = api.model_info(repo_id)
-        # A repository that exists stays as visible as it is: what is to be private must not become public.
+        # An existing repository keeps its visibility: a private model must not become public.
         if private and not there.private:
             public = f"{repo_id} is public already; make it private in its settings, or take another."
             raise HubError(public + safe, public + later)
@@ -139,7 +139,7 @@ def _is_ours(api: HfApi, repo_id: str, files: Set[str]) -> bool:
         return True
     if CONFIG_FILE not in files:
         return False
-    with tempfile.TemporaryDirectory() as folder:  # not in the cache: it may be a visitor's private one
+    with tempfile.TemporaryDirectory() as folder:  # not in the cache: the repository may be a visitor's private one
         path = Path(hf_hub_download(repo_id, CONFIG_FILE, token=api.token, local_dir=folder))
         try:
             described = json.loads(path.read_bytes()[:MAX_CONFIG_BYTES])
@@ -153,9 +153,9 @@ def pull(
 ) -> Path:
     """Download the files of a model at `revision` (a branch, a tag, a commit); return their folder.
 
-    What is in the Hub's cache is not fetched again, and is found there without a network. The config is
-    checked before the weights are fetched, and the model has been loaded strictly when this returns. Raises
-    HubError, also when it takes more than `seconds`.
+    Files in the Hub's cache are not fetched again and need no network. The config is checked before the weights are
+    fetched, and the model is loaded strictly before this returns. Raises HubError, also if it takes more than
+    `seconds`.
     """
     check_repo_id(repo_id, revision)
     done: Future[Path] = Future()
@@ -166,7 +166,7 @@ def pull(
         except BaseException as error:
             done.set_exception(error)
 
-    # No timeout of the client's ends an answer that drips. A daemon: the program may end before that answer does.
+    # The client's timeouts do not end an answer that trickles in. A daemon: the program may end before the answer.
     threading.Thread(target=work, name=f"pull {repo_id}", daemon=True).start()
     try:
         return done.result(seconds)
@@ -179,13 +179,13 @@ def _pull(repo_id: str, revision: str | None, token: str | None) -> Path:
     with _in_one_sentence(repo_id, revision):
         if malformed := _malformed(token or get_token()):
             raise HubError(malformed, SIGN_IN)
-        # One commit for all of them, whatever is pushed in the meantime.
+        # One commit for all files, whatever is pushed meanwhile.
         commit = HfApi(token=token).resolve_revision(repo_id, revision=revision)
         if not COMMIT.fullmatch(commit.resolved):
             raise ValueError("no commit")
 
         def fetch(name: str, most: int) -> Path:
-            # Looked at before a byte of it is fetched.
+            # Check the size before fetching a byte of the file.
             stored = hf_hub_download(repo_id, name, revision=commit, token=token, dry_run=True).file_size
             if stored is not None and stored > most:
                 raise HubError(f"{repo_id} has a {name} of {stored:,} bytes; {most:,} is the most that is sound.")
@@ -194,7 +194,7 @@ def _pull(repo_id: str, revision: str | None, token: str | None) -> Path:
         folder = fetch(CONFIG_FILE, MAX_CONFIG_BYTES).parent
         try:
             fetch(WEIGHTS_FILE, _weight_bytes(read_info(folder)) + HEADER_BYTES)
-            with contextlib.suppress(EntryNotFoundError):  # a model without a card is one all the same
+            with contextlib.suppress(EntryNotFoundError):  # a model does not need a card
                 fetch(CARD_FILE, MAX_CONFIG_BYTES)
             load_folder(folder, "cpu")
         except CheckpointError as error:
@@ -207,7 +207,7 @@ def _pull(repo_id: str, revision: str | None, token: str | None) -> Path:
 
 
 def check_login(token: str | None = None) -> str | None:
-    """Return None if there is a token, else the sentence that says how to get one; asks only this machine."""
+    """Return None if there is a token, else the sentence that says how to get one; ask only this machine."""
     try:
         token = token or get_token()
     except (OIDCError, OSError, ValueError):
@@ -216,7 +216,7 @@ def check_login(token: str | None = None) -> str | None:
 
 
 def check_repo_id(repo_id: str, revision: str | None = None) -> None:
-    """Raise HubError unless `repo_id` is a name that the Hub takes, `user/name`, and no token stands in either."""
+    """Raise HubError unless `repo_id` is a valid name, `user/name`, and neither argument holds a token."""
     if TOKEN in f"{repo_id}@{revision}":
         raise HubError(
             f"What begins like a token does not belong into the name of a repository; write user/name, and {LOG_IN}."
@@ -232,7 +232,7 @@ def check_repo_id(repo_id: str, revision: str | None = None) -> None:
 
 
 def _malformed(token: str | None) -> str | None:
-    # Such a token would fail deep in the transport, whose message would quote it.
+    # Such a token would fail deep in the transport, and the message there would quote it.
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         return f"The token has characters that no token has, such as a space; {LOG_IN}."
     return None
@@ -244,9 +244,9 @@ def _weight_bytes(info: ModelInfo) -> int:
 
 
 class _Quiet:
-    """Keeps the client's log of retries off stderr, and its progress bars where nobody watches, while anyone is in it.
+    """Keeps the client's retry log, and its progress bars outside a terminal, off stderr while a block is active.
 
-    Several pulls may run at once: the last one that leaves puts everything back.
+    Several pulls may run at once: the last one that leaves restores everything.
     """
 
     def __init__(self) -> None:
@@ -278,7 +278,7 @@ _QUIET = _Quiet()
 
 @functools.cache
 def _distrust() -> None:
-    """Look, from now on, at what the client would make names of files of: a Hub may name any file of this disk."""
+    """Check, from now on, what the client turns into file names: a Hub may name any file on this disk."""
 
     def client() -> httpx.Client:
         checked = default_client_factory()
@@ -289,10 +289,10 @@ def _distrust() -> None:
 
 
 def _check_names(response: httpx.Response) -> None:
-    if response.request.method != "HEAD":  # the client names no file by other answers
+    if response.request.method != "HEAD":  # the client takes no file name from other answers
         return
     unused = {"ETag"} if "X-Linked-Etag" in response.headers else set()
-    if response.is_error:  # that a file is missing is noted under its commit
+    if response.is_error:  # the client notes a missing file under its commit
         unused = NAMES.keys() - {"X-Repo-Commit"}
     for header in NAMES.keys() - unused:
         if not NAMES[header].fullmatch(response.headers.get(header, "a" * 40)):
@@ -301,9 +301,9 @@ def _check_names(response: httpx.Response) -> None:
 
 @contextlib.contextmanager
 def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "", for_visitors: str = "") -> Iterator[None]:
-    """Turn whatever the client raises into a HubError: what went wrong, what to do, and an ending.
+    """Turn any error of the client into a HubError: what went wrong, what to do, and an ending.
 
-    Visitors read what went wrong, and an ending of their own: what there is to do is the owner's to do.
+    Visitors read what went wrong and an ending of their own, because only the owner can follow the advice.
     """
     try:
         _distrust()
@@ -317,7 +317,7 @@ def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "", for_v
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the answer or the broken connection that is behind "not found" and "error while uploading"."""
+    """Return the answer or the broken connection behind "not found" and "error while uploading"."""
     telling = (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled)
     while not isinstance(error, telling) and error.__cause__ is not None:
         error = error.__cause__
@@ -325,7 +325,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _sentence(error: BaseException, repo_id: str, revision: str | None) -> tuple[str, str]:
-    """Say what went wrong, and what to do. Never quotes the error: that may be long, or hold a secret."""
+    """Say what went wrong and what to do, without quoting the error, which may be long or hold a secret."""
     sentence = next(((wrong, fix) for kind, wrong, fix in _SENTENCES if isinstance(error, kind)), BROKE_OFF)
     status, file, reason = 0, "", getattr(error, "strerror", None)
     if isinstance(error, HfHubHTTPError):
@@ -348,7 +348,7 @@ _STATUSES = {
     408: TOO_SLOW,
     429: ("The Hugging Face Hub has had too many requests from here", "try again in some minutes"),
 }
-_SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (  # the first that fits
+_SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (  # the first match counts
     (OfflineModeIsEnabled, "HF_HUB_OFFLINE is set, and {repo} is not in the cache", "unset it and try again"),
     (GatedRepoError, "{repo} is gated", "ask for access on its page, with the account you are logged in to"),
     (DisabledRepoError, "{repo} has been disabled on the Hub", "use another repository"),

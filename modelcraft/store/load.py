@@ -1,4 +1,4 @@
-"""A trained model by its name: a rung's bundled weights, a folder, or a repository on the Hub."""
+"""Find and load a trained model by its name: a rung's bundled weights, a folder, or a repository on the Hub."""
 
 import contextlib
 import re
@@ -28,18 +28,18 @@ def load(
 
 
 def locate(source: str | Path, revision: str | None = None) -> Path:
-    """Return the model folder that `source` means; a Hub repository is pulled first."""
+    """Return the model folder that `source` names; pull it first if it is a Hub repository."""
     if str(source) in RUNGS:
         return WEIGHTS_DIR / str(source)
-    with contextlib.suppress(RuntimeError, OSError):  # a home of nobody, a name that is too long
+    with contextlib.suppress(RuntimeError, OSError):  # the home of an unknown user, or too long a name
         path = Path(source).expanduser()
         try:
             if path.is_dir() or isinstance(source, Path):
                 return path
-        except PermissionError:  # whoever reads it is told
+        except PermissionError:  # reading it reports the error
             return path
     if isinstance(source, str) and HUB_NAME.fullmatch(source):
-        from modelcraft.store import hub_client as hub  # which takes a while
+        from modelcraft.store import hub_client as hub  # a slow import
 
         repo_id, _, at = source.partition("@")
         hub.check_repo_id(repo_id, at)

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, files, devices."""
+"""The foundation of everything else: errors, files, devices."""

@@ -1,4 +1,4 @@
-"""Bounds, checked where a value comes in: of the numbers and texts that clients send, and of a dataclass's fields."""
+"""Check bounds where a value enters: of numbers and texts that clients send, and of a dataclass's fields."""
 
 from dataclasses import fields
 from types import UnionType
@@ -9,10 +9,10 @@ from modelcraft.support.wording import listing
 
 
 def check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
-    """Raise ConfigError unless `value` is a number (a whole one, if asked) from `low` to `high`, which are finite."""
+    """Raise ConfigError unless `value` is a number (whole if `whole` is set) from `low` to `high`, both finite."""
     kind = "a whole number" if whole else "a number"
     fits = isinstance(value, int) or (isinstance(value, float) and not whole)
-    if isinstance(value, bool) or not fits or not low <= value <= high:  # NaN compares with nothing
+    if isinstance(value, bool) or not fits or not low <= value <= high:  # NaN fails every comparison
         instead = type(value).__name__
         if fits and not isinstance(value, bool):
             instead = f"{value:,}" if not abs(value) >= 1e18 else "a number that large"
@@ -20,7 +20,7 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = F
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> int:
-    """Return `value` as an int if it is a whole number from `low` to `high` (5.0 is one), else raise ConfigError."""
+    """Return `value` as an int if it is a whole number from `low` to `high` (5.0 counts), else raise ConfigError."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     check_number(name, value, low, high, whole=True)
@@ -29,7 +29,7 @@ def check_whole(name: str, value: Any, low: int, high: int) -> int:
 
 
 def check_text(name: str, value: Any, most: int) -> str:
-    """Return `value` if it is a text of at most `most` whole characters, else raise ConfigError."""
+    """Return `value` if it is text of at most `most` characters, without lone surrogates, else raise ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be text, not {type(value).__name__}.")
     if len(value) > most:
@@ -41,11 +41,11 @@ def check_text(name: str, value: Any, most: int) -> str:
 
 
 def check_fields(config: Any) -> None:
-    """Raise ConfigError unless the fields of the dataclass `config` are as their types and metadata say.
+    """Raise ConfigError unless the fields of the dataclass `config` match their types and metadata.
 
-    A whole number goes from 1 to a million and any other number from 0 to 1, unless its metadata say `least` or `most`;
-    it is a divisor of the field that its metadata name as `divides`. A switch is true or false, and a text one of its
-    metadata's `choices`. What may be None may be None; a field of another type is not looked at.
+    A whole number ranges from 1 to a million and any other number from 0 to 1, unless its metadata set `least` or
+    `most`; it divides the field that its metadata name as `divides`. A switch is true or false, and a text is one of
+    the `choices` in its metadata. A field may be None if its type allows it; other types are not checked.
     """
     for field in fields(config):
         name, value, bounds = field.name, getattr(config, field.name), field.metadata

@@ -1,6 +1,6 @@
-"""What the command lines have in common: `python -m modelcraft.train`, `.evaluate`, `.generate`, `.hub`.
+"""Shared code of the command lines: `python -m modelcraft.train`, `.evaluate`, `.generate`, `.hub`.
 
-Exit code 0 on success, 1 with one sentence on stderr for a user's error, 130 after Ctrl-C with everything saved.
+The exit code is 0 on success, 1 with one sentence on stderr for a user's error, 130 after Ctrl-C with everything saved.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ Device = Annotated[str | None, typer.Option(help=DEVICE_HELP, show_default="auto
 
 
 def run(command: Callable[..., Any] | typer.Typer) -> None:
-    """Run a command with the arguments of this process, and leave the process with its exit code."""
+    """Run a command with the arguments of this process, then exit with its exit code."""
     if isinstance(command, typer.Typer):
         app = command
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         app.command()(command)
     warnings.formatwarning = _as_a_sentence
-    if isinstance(sys.stdout, io.TextIOWrapper):  # one that cannot show a character shows "?", as a terminal does
+    if isinstance(sys.stdout, io.TextIOWrapper):  # print "?" for characters that it cannot encode, as terminals do
         sys.stdout.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
@@ -43,13 +43,13 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
         _fail(error)
     except typer.TyperException as error:
         _fail(ModelCraftError(error.format_message() if hasattr(error, "format_message") else str(error)))
-    except BrokenPipeError:  # `… | head`: nobody reads on, which is no error of ours
+    except BrokenPipeError:  # `… | head` stops reading, which is not our error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except SafetensorError as error:  # its way to say that a file could not be written
+    except SafetensorError as error:  # safetensors raises it if it cannot write a file
         _fail(TrainingError(f"The weights cannot be written ({str(error)[:200]}); check the disk."))
     except (MemoryError, RuntimeError) as error:
-        out_of_it = ("out of memory", "not enough memory", "allocate memory")  # a GPU's words, and the CPU's
+        out_of_it = ("out of memory", "not enough memory", "allocate memory")  # as GPUs and CPUs word it
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in out_of_it):
             raise
         _fail(ModelCraftError("There is not enough memory for this; take a smaller batch, context or model."))
@@ -63,14 +63,14 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
 def _as_a_sentence(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Format a warning of ours without the place in the code that it comes from."""
+    """Format one of our warnings without its place in the code."""
     if issubclass(category, ModelCraftWarning):
         return f"{message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _fail(error: ModelCraftError) -> NoReturn:
-    if launched()[0] == 0:  # of several processes one says it
+    if launched()[0] == 0:  # only one of several processes prints it
         print(error, file=sys.stderr)
         if sentence_file := os.environ.get(FOR_VISITOR):
             with contextlib.suppress(OSError):

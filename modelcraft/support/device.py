@@ -1,4 +1,4 @@
-"""Which device to compute on, and what it is good at."""
+"""Choose the device to compute on, and ask what it does well."""
 
 import contextlib
 import ctypes
@@ -12,17 +12,17 @@ import torch
 
 from modelcraft.support.errors import ConfigError, ModelCraftWarning, shown
 
-READ_AT_ONCE = 16_384  # characters on a CPU: what goes through its caches at once is quicker than more
-LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
-COMPILER_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")  # what CXX may name before the compiler
+READ_AT_ONCE = 16_384  # characters on a CPU: a batch that fits its caches is faster than a larger one
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun for each process
+COMPILER_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")  # CXX may name one before the compiler
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
-SMALL_PARAMETERS = 500_000  # below it threads gain a model little, and cost it much where they are not alone
-_M_ARENA_MAX = -8  # malloc.h's
-BYTES_A_CHARACTER = 1 << 17  # that a model needs for reading it: six heads' scores of 1,024 characters, and a margin
+SMALL_PARAMETERS = 500_000  # below it, threads help a model little, and cost much if other programs run
+_M_ARENA_MAX = -8  # from malloc.h
+BYTES_A_CHARACTER = 1 << 17  # memory to read one: the scores of six heads over 1,024 characters, and a margin
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """Return `device`, or the accelerator if there is one, else the CPU.
+    """Return `device`; without one, return the accelerator if there is one, else the CPU.
 
     Raises ConfigError for a device that this machine does not have.
     """
@@ -40,7 +40,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def read_at_once(device: torch.device) -> int:
-    """Return how many characters to read together where a loss is measured: enough to be quick, few enough to fit."""
+    """Return how many characters to read at once to measure a loss: enough to be fast, few enough to fit."""
     if device.type != "cuda":
         return READ_AT_ONCE
     free, _ = torch.cuda.mem_get_info(device)
@@ -48,13 +48,13 @@ def read_at_once(device: torch.device) -> int:
 
 
 def has_compiler(device: torch.device) -> bool:
-    """Say whether what torch.compile needs beside PyTorch is there: a compiler for C++, for a GPU one for C."""
+    """Say whether torch.compile finds the compiler that it needs: for C++, or on a GPU for C."""
     return _compiler(device) is not None
 
 
 def name_compiler(device: torch.device) -> None:
-    """Tell PyTorch which compiler `has_compiler` found: it takes all of CXX, `ccache g++` say, for one program."""
-    from torch._inductor import config  # which takes a while, and is needed by whoever compiles
+    """Tell PyTorch which compiler `has_compiler` found: it takes all of CXX, such as `ccache g++`, for one program."""
+    from torch._inductor import config  # a slow import that only compiling needs
 
     if device.type == "cpu" and (compiler := _compiler(device)):
         config.cpp.cxx = (None, compiler)
@@ -68,9 +68,9 @@ def _compiler(device: torch.device) -> str | None:
 
 
 def check_compile_cache() -> None:
-    """Let PyTorch keep what it compiles in the temporary folder where TORCHINDUCTOR_CACHE_DIR cannot be written.
+    """Let PyTorch cache compiled code in the temporary folder if TORCHINDUCTOR_CACHE_DIR cannot be written.
 
-    It makes that folder before it makes an optimizer, whether or not anything will be compiled.
+    PyTorch creates that folder before it creates an optimizer, even if it never compiles anything.
     """
     named = os.environ.get(_CACHE)
     if named is None:
@@ -87,15 +87,15 @@ def check_compile_cache() -> None:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use: those it is bound to, and no more than its control group pays for."""
+    """Return how many cores this process may use: those it is bound to, up to the quota of its control group."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(bound, int(min(_quotas(), default=bound))))
 
 
 def launched() -> tuple[int, int]:
-    """Return the rank of this process, and how many there are, as torchrun says; (0, 1) if it is alone.
+    """Return the rank of this process and the number of processes, as torchrun sets them; (0, 1) if it is alone.
 
-    Without all of its variables there is no launcher: one that is left in the environment says nothing.
+    There is a launcher only if all its variables are set: a stray one in the environment means nothing.
     """
     if not all(os.environ.get(name) for name in LAUNCHER):
         return 0, 1
@@ -103,19 +103,19 @@ def launched() -> tuple[int, int]:
 
 
 def threads_for_serving() -> int:
-    """Return how many threads a product should take where a page is served, too: half of the cores, at most four.
+    """Return how many threads a product uses while the app serves a page: half of the cores, at most four.
 
-    With as many threads as cores each answer to a browser holds up all of them: at the end of a product they wait for
+    With as many threads as cores, each answer to a browser delays all of them: at the end of a product they wait for
     the last one.
     """
     return max(1, min(4, usable_cores() // 2))
 
 
 def threads_for(parameters: int) -> int:
-    """Return how many threads a model of so many parameters is trained and measured with; OMP_NUM_THREADS decides.
+    """Return how many threads train and measure a model of this size; OMP_NUM_THREADS overrides the choice.
 
-    Without it a small one takes one: two gain it next to nothing, and where another program is at work, too, they
-    wait for each other after each of its thousands of small products.
+    Without it a small model uses one: a second one hardly helps, and if another program runs too, the threads wait
+    for each other after each of the model's thousands of small products.
     """
     now = torch.get_num_threads()
     if os.environ.get("OMP_NUM_THREADS"):
@@ -125,7 +125,7 @@ def threads_for(parameters: int) -> int:
 
 @contextlib.contextmanager
 def threads_by_size(parameters: int) -> Iterator[None]:
-    """Take `threads_for` so many parameters within the block, and as many as before after it."""
+    """Use `threads_for(parameters)` threads within the block, and restore the earlier number after it."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads_for(parameters))
     try:
@@ -135,7 +135,7 @@ def threads_by_size(parameters: int) -> Iterator[None]:
 
 
 def _quotas(mounted: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
-    """Yield how many cores' time each control group around this process allows it, by either version of Linux's."""
+    """Yield the CPU quota, in cores, of each control group around this process, in either version of Linux's."""
     with contextlib.suppress(OSError):
         for line in groups.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -145,25 +145,25 @@ def _quotas(mounted: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/s
             group = top / path.lstrip("/")
             for folder in (group, *(parent for parent in group.parents if parent.is_relative_to(top))):
                 for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-                    with contextlib.suppress(OSError, ValueError):  # there is none; or "max", or -1
+                    with contextlib.suppress(OSError, ValueError):  # no such file, or no limit: "max" or -1
                         quota, period = " ".join((folder / file).read_text() for file in files).split()
                         if int(quota) > 0:
                             yield int(quota) / int(period)
 
 
 def share_one_heap() -> None:
-    """Let all threads take memory from one heap, where the C library is glibc; to be called before there are others.
+    """Let all threads use one heap if the C library is glibc; call this before other threads exist.
 
-    Else each thread has a heap of its own, and what it has given back stays with it: the app grew by a tenth.
+    Otherwise each thread has its own heap and keeps the memory that it frees: the app grew by a tenth.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back_memory() -> None:
-    """Return what is free to the system, where the C library is glibc: else it keeps as much as it ever took.
+    """Return free memory to the system if the C library is glibc, which otherwise keeps as much as it ever took.
 
-    It takes 0.2 ms, or some ms after a crowd has sent large requests.
+    This takes 0.2 ms, or a few ms after many clients have sent large requests.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

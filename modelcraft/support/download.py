@@ -18,7 +18,7 @@ NO_CORPUS = "The text is not to be had here at the moment; train on one of your 
 def download(url: str, path: Path, sha256: str, attempts: int = 3, patience_s: float = 1.0) -> None:
     """Fetch `url` to `path`, with a progress bar; the file appears only when it is whole and its checksum is right.
 
-    A failed attempt is repeated, `patience_s` seconds later at first and twice as late each time.
+    Retry a failed attempt, first after `patience_s` seconds, and double the delay each time.
     """
     for attempt in range(attempts):
         try:

@@ -1,19 +1,19 @@
 """Every error a user can cause: one sentence that says what was wrong and what to do.
 
 The command lines print the sentence and exit with 1. The page and the API answer with `for_visitors`: the same
-sentence, unless it names a path or advises the owner of the machine.
+sentence, unless that names a path or advises the owner of the machine.
 """
 
 import re
 
 MAX_SENTENCE = 500  # characters
-FOR_VISITOR = "MODELCRAFT_FOR_VISITOR"  # names the file for their sentence, where a command works for one
+FOR_VISITOR = "MODELCRAFT_FOR_VISITOR"  # names the file for the visitor's sentence, if a command runs for a visitor
 
 
 class ModelCraftError(Exception):
-    """The family: `str(error)` is the sentence, `exit_code` what a command line ends with.
+    """The base class: `str(error)` is the sentence, `exit_code` the exit code of a command line.
 
-    `for_visitors` is what a stranger reads in its place: as given, else the class's `visitors`, else the same sentence.
+    Visitors read `for_visitors` instead: the given one, else the class's `visitors`, else the same sentence.
     """
 
     exit_code = 1
@@ -25,11 +25,11 @@ class ModelCraftError(Exception):
 
 
 class ModelCraftWarning(UserWarning):
-    """What went otherwise than asked, while the whole went on: one sentence, which the command lines print."""
+    """Something went differently than asked, but the work went on: one sentence, which the command lines print."""
 
 
 class CorpusError(ModelCraftError):
-    """A text that cannot be had, read, or trained on."""
+    """A text that cannot be obtained, read or trained on."""
 
 
 class VocabularyError(ModelCraftError, ValueError):
@@ -37,7 +37,7 @@ class VocabularyError(ModelCraftError, ValueError):
 
 
 class ConfigError(ModelCraftError, ValueError):
-    """A setting that makes no sense: of a model, of a training, of sampling, of a request."""
+    """A setting that makes no sense, of a model, a training, sampling or a request."""
 
 
 class CheckpointError(ModelCraftError):
@@ -55,13 +55,13 @@ class ModelError(ModelCraftError):
 
 
 class TrainingError(ModelCraftError):
-    """A training that cannot go on."""
+    """A training that cannot continue."""
 
     visitors = "The training broke off; start it again."
 
 
 def bounded(sentence: str) -> str:
-    """Return `sentence` with its middle left out if it is too long: what is wrong stands first, what to do last."""
+    """Return `sentence` without its middle if it is too long: it begins with the problem and ends with the advice."""
     if len(sentence) <= MAX_SENTENCE:
         return sentence
     head = MAX_SENTENCE // 2
@@ -73,25 +73,25 @@ class StartError(ModelCraftError):
 
 
 def shown(value: object) -> str:
-    """Return `value` as a sentence can hold it, whatever it is and however large."""
+    """Return a short form of any `value`, however large, to use in a sentence."""
     try:
         written = repr(value)
-    except (ValueError, RecursionError):  # thousands of digits, or lists within lists without end
+    except (ValueError, RecursionError):  # thousands of digits, or endlessly nested lists
         return f"{type(value).__name__} of that size"
     return written if len(written) <= 60 else f"{written[:60]}…"
 
 
-TOKEN = "hf_"  # how a token of the Hub begins
+TOKEN = "hf_"  # the prefix of a Hub token
 PLAIN = re.compile(r"([A-Za-z]:[/\\])?[\w ./\\~-]*|[\w.-]+/[\w.-]+@[\w./-]+")  # a path, a word; user/repo@revision
 
 
 def is_plain(name: str) -> bool:
-    """Say whether what was given as the name of a model may be repeated: it holds neither an address nor a token."""
+    """Say whether an error may repeat `name`, given as a model's name: it holds neither an address nor a token."""
     return bool(PLAIN.fullmatch(name)) and TOKEN not in name
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error of another library says, as a sentence can hold it."""
+    """Return the message of another library's error in one short line."""
     return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
@@ -104,7 +104,7 @@ class BusyError(ModelCraftError):
 
 
 class UnreadError(ModelCraftError):
-    """A text that was asked for was not read, and so it was ended."""
+    """A requested text ended because nobody read it."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"Nobody read this text for {seconds:,.0f} seconds, so it was ended; ask for it again.")

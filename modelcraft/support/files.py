@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parents[2]  # what the package lies in: data, docs and weights stand beside it
+HOME = Path(__file__).resolve().parents[2]  # contains the package and, beside it, data, docs and weights
 PART = ".part"
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the folder of `path`; move it there if the block succeeds, else remove it.
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it.
 
     A reader, or the next start after `kill -9`, sees the old file or the new one, never a part of either.
     """
@@ -22,10 +22,10 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PART}")
     try:
         aside.touch(exist_ok=False)
-        mode = stat.S_IMODE(aside.stat().st_mode)  # as the umask has it; safetensors makes it 0600, whatever that says
+        mode = stat.S_IMODE(aside.stat().st_mode)  # follows the umask, while safetensors always makes it 0600
         yield aside
         aside.chmod(mode)
-        with aside.open("r+b") as written:  # Windows flushes only what may be written to
+        with aside.open("r+b") as written:  # Windows flushes only files open for writing
             os.fsync(written.fileno())
         aside.replace(path)
         _sync_folder(path.parent)
@@ -46,13 +46,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def check_is_file(path: Path) -> None:
-    """Raise OSError unless there is an ordinary file at `path`: whoever opens a pipe waits for its writer."""
+    """Raise OSError unless `path` is an ordinary file: opening a pipe would wait for its writer."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed have left aside in `folder`; nobody may be writing there."""
+    """Remove the temporary files that killed writers left in `folder`; nobody may be writing there."""
     for left in folder.glob(f".*{PART}"):
         left.unlink(missing_ok=True)
 

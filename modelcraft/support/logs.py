@@ -1,4 +1,4 @@
-"""The log of the app: a line for each record, whatever is in it, and never more than a reader could read."""
+"""The log of the app: one line per record, whatever is in it, and never more than a person can read."""
 
 import logging
 import time
@@ -8,24 +8,24 @@ CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | 
 
 
 class Lines(logging.Formatter):
-    """Formats a record so that nothing a stranger sent can look like another one, or move a terminal's cursor."""
+    """Formats a record so that text from a client cannot imitate another record or move a terminal's cursor."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line, and under it, indented, the traceback if there is one."""
+        """Return the record's line, followed by the indented traceback if there is one."""
         traceback = self.formatException(record.exc_info) if record.exc_info else ""
         line = f"{record.levelname}: {record.name}: {record.getMessage()}".translate(CONTROL)
         return "\n    ".join([line, *(one.translate(CONTROL) for one in traceback.splitlines())])
 
 
 class Bounded(logging.Filter):
-    """Lets so many records a minute through, and then says how many it did not."""
+    """Lets `a_minute` records a minute through, and then says how many it left out."""
 
     def __init__(self, a_minute: int = A_MINUTE) -> None:
         super().__init__()
         self._most, self._since, self._count = a_minute, time.monotonic(), 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a record is written."""
+        """Say whether to write a record."""
         now = time.monotonic()
         if now - self._since > 60:
             if (left_out := self._count - self._most) > 0:
@@ -36,7 +36,7 @@ class Bounded(logging.Filter):
 
 
 def set_up() -> None:
-    """Let everything that is logged in this process go to the standard error output in this way."""
+    """Send the log records of this process to standard error in this way."""
     handler = logging.StreamHandler()
     handler.setFormatter(Lines())
     handler.addFilter(Bounded())

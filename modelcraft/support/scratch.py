@@ -1,4 +1,4 @@
-"""Folders for what ends with its process. Whoever lives holds a lock; what nobody holds is swept."""
+"""Temporary folders that a process locks while it lives; unlocked ones are removed."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ LOCK = "owner.lock"
 
 
 class Scratch:
-    """A temporary folder of this process alone, at `path`. The system frees its lock even after `kill -9`."""
+    """A temporary folder at `path` for this process alone; the system frees its lock even after `kill -9`."""
 
     def __init__(self) -> None:
         sweep_abandoned()
@@ -38,7 +38,7 @@ def sweep_abandoned() -> None:
         lock = FileLock(file, timeout=0)
         try:
             lock.acquire()
-        except (Timeout, OSError):  # its owner lives, or is another user
+        except (Timeout, OSError):  # its owner is alive, or is another user
             continue
         _remove(file.parent, lock)
 
@@ -46,9 +46,9 @@ def sweep_abandoned() -> None:
 def _remove(folder: Path, lock: FileLock) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     lock.release()
-    shutil.rmtree(folder, ignore_errors=True)  # Windows keeps the file of a lock that is held
+    shutil.rmtree(folder, ignore_errors=True)  # Windows cannot remove the file of a held lock
 
 
 if __name__ == "__main__":
-    os.chdir(tempfile.gettempdir())  # Windows removes no folder that somebody is in
+    os.chdir(tempfile.gettempdir())  # Windows cannot remove the current folder of a process
     sweep_abandoned()

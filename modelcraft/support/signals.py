@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do: end a training after the step at hand, anything else at once."""
+"""Handle Ctrl-C and SIGTERM: end a training after the current step, anything else at once."""
 
 import contextlib
 import signal
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def graceful_stop() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in a list instead of dying; a second one acts at once, as before."""
+    """Collect Ctrl-C and SIGTERM in a list instead of ending; a second signal acts at once, as before."""
     stop: list[int] = []
 
     def note(signum: int, frame: FrameType | None) -> None:
@@ -22,7 +22,7 @@ def graceful_stop() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, by a KeyboardInterrupt, which has the signal's number with it."""
+    """Let SIGTERM end the block as Ctrl-C does, with a KeyboardInterrupt that carries the signal's number."""
 
     def end(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signum)
@@ -36,7 +36,7 @@ def _handled(handler: Callable[[int, FrameType | None], None], *numbers: int) ->
     before: dict[int, Any] = {}
     try:
         for number in numbers:
-            with contextlib.suppress(ValueError):  # not the main thread: whoever runs that thread handles signals
+            with contextlib.suppress(ValueError):  # not the main thread, which handles signals
                 before[number] = signal.signal(number, handler)
         yield before
     finally:

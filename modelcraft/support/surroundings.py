@@ -1,4 +1,4 @@
-"""What the app needs of the machine that it starts on, seen to before Gradio is imported, which reads some of it."""
+"""Prepare this machine for the app before Gradio is imported, because Gradio reads some of the settings."""
 
 import os
 import signal
@@ -18,15 +18,15 @@ PRIVATE = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7"
 
 
 def prepare() -> Scratch:
-    """Check the address and the proxies, and make a folder; end with one sentence if the app cannot start with them."""
+    """Check the address and the proxies, and make a folder; exit with one sentence if the app cannot start."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by a Ctrl-C yet, so nothing need be said
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C loses nothing yet, so it needs no message
     try:
         host, port = address()
         pass_by_proxies(host)
-        if os.environ.get("SPACE_ID"):  # behind the proxy of Spaces, whose word on who asks is to be believed
+        if os.environ.get("SPACE_ID"):  # trust the proxy of Spaces to say who the client is
             os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
-        os.environ.setdefault("FORWARDED_ALLOW_IPS", "")  # nobody's, where uvicorn would believe all of this machine
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "")  # trust nobody; uvicorn would trust this whole machine
         check_is_free(host, port)
         scratch = Scratch()
         give_uploads(scratch.path / "uploads")
@@ -37,7 +37,7 @@ def prepare() -> Scratch:
 
 
 def address() -> tuple[str, int]:
-    """Return where the page is to be served, as GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say. Raises StartError."""
+    """Return the page's host and port from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or raise StartError."""
     name, port = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1", os.environ.get("GRADIO_SERVER_PORT", str(PORT))
     if not (port.isdecimal() and 0 < int(port) < 1 << 16):
         raise StartError(f"GRADIO_SERVER_PORT must be a number from 1 to 65535, not {port!r}.")
@@ -45,9 +45,9 @@ def address() -> tuple[str, int]:
 
 
 def pass_by_proxies(host: str) -> None:
-    """Let requests to this machine go to it: Gradio asks itself whether it runs. Raises StartError.
+    """Let requests to this machine bypass the proxies, because Gradio asks itself whether it runs.
 
-    All proxies are named in the environment then, for once NO_PROXY is there Python looks for them nowhere else.
+    The environment then names all proxies, because Python looks nowhere else once NO_PROXY is set. Raises StartError.
     """
     known = urllib.request.getproxies()
     proxies = {f"{kind}_proxy": known[kind] for kind in ("http", "https", "all") if kind in known}
@@ -65,7 +65,7 @@ def pass_by_proxies(host: str) -> None:
 
 
 def check_is_free(host: str, port: int) -> None:
-    """Raise StartError unless the page can be served there."""
+    """Raise StartError unless the page can be served at `host` and `port`."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, port), family=family).close()
@@ -78,7 +78,7 @@ def check_is_free(host: str, port: int) -> None:
 
 
 def give_uploads(folder: Path) -> None:
-    """Let Gradio keep its files in `folder`, unless GRADIO_TEMP_DIR names another. Raises StartError."""
+    """Let Gradio keep its files in `folder`, or GRADIO_TEMP_DIR if set; raise StartError if it is not writable."""
     folder = Path(os.environ.setdefault("GRADIO_TEMP_DIR", str(folder)))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,19 +1,19 @@
-"""How a sentence names characters, so that a reader sees which are meant."""
+"""Name characters in a sentence so that a reader sees which are meant."""
 
 import unicodedata
 from collections.abc import Sequence
 
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a pattern of dots that show nothing
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a pattern of dots that look blank
 
 
 def listing(items: Sequence[str], most: int = 10) -> str:
-    """Join `items` with commas, the first `most` of them by name."""
+    """Join the first `most` of `items` with commas, and count the rest."""
     more = len(items) - most
     return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def describe_text(text: str) -> str:
-    """Name a short text: `'--'`, or code points where it would not be seen."""
+    """Name a short text: `'--'`, or its code points if it would not be visible."""
     return f"'{text}'" if all(map(_visible, text)) else listing([*map(describe, text)])
 
 

@@ -1,4 +1,4 @@
-"""The folder that a training writes into: whether it may, and that no other training does at the same time."""
+"""Claim the folder that a training writes into: check that it may, and keep other trainings out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from modelcraft.store.folder import CONFIG_FILE, STATE_FILE
 from modelcraft.support.errors import TrainingError
 from modelcraft.support.files import PART
 
-LOCK_FILE = ".lock"  # within the folder, for what is beside it may be another disk, or not ours to write to
+LOCK_FILE = ".lock"  # in the folder: its parent may be on another disk or not writable
 NOBODYS = {LOCK_FILE, ".DS_Store", ".gitkeep", ".gitignore", "Thumbs.db", "desktop.ini", "lost+found"}
 
 
 @contextlib.contextmanager
 def claimed(folder: Path, resume: bool) -> Iterator[Path | None]:
-    """Keep `folder` for one training while the block runs; yield where an earlier run has moved to, if one has.
+    """Reserve `folder` for one training while the block runs; yield the new place of an earlier run, if one moved.
 
-    Nothing is overwritten: unless this is to `resume` it, what an earlier run left moves as a whole to the next free
-    number. A symlink stays one, and what it points to is what moves. Raises TrainingError.
+    Nothing is overwritten: unless `resume` is set, an earlier run moves as a whole to the next free number. A symlink
+    stays a symlink, and its target moves. Raises TrainingError.
     """
     name, folder = str(folder), folder.resolve()  # `.` and `..` have no name
     if folder.exists() and not folder.is_dir():
@@ -35,7 +35,7 @@ def claimed(folder: Path, resume: bool) -> Iterator[Path | None]:
         try:
             held.enter_context(FileLock(folder / LOCK_FILE, timeout=0))
             earlier = None if resume else _move_aside(folder, name)
-            if earlier is not None:  # the lock went with it
+            if earlier is not None:  # the lock moved with it
                 folder.mkdir(exist_ok=True)
                 held.enter_context(FileLock(folder / LOCK_FILE, timeout=0))
                 (earlier / LOCK_FILE).unlink(missing_ok=True)
@@ -47,16 +47,16 @@ def claimed(folder: Path, resume: bool) -> Iterator[Path | None]:
             yield earlier
         finally:
             with contextlib.suppress(OSError):
-                (folder / LOCK_FILE).unlink()  # while it is held: who waits for it sees that it is gone, and makes one
+                (folder / LOCK_FILE).unlink()  # while it is held: a waiting process sees that it is gone, and makes one
 
 
 def _is_nobodys(path: Path) -> bool:
-    """Say whether a file is a system's, or was left aside by a writer that was killed."""
+    """Say whether a file belongs to the system, or is left over from a killed writer."""
     return path.suffix == PART or (path.name in NOBODYS and not path.is_symlink())
 
 
 def _check_is_ours(folder: Path, name: str) -> None:
-    """Refuse a folder that holds anything else than a training or a model: it would be moved aside."""
+    """Refuse a folder that holds anything but a training or a model, because it would be moved aside."""
     inside = list(folder.iterdir()) if folder.is_dir() else []
     ours = any((folder / file).exists() for file in (STATE_FILE, CONFIG_FILE)) or all(map(_is_nobodys, inside))
     if not ours or Path.cwd().is_relative_to(folder):
@@ -71,7 +71,7 @@ def _move_aside(folder: Path, name: str) -> Path | None:
         number += 1
     try:
         return folder.rename(earlier)
-    except OSError as error:  # a mount point, or a parent that is not ours to write to
+    except OSError as error:  # a mount point, or a parent that is not writable
         raise TrainingError(
             f"The earlier run in {name!r} cannot be moved aside ({error.strerror}); go on with it with --resume, or "
             "name another folder with --out, such as one in there."

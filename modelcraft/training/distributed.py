@@ -1,8 +1,8 @@
-"""Training on several processes at once, as `torchrun --nproc-per-node N -m modelcraft.train …` starts them.
+"""Train in several processes at once, started by `torchrun --nproc-per-node N -m modelcraft.train …`.
 
-Data parallel: every process holds the whole model and draws the same batch, computes its share of the rows, and
-PyTorch's DistributedDataParallel makes the mean of the gradients (over gloo on CPUs, NCCL on NVIDIA GPUs). So the steps
-are the same, to rounding, whatever the number of processes is. Only the first one writes and prints.
+Training is data parallel: every process holds the whole model, draws the same batch and computes its share of the
+rows, and PyTorch's DistributedDataParallel averages the gradients (over gloo on CPUs, NCCL on NVIDIA GPUs). So the
+steps are the same, up to rounding, for any number of processes. Only the first process writes and prints.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from modelcraft.support.errors import ConfigError
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this one is; alone unless `joined` says otherwise."""
+    """The rank of this process and the number of processes; it is alone unless `joined` says otherwise."""
 
     rank: int = 0
     world: int = 1
@@ -32,14 +32,14 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return `model` so that its backward pass leaves the mean gradient of all processes."""
+        """Wrap `model` so that its backward pass leaves the mean gradient of all processes."""
         return model if self.world == 1 else DistributedDataParallel(model, broadcast_buffers=False)
 
     def share(self, batch: Batch) -> tuple[Batch, Tensor | float]:
         """Return this process's rows of a batch, and the weight of their mean loss.
 
-        With these weights the mean over the processes is the mean over all that is scored, also where rows differ in
-        how much of them is.
+        With these weights the mean over the processes is the mean over all scored tokens, even if rows differ in how
+        many they have.
         """
         if self.world == 1:
             return batch, 1.0
@@ -51,7 +51,7 @@ class Ranks:
         return mine, self.world * scored / all_scored
 
     def any(self, here: bool) -> bool:
-        """Say whether `here` is true in any of the processes; all of them must ask."""
+        """Say whether `here` is true in any of the processes; all of them must call this."""
         if self.world == 1:
             return here
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
@@ -60,15 +60,15 @@ class Ranks:
         return bool(flag)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         self.any(False)
 
 
 @contextlib.contextmanager
 def joined(device: str | None = None) -> Iterator[tuple[Ranks, str | None]]:
-    """Join the processes that torchrun started, if it did; yield who this one is, and the device it should take.
+    """Join the processes that torchrun started, if any; yield this one's Ranks and the device it should use.
 
-    Each process on a machine with NVIDIA GPUs takes one of its own, unless `device` says otherwise.
+    On a machine with NVIDIA GPUs each process uses its own, unless `device` says otherwise.
     """
     _, world = launched()
     if world == 1:

@@ -1,4 +1,4 @@
-"""From a trained model to a model folder: the weights that are kept, measured exactly, with a card and a picture."""
+"""Write a trained model to a model folder: the kept weights, measured exactly, with a card and a picture."""
 
 import contextlib
 import warnings
@@ -36,7 +36,7 @@ def export(
 ) -> ModelInfo:
     """Write the best model of `trainer` to `folder` and return what its config.json says.
 
-    Raises TrainingError if training has only made it worse.
+    Raises TrainingError if training only made the model worse.
     """
     if trainer.diverged:
         first, last = (trainer.records[which]["val_loss"] for which in (0, -1))
@@ -65,7 +65,7 @@ def export(
 
 
 def exported(trainer: Trainer, folder: Path, exact: bool = True) -> ModelInfo | None:
-    """Return what config.json says if `folder` has what `export` would write; None if it has not."""
+    """Return what config.json says if `folder` already has what `export` would write, else None."""
     try:
         model, _, info = load_folder(folder, "cpu")
     except ModelCraftError:
@@ -92,8 +92,8 @@ def write_folder(
 ) -> ModelInfo:
     """Write a trained model to `folder` and return what its config.json says.
 
-    The losses are the exact ones of the weights that are stored, over the whole validation split; without `exact` none
-    is measured. The model is written first; the picture, the sample and the card come after it, and may fail with a
+    The losses are the exact losses of the stored weights over the whole validation split; without `exact` none is
+    measured. The model is written first; the picture, the sample and the card follow, and may fail with a
     ModelCraftWarning.
     """
     round_to(model, rung.stored_as)
@@ -129,7 +129,7 @@ def _measured(model: LanguageModel, val_data: Tensor, progress: bool) -> dict[st
 
 @contextlib.contextmanager
 def _spared(what: str) -> Iterator[None]:
-    """Let `what` fail with a sentence: the model is written, and whole without it."""
+    """Turn a failure of `what` into a warning: the model is written, and whole without it."""
     try:
         yield
     except Exception as error:  # drawing has many ways to fail, and nothing depends on it

@@ -1,9 +1,9 @@
-"""Rungs that are not trained step by step, and how the weights of a blend are found.
+"""Fit the rungs that are not trained step by step, and find the weights of a blend.
 
-What is mixed was trained on all of the training text, so none of it is left to find out how far each part can be
-trusted on new text. Two stand-ins are: counts of the first nine tenths of the training text, and a `gpt-mini` trained
-on the same nine tenths. Their weights, fitted on the last tenth, are what the blend gets. The validation text is never
-looked at. (A stand-in that is a weaker network than the GPT gives it too little weight, if anything.)
+The parts of a blend learn from all of the training text, so none of it is left to measure how far to trust each part
+on new text. Two stand-ins are used instead: counts of the first nine tenths of the training text, and a `gpt-mini`
+trained on the same nine tenths. Their weights are fitted on the last tenth, and the blend takes these weights. The
+validation text is never used. (If anything, a stand-in that is weaker than the GPT gives the GPT too little weight.)
 """
 
 import tempfile
@@ -30,7 +30,7 @@ FIT_SHARE = 0.9
 def fit_blend(
     train_data: Tensor, config: BlendConfig, network: LanguageModel, counting: LanguageModel
 ) -> BlendLanguageModel:
-    """Return a blend of `network` and `counting`, its weights fitted to the training ids (N,) as said above."""
+    """Return a blend of `network` and `counting`, its weights fitted to the training ids (N,) as described above."""
     assert isinstance(counting, CountingLanguageModel)
     n = int(FIT_SHARE * len(train_data))
     known, held_out = train_data[:n], train_data[n:]
@@ -50,9 +50,9 @@ def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24)
     """Fit `blend.w` in place to `held_out` (N,), text that neither part has learned from.
 
     So the parts here are not those of the finished model: make both from the first nine tenths of the training text,
-    by the same recipes, fit w on the last tenth of it, and load w into a blend of those that were made from all of it.
-    The validation text is never looked at. A level that hardly occurs stays near one half. Returns the loss that is
-    left, in nats per character. Raises CorpusError for a text without a pair of characters.
+    by the same recipes, fit w on the last tenth, and load w into a blend of the parts made from all of the text. The
+    validation text is never used. A level that hardly occurs stays near one half. Returns the remaining loss in nats
+    per character. Raises CorpusError for a text without a pair of characters.
     """
     if len(held_out) < 2:
         raise CorpusError("The weights of a blend need a text of at least two characters to be fitted on.")
@@ -73,12 +73,12 @@ def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24)
     high = torch.ones_like(low)
     for _ in range(halvings):
         w = (low + high) / 2  # (levels,)
-        # How the log-likelihood of each level grows with its w, and a little that keeps w off 0 and 1.
+        # The slope of each level's log-likelihood in its w, plus a small term that keeps w away from 0 and 1.
         slope = (0.5 / w - 0.5 / (1 - w)).index_add(0, levels, gain / (counted + w[levels] * gain))
         low, high = torch.where(slope > 0, w, low), torch.where(slope > 0, high, w)
     blend.w.copy_((low + high) / 2)
     return -float((counted + blend.w.cpu()[levels] * gain).log().mean())
 
 
-# By the rung's name: training ids (N,), config and parts in, model out.
+# By rung name, the function that turns training ids (N,), a config and parts into a model.
 FITS: Mapping[str, Callable[..., LanguageModel]] = {"counting": count, "blend": fit_blend}

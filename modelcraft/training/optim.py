@@ -1,8 +1,8 @@
-"""Which optimizer moves which parameters.
+"""Choose which optimizer updates which parameters.
 
-AdamW moves all of them, as in the video. With a `muon_learning_rate` it keeps the tables, `lm_head` and the vectors,
-and Muon (Jordan et al. 2024) moves the matrices in between: it takes the momentum of a matrix's gradient and makes all
-of its directions equally long, so that rare directions are learned as fast as common ones.
+AdamW updates all of them, as in the video. With a `muon_learning_rate` it keeps the tables, `lm_head` and the vectors,
+and Muon (Jordan et al. 2024) updates the matrices in between: it takes the momentum of a matrix's gradient and makes
+all its directions equally long, so that the model learns rare directions as fast as common ones.
 """
 
 import warnings
@@ -16,13 +16,13 @@ from modelcraft.support.device import check_compile_cache, has_compiler, name_co
 from modelcraft.support.errors import ModelCraftWarning, one_line
 from modelcraft.training.recipes import TrainConfig
 
-NOT_HIDDEN = ("embedding_table", "lm_head")  # what reads characters and what writes them
+NOT_HIDDEN = ("embedding_table", "lm_head")  # the layers that read and write characters
 
 
 def make_optimizers(model: LanguageModel, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Return the optimizers of a run, each group with its highest learning rate as `initial_lr`.
 
-    Matrices and tables decay, biases and gains do not.
+    Weight decay applies to matrices and tables, not to biases and gains.
     """
     check_compile_cache()
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -60,18 +60,18 @@ def set_share(optimizers: Sequence[torch.optim.Optimizer], share: float) -> None
 def ema(averaged: Sequence[Tensor], current: Sequence[Tensor], decay: float, step: int) -> None:
     """Move a running average of the weights a little towards the current ones.
 
-    It goes over some 1 / (1 - decay) steps, at first over fewer.
+    It covers about 1 / (1 - decay) steps, at first fewer.
     """
     with torch.no_grad():
         torch._foreach_lerp_(list(averaged), list(current), 1 - min(decay, (step + 1) / (step + 10)))
 
 
 def compile_parts(model: LanguageModel, trial: Callable[[], None]) -> None:
-    """Let PyTorch compile the repeated parts of `model` on first use, which `trial` is: it reads and learns with them.
+    """Let PyTorch compile the repeated parts of `model` on first use, in `trial`, which runs them forward and backward.
 
-    Where there is no compiler, or it fails, the parts stay as they are, and a ModelCraftWarning says so.
+    If there is no compiler, or it fails, the parts stay as they are, and a ModelCraftWarning says so.
     """
-    parts = list(getattr(model, "blocks", ()))  # they are alike, so the compilation of the first serves all
+    parts = list(getattr(model, "blocks", ()))  # they are alike, so compiling the first serves all
     if not parts:
         return
     if not has_compiler(model.device):
@@ -82,7 +82,7 @@ def compile_parts(model: LanguageModel, trial: Callable[[], None]) -> None:
         part.compile()
     try:
         trial()
-    except Exception as error:  # a compiler has many ways to fail, and nothing but the speed depends on it
+    except Exception as error:  # a compiler has many ways to fail, and only the speed depends on it
         for part in parts:
             part._compiled_call_impl = None
         _warn(f"PyTorch cannot compile here ({one_line(error)})")

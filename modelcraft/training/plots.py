@@ -1,6 +1,6 @@
-"""Pictures, drawn with matplotlib, which is imported when the first one is asked for.
+"""Draw pictures with matplotlib, which is imported for the first picture.
 
-They are the same whatever the environment and a `matplotlibrc` say: no window system, no notebook, no TeX.
+The environment and a `matplotlibrc` do not change them: no window system, no notebook, no TeX.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DRAWING = threading.Lock()  # matplotlib's settings are one for all threads
+_DRAWING = threading.Lock()  # all threads share matplotlib's settings
 
 
 @contextlib.contextmanager
 def picture(
     width: float, height: float, settings: Mapping[str, Any] | None = None
 ) -> Iterator[tuple["Figure", "Axes"]]:
-    """Give a figure, `width` × `height` inches, to draw in and to save within the block; text in it is text.
+    """Yield a figure of `width` × `height` inches, and its axes, to draw and save in the block; text is never math.
 
-    `settings` are matplotlib's, in place of its own defaults.
+    `settings` replace matplotlib's own defaults.
     """
     with _DRAWING:
         _import_matplotlib()
@@ -36,15 +36,15 @@ def picture(
 
         default = matplotlib.rcParamsDefault
         plain: Any = {name: default[name] for name in default if not name.startswith("backend")}
-        plain |= {"text.parse_math": False, **(settings or {})}  # a name with two dollar signs is no formula
+        plain |= {"text.parse_math": False, **(settings or {})}  # a name with two dollar signs is not a formula
         with matplotlib.rc_context(plain), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that matplotlib's own font lacks a sign
+            warnings.simplefilter("ignore")  # matplotlib's own font may lack a character
             figure = Figure(figsize=(width, height), layout="constrained")
             yield figure, figure.add_subplot()
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib, whatever backend MPLBACKEND names: one that is not installed here would forbid the import."""
+    """Import matplotlib without MPLBACKEND: a named backend that is not installed here would fail the import."""
     if "matplotlib" in sys.modules:
         return
     named = os.environ.pop("MPLBACKEND", None)
@@ -54,7 +54,7 @@ def _import_matplotlib() -> None:
         if named is not None:
             os.environ["MPLBACKEND"] = named
     if named:
-        with contextlib.suppress(ValueError):  # whoever draws beside us, as in a notebook, has it as it was named
+        with contextlib.suppress(ValueError):  # other code, such as a notebook, gets the backend that was named
             matplotlib.rcParams["backend"] = named
 
 

@@ -1,4 +1,4 @@
-"""How to train: one frozen dataclass, checked where it is made, and each rung's own."""
+"""Training settings: one frozen dataclass, checked when it is made, and an instance for each rung."""
 
 import math
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ MOST_STEPS = 1_000_000_000
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Lengths of time are steps; a step is one batch of `batch_size` windows.
+    """The settings of a training run; times are in steps, and a step is one batch of `batch_size` windows.
 
-    The learning rate rises linearly for `warmup_steps`, stays, and over the last `decay_share` of the run falls
-    linearly to `final_lr_share` of itself. `grad_clip` 0 and `weight_decay` 0 switch these off; matrices and
-    tables decay, vectors do not. `patience` ends the run after so many evaluations without a better validation loss
-    (None: never). `precision` "auto" takes bfloat16 where the hardware and the size of the model gain from it.
+    The learning rate rises linearly for `warmup_steps`, stays constant, and falls linearly to `final_lr_share` of
+    itself over the last `decay_share` of the run. `grad_clip` 0 and `weight_decay` 0 switch these off; matrices and
+    tables decay, vectors do not. `patience` ends the run after that many evaluations without a better validation loss
+    (None: never). `precision` "auto" uses bfloat16 if the hardware and the size of the model gain from it.
 
-    With a `muon_learning_rate` Muon moves the matrices (optim.py); it follows the same schedule. With an `average` such
-    as 0.998 the model that is measured and kept is a running average of the weights, over some 1 / (1 - average) steps.
-    `compile` lets PyTorch compile the model's parts, where there is a compiler.
+    With a `muon_learning_rate` Muon updates the matrices (optim.py) on the same schedule. With an `average` such as
+    0.998 the measured and kept model is a running average of the weights over about 1 / (1 - average) steps.
+    `compile` lets PyTorch compile the model's parts if there is a compiler.
     """
 
     steps: int = field(default=5000, metadata={"most": MOST_STEPS})
@@ -50,7 +50,7 @@ class TrainConfig:
         return self.learning_rate * self.share_at(step)
 
     def share_at(self, step: int) -> float:
-        """Return which share of the highest learning rate step `step`, counted from 0, takes."""
+        """Return the share of the highest learning rate that step `step`, counted from 0, uses."""
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
         decay_steps = math.ceil(self.decay_share * self.steps)
@@ -71,7 +71,7 @@ _SMALL = TrainConfig(
     save_interval=500,
 )
 
-# What `python -m modelcraft.train --model NAME` does. A rung that is missing here is fitted: see fit.py.
+# The settings of `python -m modelcraft.train --model NAME`. A rung without any is fitted: see fit.py.
 RECIPES: Mapping[str, TrainConfig] = {
     "bigram": TrainConfig(
         steps=3000,

@@ -36,11 +36,11 @@ UNFITTED = "Stopped; nothing was written, so start it again."
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What was asked for: train `rung` on the text `corpus` (None: tiny Shakespeare) into `folder`.
+    """A request to train `rung` on the text `corpus` (None: tiny Shakespeare) into `folder`.
 
-    `recipe` are fields of TrainConfig and `settings` fields of the rung's config, in place of the rung's own. `resume`
-    goes on with the run in `folder`, `finish` only writes its best model. `samples` asks for a sample at each
-    evaluation, `exact` for the exact loss at the end. Of several processes (`ranks`) the first one alone writes.
+    `recipe` replaces fields of the rung's TrainConfig, and `settings` fields of the rung's config. `resume` continues
+    the run in `folder`, `finish` only writes its best model. `samples` asks for a sample at each evaluation, `exact`
+    for the exact loss at the end. If there are several processes (`ranks`), only the first one writes.
     """
 
     rung: Rung
@@ -62,16 +62,16 @@ class TrainingRun:
 
     @property
     def fitted(self) -> bool:
-        """Whether the rung is made by one look at the text, and not step by step."""
+        """Whether the rung is fitted to the text in one go, not trained step by step."""
         return self.rung.name in FITS
 
     def run(self) -> None:
         """Train, write the model folder, and print what is in it.
 
-        Raises TrainingStoppedError after Ctrl-C or SIGTERM, and whatever says that this cannot be trained.
+        Raises TrainingStoppedError after Ctrl-C or SIGTERM, and any error that says why this cannot be trained.
         """
         recipe, sizes = RECIPES.get(self.rung.name, TrainConfig()), vars(self.rung.config)
-        if self.resume:  # what the run was started with need not be said again
+        if self.resume:  # it keeps the settings that it was started with
             then = describe_state(self.folder)
             recipe = TrainConfig(**then["config"])
             sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
@@ -82,7 +82,7 @@ class TrainingRun:
         tokenizer = CharTokenizer.of(text.text)
         config = self._configure(sizes, tokenizer)
         self.rung.check_size(config)
-        splits = text.splits(tokenizer, config.block_size)  # which raises if the text is too short
+        splits = text.splits(tokenizer, config.block_size)  # raises if the text is too short
         claim = claimed(self.folder, self.resume) if self.ranks.first else contextlib.nullcontext()
         try:
             with stopped_at_once(), claim as earlier:
@@ -96,7 +96,7 @@ class TrainingRun:
                     info = self._fit(text, splits[0], tokenizer, config)
         except TrainingStoppedError as error:
             raise TrainingStoppedError(error.signum, UNFITTED) if self.fitted else error from None
-        except KeyboardInterrupt as error:  # after the training, or a second one during it
+        except KeyboardInterrupt as error:  # after the training, or a second signal during it
             number = error.args[0] if error.args else signal.SIGINT
             raise TrainingStoppedError(number, UNFITTED if self.fitted else STOPPED_AT_ONCE) from None
         if info is not None:
@@ -150,7 +150,7 @@ class TrainingRun:
         return export(trainer, rung, text, tokenizer, folder, progress=True, exact=self.exact)
 
     def _fit(self, text: Corpus, train_data: Tensor, tokenizer: CharTokenizer, config: ModelConfig) -> ModelInfo:
-        """Make a rung that is not trained by gradient: one look at the training text is all."""
+        """Fit a rung that is not trained by gradient to the training text, in one go."""
         chosen = pick_device(self.device)
         parts = [part.to(chosen) for part in load_parts(self.rung.parts, self.folder, tokenizer.vocabulary)]
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The state of a training, in one file: what it says of itself, all tensors, and a digest over both."""
+"""The state of a training in one file: a description in JSON, all tensors, and a digest of both."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ from modelcraft.support.files import check_is_file
 from modelcraft.training.recipes import TrainConfig
 
 STATE_FORMAT = "modelcraft-training-4"
-STATE_KEYS: Mapping[str, type | tuple[type, ...]] = {  # what a state says of itself, besides
+STATE_KEYS: Mapping[str, type | tuple[type, ...]] = {  # the keys of the description, besides the format
     "about": dict,
     "config": dict,
     "step": int,
@@ -31,14 +31,14 @@ AFRESH = "start again without --resume"
 
 
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a training state: what is described in JSON, and the tensors. Raises CheckpointError."""
+    """Return the description and the tensors of a training state, or raise CheckpointError."""
     with _opened_state(folder) as (described, tensors):
-        # Copies: what stays mapped cannot be replaced on Windows, and the run goes on to replace it.
+        # Copies: Windows cannot replace a file that is still mapped, and the run replaces this one.
         return described, {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def describe_state(folder: Path) -> dict[str, Any]:
-    """Read what a training state says of itself, its tensors untouched. Raises CheckpointError."""
+    """Return only the description of a training state, or raise CheckpointError."""
     with _opened_state(folder) as (described, _):
         return described
 
@@ -62,7 +62,7 @@ def _opened_state(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Tens
 
 
 def digest(training: str, tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of all that a training state says and holds: one other bit, and it is another."""
+    """Return the SHA-256 of the description and the tensors of a training state; any other bit changes it."""
     found = hashlib.sha256(training.encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
@@ -71,7 +71,7 @@ def digest(training: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _check_state(described: Any, path: Path) -> None:
-    """Raise CheckpointError if another version wrote this, ValueError if it is not what a state says of itself."""
+    """Raise CheckpointError if another version wrote this, ValueError if it is not a state's description."""
     if not isinstance(described, dict):
         raise ValueError("it is no object")
     another = CheckpointError(f"{str(path)!r} was written by another version; {AFRESH}.")

@@ -1,9 +1,9 @@
-"""The trainer: any LanguageModel, one seed, one result, however often the run is interrupted.
+"""Train any LanguageModel: one seed gives one result, however often the run is interrupted.
 
-`python -m modelcraft.train --model bigram` trains a rung. Everything that decides how the run goes on (model,
-optimizer, random numbers, records, the best model so far) stands in one file, `training_state.safetensors`, which is
-replaced in one step; a run that is resumed from it, on the same kind of machine, ends with the same bits as one that
-was never interrupted.
+`python -m modelcraft.train --model bigram` trains a rung. Everything that decides how the run continues
+(model, optimizer, random numbers, records, the best model so far) is in one file, `training_state.safetensors`, which
+is replaced in one step. A run that resumes from it, on the same kind of machine, ends with the same bits as an
+uninterrupted one.
 """
 
 import copy
@@ -40,10 +40,10 @@ BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs 
 
 
 class Trainer:
-    """Trains `model` on `train_data` (N,), watches its loss on `val_data` (M,), and keeps all of it in `folder`.
+    """Trains `model` on `train_data` (N,), watches its loss on `val_data` (M,), and saves everything in `folder`.
 
-    `records` has an entry an evaluation: `step`, `train_loss` and `val_loss` (estimates, nats per character),
-    `learning_rate`, `seconds` of work, `characters` seen. `best` is the state dict with the lowest `val_loss` yet.
+    `records` has one entry per evaluation: `step`, `train_loss` and `val_loss` (estimates, nats per character),
+    `learning_rate`, `seconds` of work, `characters` seen. `best` is the state dict with the lowest `val_loss` so far.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Trainer:
         self.model = model
         self.train_set, self.val_set = model.dataset(train_data), model.dataset(val_data)
         self.config, self.folder = config, folder
-        # What a resumed run must agree on: the rung, its config, the corpus; as JSON has it.
+        # A resumed run must agree on the rung, its config and the corpus, in their JSON form.
         self.about = json.loads(json.dumps(dict(about or {})))
         self.device = model.device
         self.evaluated = evaluated  # called by the first process after each evaluation
@@ -86,30 +86,30 @@ class Trainer:
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether the last `patience` evaluations brought nothing better."""
+        """Whether the last `patience` evaluations brought no better validation loss."""
         if self.config.patience is None or self.best_record is None:
             return False
         return len(self.records) - 1 - self.records.index(self.best_record) >= self.config.patience
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to train and to measure."""
+        """Whether nothing is left to train or to measure."""
         return not self._evaluation_is_due() and (self.step >= self.config.steps or self.out_of_patience)
 
     @property
     def best_untrained(self) -> bool:
-        """Whether no evaluation of the trained model brought a better validation loss than the untrained one has."""
+        """Whether no evaluation after training beats the validation loss of the untrained model."""
         return len(self.records) > 1 and self.best_record is self.records[0] and self.records[0]["step"] == 0
 
     @property
     def diverged(self) -> bool:
-        """Whether training made it worse, on the very text that it was trained on, too."""
+        """Whether training made the model worse, even on its training text."""
         return self.best_untrained and self.records[-1]["train_loss"] >= self.records[0]["train_loss"]
 
     def train(self, progress: bool = False) -> None:
-        """Train to the end, or until Ctrl-C or SIGTERM end the run after the step at hand (TrainingStoppedError).
+        """Train to the end, or until Ctrl-C or SIGTERM ends the run after the current step (TrainingStoppedError).
 
-        Either way everything is saved. Raises TrainingError if the loss is no number any more.
+        Either way everything is saved. Raises TrainingError if the loss is no longer finite.
         """
         bar = tqdm(
             total=self.config.steps,
@@ -119,7 +119,7 @@ class Trainer:
             disable=not progress,
             dynamic_ncols=True,
         )
-        # Torch's own generators are borrowed for the run and given back as they were.
+        # The run borrows torch's own generators and restores their state afterwards.
         devices = [self.device] if self.device.type == "cuda" else []
         threads = threads_by_size(self.model.num_parameters)
         with bar, threads, torch.random.fork_rng(devices=devices), graceful_stop() as stop:
@@ -151,7 +151,7 @@ class Trainer:
             self.save()
 
     def _heed(self, stop: Sequence[int]) -> None:
-        if self.ranks.any(bool(stop)):  # the others must not wait for one that has stopped
+        if self.ranks.any(bool(stop)):  # the others must not wait for a stopped process
             self.save()
             raise TrainingStoppedError(stop[0] if stop else signal.SIGTERM)
 
@@ -159,7 +159,7 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def _try_out(self) -> None:
-        """Read a batch as a step does and as an evaluation does, and learn nothing from it: it shows what fails."""
+        """Read a batch as a step and an evaluation do, without learning from it, to show what fails."""
         batch = self.train_set.draw(self.config.batch_size, torch.Generator().manual_seed(0))
         share, _ = self.ranks.share(batch)
         self.model.train()
@@ -173,7 +173,7 @@ class Trainer:
     def _train_step(self) -> None:
         share_of_rate = self.config.share_at(self.step)  # and of the noise
         set_share(self.optimizers, share_of_rate)
-        # Dropout draws from torch's own generators. Seeded for each step they have no state that a resume would need.
+        # Dropout draws from torch's own generators. Seeding them at each step leaves no state for a resume to restore.
         torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
         noise = self.model.noise * share_of_rate
         batch = self.train_set.draw(self.config.batch_size, self.generator, noise)  # (B, T) each
@@ -199,7 +199,7 @@ class Trainer:
         batches, rows = self.config.eval_batches, self.config.batch_size
         with self._autocast():
             for name, data in (("train_loss", self.train_set), ("val_loss", self.val_set)):
-                # Of a large model this takes minutes. What is broken off is measured anew by whoever resumes.
+                # This takes minutes for a large model. A resumed run repeats an interrupted evaluation.
                 losses[name] = mean_loss(self.judged, data, batches, rows, after_batch=lambda: self._heed(stop))
         if not all(map(math.isfinite, losses.values())):
             raise TrainingError(
@@ -264,15 +264,15 @@ class Trainer:
             save_file(tensors, aside, metadata={"training": training, "sha256": digest(training, tensors)})
 
     def restore(self) -> None:
-        """Go on where the state in `folder` stands; raises CheckpointError if there is none, or of another run."""
+        """Continue from the state in `folder`; raise CheckpointError if there is none, or if it is of another run."""
         described, tensors = read_state(self.folder)
-        if self.about.get("corpus") != described["about"].get("corpus"):  # on which sizes depend, too
+        if self.about.get("corpus") != described["about"].get("corpus"):  # sizes depend on it, too
             raise CheckpointError(
                 f"The run in {str(self.folder)!r} was started with another text; name that one with --corpus, or train "
                 "into another folder with --out."
             )
         for what, now, then in (
-            # Compiling changes nothing but the speed, so that whoever resumes is free to.
+            # Compiling changes only the speed, so a resumed run may switch it.
             ("training settings", {**asdict(self.config), "compile": None}, {**described["config"], "compile": None}),
             ("model or corpus", self.about, described["about"]),
         ):
@@ -306,7 +306,7 @@ class Trainer:
 
 
 class TrainingStoppedError(TrainingError):
-    """The run was asked to end (Ctrl-C, SIGTERM); `signum` says by which signal, `sentence` what is saved."""
+    """A signal (Ctrl-C, SIGTERM) ended the run; `signum` is its number, and `sentence` says what is saved."""
 
     def __init__(self, signum: int, sentence: str = "Stopped; everything is saved, and --resume goes on.") -> None:
         super().__init__(sentence)
