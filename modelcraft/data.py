@@ -1,4 +1,4 @@
-"""From a corpus to batches: load the text, split it, cut random windows out of it."""
+"""Turn a corpus into batches: load the text, split it, cut random windows out of it."""
 
 import codecs
 import hashlib
@@ -23,20 +23,20 @@ TINY_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/mast
 TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 DATA_DIR = HOME / "data"
 UTF_8, UTF_16, WINDOWS_1252 = "UTF-8", "UTF-16", "Windows-1252"
-NO_TEXT = {  # how files begin that hold a text, but in a format of their own
+NO_TEXT = {  # the first bytes of files that hold a text, but in their own format
     b"PK\x03\x04": "a Word document or another archive",
     b"\xd0\xcf\x11\xe0": "an old Word document",
     b"%PDF": "a PDF",
     b"{\\rtf": "a document in RTF",
 }
-Batch = dict[str, Tensor]  # what a model is called with: "idx", "targets", for some rungs more
-UNSCORED = -100  # a target that no loss counts, as cross_entropy has it
-TRAIN_SHARE = 0.9  # the lesson's split: the first 90 % to learn from, the last 10 % to be measured on
+Batch = dict[str, Tensor]  # arguments for a model: "idx", "targets", and more for some rungs
+UNSCORED = -100  # a target that no loss counts, by the convention of cross_entropy
+TRAIN_SHARE = 0.9  # the lesson's split: the first 90 % for training, the last 10 % for validation
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text, where it came from, and how its file was encoded."""
+    """A text, its name, and the encoding of its file."""
 
     name: str
     text: str
@@ -44,12 +44,12 @@ class Corpus:
 
     @property
     def notice(self) -> str:
-        """What to say of how the text was read; nothing if it is UTF-8."""
+        """A sentence about the encoding that was assumed; empty for UTF-8."""
         return "" if self.encoding == UTF_8 else f"{self.name} is not UTF-8; it was read as {self.encoding}."
 
     @property
     def sha256(self) -> str:
-        """The fingerprint of the text as it is trained on."""
+        """The hash of the text as models train on it."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
 
     def splits(self, tokenizer: CharTokenizer, block_size: int) -> tuple[Tensor, Tensor]:
@@ -77,22 +77,22 @@ class Corpus:
 
 
 def corpus_source() -> str:
-    """Return what MODELCRAFT_CORPUS names, a path so that it holds in any working folder; without it, its default."""
+    """Return what MODELCRAFT_CORPUS names, else tiny Shakespeare; a path is absolute, to work in any folder."""
     source = os.environ.get("MODELCRAFT_CORPUS") or TINY_SHAKESPEARE
     return source if source == TINY_SHAKESPEARE else str(_path(source).absolute())
 
 
 def corpus_title() -> str:
-    """Return what the text that MODELCRAFT_CORPUS names is called on a page; raises CorpusError if it is none."""
+    """Return the title on a page of the text that MODELCRAFT_CORPUS names; raise CorpusError if it is not a text."""
     source = corpus_source()
-    name = source if source == TINY_SHAKESPEARE else load_corpus(source).name  # nothing is downloaded for its title
+    name = source if source == TINY_SHAKESPEARE else load_corpus(source).name  # a title needs no download
     return "tiny Shakespeare" if name == TINY_SHAKESPEARE else name
 
 
 def load_corpus(name_or_path: str | Path | None = None) -> Corpus:
     r"""Load tiny Shakespeare by its name, or any UTF-8 text by its path.
 
-    Without an argument the environment variable MODELCRAFT_CORPUS decides, else it is tiny Shakespeare, which is
+    Without an argument, load what the environment variable MODELCRAFT_CORPUS names, else tiny Shakespeare, which is
     downloaded on first use. `\r\n` becomes `\n`. Raises CorpusError, which names the fix.
     """
     source = str(name_or_path or os.environ.get("MODELCRAFT_CORPUS") or TINY_SHAKESPEARE)
@@ -117,7 +117,7 @@ def _path(source: str) -> Path:
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Read a text and how it was encoded; every way in which that can fail is a CorpusError with one sentence."""
+    """Read a text and detect its encoding; raise CorpusError with one sentence for any failure."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
@@ -138,10 +138,10 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def decode_text(raw: bytes, name: str) -> tuple[str, str]:
-    """Decode a text as it is trained on, `cleaned`; return it and its encoding.
+    """Decode and clean a text (see `cleaned`) for training; return it and its encoding.
 
-    That is UTF-8, UTF-16 if a byte-order mark says so, else Windows-1252, in which old texts are. Raises CorpusError,
-    which speaks of the text as `name`.
+    The encoding is UTF-8, UTF-16 if a byte-order mark says so, else Windows-1252, which old texts use. Raises
+    CorpusError, which calls the text `name`.
     """
     if kind := next((kind for start, kind in NO_TEXT.items() if raw.startswith(start)), None):
         raise CorpusError(f"{name!r} is {kind}; open it, save it as plain text (UTF-8), and take that.")
@@ -162,10 +162,10 @@ def decode_text(raw: bytes, name: str) -> tuple[str, str]:
 
 
 def cleaned(text: str, name: str) -> str:
-    r"""Return `text` without byte-order marks, its lines ended by `\n` alone; raises CorpusError if it is no text."""
+    r"""Return `text` without byte-order marks and with `\n` line ends only; raise CorpusError if it is not a text."""
     if "\0" in text:
         raise CorpusError(f"{name!r} holds NUL bytes, so it is no text, or UTF-16 without a mark; save it as UTF-8.")
-    # A mark may stand within, too, where files were joined.
+    # A mark can also be inside the text, where files were joined.
     text = text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
     if not text:
         raise CorpusError(f"{name!r} is empty; give a text to learn from.")
@@ -173,7 +173,7 @@ def cleaned(text: str, name: str) -> str:
 
 
 def _mostly_utf8(raw: bytes) -> bool:
-    """Say whether most that is not ASCII is UTF-8: then the text was cut or damaged, and not encoded otherwise."""
+    """Return whether most of the non-ASCII part is UTF-8: then the text is cut or damaged, not in another encoding."""
     beyond = [c for c in raw.decode("utf-8", "surrogateescape") if c > "\x7f"]
     return 2 * sum("\udc80" <= c <= "\udcff" for c in beyond) < len(beyond)
 
@@ -187,19 +187,19 @@ def get_batch(
 ) -> tuple[Tensor, Tensor]:
     """Cut `batch_size` random windows out of `data` (N,): inputs and the same shifted by one, each (B, T).
 
-    The windows are drawn by `generator` (on the CPU; torch's own one if None), so that a seed decides the batches
-    whatever the device is.
+    `generator` (on the CPU; torch's own one if None) draws the windows, so that a seed decides the batches on every
+    device.
     """
     if len(data) <= block_size:
         raise CorpusError(f"{len(data):,} characters are too few for a window of {block_size:,} and the one after it.")
     starts = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator)  # (B, 1)
-    windows = starts + torch.arange(block_size + 1)  # (B, T+1): every row its start and what follows
+    windows = starts + torch.arange(block_size + 1)  # (B, T+1): each row holds its start and the next positions
     rows = data[windows.to(data.device)].to(device if device is not None else data.device)  # (B, T+1)
     return rows[:, :-1], rows[:, 1:]
 
 
 def disjoint_windows(data: Tensor, block_size: int, rows: int) -> Iterator[Batch]:
-    """Cut `data` (N,) into windows side by side, `rows` at a time; every character but the first is a target once."""
+    """Cut `data` (N,) into adjacent windows, `rows` at a time; every character but the first is a target once."""
     n = len(data) - 1
     whole = n - n % block_size
     inputs = torch.split(data[:whole].view(-1, block_size), rows)  # (rows, T) each
@@ -211,21 +211,21 @@ def disjoint_windows(data: Tensor, block_size: int, rows: int) -> Iterator[Batch
 
 
 def sliding_windows(data: Tensor, block_size: int, rows: int, length: int) -> Iterator[Batch]:
-    """Cut `data` (N,) into windows that overlap, so that each character is a target where its whole context is in view.
+    """Cut `data` (N,) into overlapping windows, so that each character is scored with its whole context in view.
 
-    A window has `length` characters, at least `block_size`; its first `block_size` - 1 targets are UNSCORED, for the
-    window before has scored them. (The very first window, which has none before it, scores all.)
+    A window has `length` characters, at least `block_size`; its first `block_size` - 1 targets are UNSCORED, because
+    the window before scored them. (The very first window has none before it and scores all its targets.)
     """
     n = len(data) - 1
     length = min(length, n)
-    known = min(block_size, length) - 1  # targets of a window whose context is not whole
+    known = min(block_size, length) - 1  # targets at a window's start whose context is incomplete
     stride = length - known
     starts = torch.arange(0, n - known, stride).clamp(max=n - length)  # the last one ends where the data ends
-    scored = 0  # so far: everything before this place
+    scored = 0  # everything before this position is scored
     for some in torch.split(starts, rows):
         at = some[:, None] + torch.arange(length)  # (rows, T)
         x, y = data[at], data[at + 1]
-        # The last start was moved back, so what it shares with the one before would be counted twice.
+        # The last start was moved back, so its larger overlap with the window before would be counted twice.
         fresh = torch.maximum(some + known, torch.cat((some.new_tensor([scored]), some[:-1] + length)))
         scored = int(some[-1]) + length
         fresh = torch.where(some == 0, 0, fresh)
@@ -233,36 +233,36 @@ def sliding_windows(data: Tensor, block_size: int, rows: int, length: int) -> It
 
 
 class Dataset(Protocol):
-    """A text as batches of arguments for a model's `forward`."""
+    """A text as batches of arguments for the `forward` of a model."""
 
     def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
-        """Return a random batch on the model's device; `generator` (on the CPU) decides all of it."""
+        """Return a random batch on the model's device; `generator` (on the CPU) makes every random choice."""
 
     def windows(self, protocol: str) -> Iterator[Batch]:
-        """Yield the batches of an exact loss: each character that is predicted once; see loss.PROTOCOLS."""
+        """Yield the batches of an exact loss, with each predicted character once; see loss.PROTOCOLS."""
 
 
 class Windows:
-    """A text (N,) as a model is trained and measured on it: windows of its context, as arguments of its `forward`.
+    """A text (N,) for training and measuring a model: windows of its context, as arguments of its `forward`.
 
-    `length` is the longest window that the model reads at once in a band (see `windows`), `device` where batches go.
+    `length` is the longest window that the model reads at once in a band (see `windows`); batches go to `device`.
     """
 
     def __init__(self, data: Tensor, block_size: int, length: int, device: torch.device) -> None:
         self.data, self.block_size, self.length, self.device = data, block_size, length, device
 
     def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
-        """Cut `batch_size` random windows, with a share `noise` of what is read replaced; `generator` decides all."""
+        """Cut `batch_size` random windows and replace a share `noise` of the inputs; `generator` makes every choice."""
         idx, targets = get_batch(self.data, self.block_size, batch_size, generator, self.device)
         if noise:
             idx = garble(idx, noise, generator)
         return {"idx": idx, "targets": targets}
 
     def windows(self, protocol: str) -> Iterator[Batch]:
-        """Yield the batches of an exact loss, on the text's own device: every character but the first scored once.
+        """Yield the batches of an exact loss, on the text's own device; every character but the first is scored once.
 
-        "disjoint": windows of the context side by side, as in the literature. "sliding": each character with its
-        whole context in view; a model that reads more at once with a band reads four contexts at a time.
+        "disjoint": adjacent windows of the context's length, as in the literature. "sliding": each character with its
+        whole context in view; a model that reads longer windows with a band reads four contexts at a time.
         """
         length = min(self.length, max(4 * self.block_size, 512)) if protocol == "sliding" else self.block_size
         rows = max(1, read_at_once(self.device) // length)
@@ -272,9 +272,9 @@ class Windows:
 
 
 def garble(idx: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
-    """Put in place of a random `share` of the characters idx (B, T) others of the same batch.
+    """Replace a random `share` of the characters idx (B, T) by others of the same batch.
 
-    `generator` (on the CPU) decides which.
+    `generator` (on the CPU) chooses them.
     """
     others = torch.randint(idx.numel(), idx.shape, generator=generator).to(idx.device)  # (B, T)
     chosen = torch.rand(idx.shape, generator=generator).to(idx.device) < share  # (B, T)

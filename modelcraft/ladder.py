@@ -1,4 +1,4 @@
-"""The ladder: every rung by its name, with what it adds and what it is made of."""
+"""The ladder: every rung by its name, with what it adds and what it consists of."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from modelcraft.multihead import MultiHeadConfig, MultiHeadLanguageModel
 from modelcraft.residual import BlockConfig, ResidualLanguageModel
 from modelcraft.support.errors import ConfigError, is_plain, shown
 
-MAX_BYTES = 2 << 30  # that a model may take
+MAX_BYTES = 2 << 30  # of memory for one model
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: `model_class(config)` is the model, and `below` names the rung that it is best compared with.
+    """One rung: `model_class(config)` makes the model, and `below` names the best rung to compare it with.
 
-    `stored_as` is how its floats are kept on disk, `bundled` says whether `weights/` has it, and `parts` names the
-    rungs that it is made of.
+    `stored_as` is the type of its floats on disk, `bundled` says whether `weights/` has it, and `parts` names the rungs
+    that it consists of.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Rung:
     parts: tuple[str, ...] = ()
 
     def configure(self, settings: Mapping[str, Any]) -> ModelConfig:
-        """Return this rung's config with `settings` in place of its own; raises ConfigError for an unknown one."""
+        """Return a config of this rung's type with `settings`; raise ConfigError for an unknown setting."""
         known = self.config.__dataclass_fields__
         if unknown := sorted(set(settings) - set(known)):
             raise ConfigError(f"The rung {self.name!r} has no setting {shown(unknown[0])}; it has {', '.join(known)}.")
         return type(self.config)(**settings)
 
     def check_size(self, config: ModelConfig) -> None:
-        """Raise ConfigError if a model of these sizes would take more than MAX_BYTES, before it does."""
-        # On `meta` a model of any size costs nothing: what it would cost is counted before it is made.
+        """Raise ConfigError if a model of these sizes would need more than MAX_BYTES, before it is made."""
+        # On `meta` a model of any size costs nothing, so its memory can be counted before it is made.
         if (size := memory_of(self.build(config, device="meta"))) > MAX_BYTES:
             raise ConfigError(
                 f"the model would take {size / 2**30:,.0f} GiB, and {MAX_BYTES >> 30} is the limit; make it smaller."
@@ -65,8 +65,8 @@ class Rung:
     ) -> LanguageModel:
         """Make the untrained model; the same seed gives the same numbers on every device.
 
-        `parts` are the trained models that it is made of, if it is. On the device `meta` nothing is allocated: that is
-        how a config is looked at before it is trusted.
+        `parts` are the trained models that it consists of, if any. On the device `meta` nothing is allocated, which
+        allows checking a config before trusting it.
         """
         if torch.device(device).type == "meta":
             with torch.device("meta"), _NoInit():
@@ -78,10 +78,10 @@ class Rung:
 
 
 def memory_of(model: LanguageModel) -> int:
-    """Return the bytes that a model takes at least while it writes one text.
+    """Return the least number of bytes that a model needs while it generates one text.
 
-    Those are its weights and masks (a GPT's twice: they are laid out anew for its steps), what its layers keep of a
-    whole context, and, where characters look at each other, how much each of them looks at each.
+    These are its weights and masks (the GPT needs its weights twice: its steps use a second layout), the keys and
+    values of a whole context, and, unless it reads each character alone, each head's weights for all character pairs.
     """
     looks_alone = type(model) in (BigramLanguageModel, CountingLanguageModel)
     heads = 0 if looks_alone else getattr(model.config, "n_head", 1)
@@ -95,7 +95,7 @@ def memory_of(model: LanguageModel) -> int:
 
 
 class _NoInit(TorchFunctionMode):
-    """Skip `torch.nn.init`: on `meta` there is nothing to fill, and the first call would cost a second of imports."""
+    """Skips `torch.nn.init`: on `meta` there is nothing to fill, and the first call would cost a second of imports."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -207,11 +207,11 @@ RUNGS: Mapping[str, Rung] = {
 }
 
 DEFAULT_RUNG = "gpt"
-QUICK_RUNG = "gpt-mini"  # what "train it yourself" trains
+QUICK_RUNG = "gpt-mini"  # the rung that "train it yourself" trains
 
 
 def rung_named(name: str) -> Rung:
-    """Return the rung of that name; raises ConfigError, which lists the names there are."""
+    """Return the rung `name`; for an unknown name, raise ConfigError, which lists all names."""
     try:
         return RUNGS[name]
     except (KeyError, TypeError):

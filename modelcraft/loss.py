@@ -1,4 +1,4 @@
-"""How good is a model? An estimate while it trains, and the exact loss that is published.
+"""Measure how good a model is: an estimate during training, and the exact loss for publication.
 
 `python -m modelcraft.evaluate gpt` prints the exact losses of a rung, a folder or a Hub repository.
 """
@@ -30,7 +30,7 @@ KINDS = ("lower-case letters", "capitals", "space", "newline", "punctuation and 
 
 @dataclass(frozen=True)
 class ExactLoss:
-    """A loss that is not an estimate: no random batch, every character once."""
+    """A loss that is not an estimate: no random batches, every character once."""
 
     nats_per_character: float
     bits_per_character: float
@@ -39,13 +39,13 @@ class ExactLoss:
     protocol: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields as a dict for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class CharacterLosses:
-    """The loss of each character that was scored: `losses` (N,) in nats, its `targets` (N,) and place in its window."""
+    """The loss of each scored character: `losses` (N,) in nats, `targets` (N,), and `positions` (N,) in its window."""
 
     losses: Tensor
     targets: Tensor
@@ -55,7 +55,7 @@ class CharacterLosses:
 
     @property
     def exact(self) -> ExactLoss:
-        """The mean over all of them."""
+        """The mean over all scored characters."""
         nats = float(self.losses.double().mean())
         what = f"mean over {PROTOCOLS[self.protocol]}"
         return ExactLoss(nats, nats / math.log(2), len(self.losses), self.window, what)
@@ -71,7 +71,7 @@ class CharacterLosses:
         return [row for row in rows if row["characters"]]
 
     def by_kind(self, vocabulary: str) -> list[dict[str, Any]]:
-        """Return the mean loss of each kind of character; `vocabulary` has the characters in the order of their ids."""
+        """Return the mean loss of each kind of character; `vocabulary` lists the characters in order of their ids."""
         of_id = torch.tensor([KINDS.index(_kind(character)) for character in vocabulary])
         of_target = of_id[self.targets]  # (N,)
         rows = [_row(name, self.losses[of_target == k]) for k, name in enumerate(KINDS)]
@@ -100,8 +100,8 @@ def estimate_loss(
 ) -> float:
     """Return the mean loss over `eval_iters` random batches, in nats per character.
 
-    The batches are the same ones each time, so that two estimates differ only by what was learned in between.
-    `after_batch` is called after each, and ends the whole with an exception if it likes.
+    The batches are the same each time, so that two estimates differ only by what the model learned in between.
+    `after_batch` is called after each batch and can stop the estimate with an exception.
     """
     return mean_loss(model, model.dataset(data, block_size), eval_iters, batch_size, seed, after_batch)
 
@@ -114,7 +114,7 @@ def mean_loss(
     seed: int = 0,
     after_batch: Callable[[], None] | None = None,
 ) -> float:
-    """Return what `estimate_loss` does, of a dataset that is there already."""
+    """Return the same as `estimate_loss`, for an existing dataset."""
     generator = torch.Generator().manual_seed(seed)
     with evaluating(model):
         losses = torch.zeros(batches)
@@ -129,9 +129,9 @@ def mean_loss(
 def character_losses(
     model: LanguageModel, data: Tensor, protocol: str | None = None, progress: bool = False
 ) -> CharacterLosses:
-    """Return the loss of every character of `data` (N,), by one of the model's protocols (None: its first).
+    """Return the loss of every character of `data` (N,), by one of the model's protocols (None: the first).
 
-    The first character has nothing before it and is not predicted.
+    The first character has nothing before it, so it is not predicted.
     """
     if len(data) < 2:
         raise CorpusError("A loss needs a text of at least two characters.")
@@ -160,5 +160,5 @@ def exact_loss(model: LanguageModel, data: Tensor, protocol: str | None = None, 
 
 
 def exact_losses(model: LanguageModel, data: Tensor, progress: bool = False) -> dict[str, dict[str, Any]]:
-    """Return the exact loss by each of the model's protocols, as config.json keeps them."""
+    """Return the exact loss by each of the model's protocols, in the form that config.json stores."""
     return {name: exact_loss(model, data, name, progress).as_dict() for name in model.protocols}

@@ -1,8 +1,8 @@
-"""The one interface that every rung has, so that a caller never asks which rung it holds.
+"""The one interface that every rung has, so that callers need not know which rung they use.
 
-There are two ways to write text with it. `generate` is the video's loop: run the model over the whole context for every
-character. `modelcraft.stream` writes by inference/, where a rung that can remember is fast. A test holds the two equal
-(for the GPT within its context: beyond it, its cache remembers more than `generate`, which crops).
+There are two ways to generate text. `generate` is the video's loop: run the model over the whole context for every
+character. `modelcraft.stream` uses inference/, where a rung with a cache is fast. A test checks that both agree (for
+the GPT within its context: beyond it, its cache remembers more than `generate`, which crops).
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from modelcraft.support.errors import VocabularyError
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What every rung's configuration has; a rung adds its own sizes. Checked where it is made.
+    """The settings that every rung has; a rung adds its own sizes, and the constructor checks all of them.
 
-    A field is a whole number from 1 to a million (or as its metadata says, `least` and `most`), a share from 0 to 1, or
-    a switch, as its type says; `ConfigError` otherwise.
+    By its type, a field is a whole number from 1 to a million (or from `least` to `most` of its metadata), a share from
+    0 to 1, or a switch; anything else raises ConfigError.
     """
 
     vocab_size: int = 65
-    block_size: int = 8  # the context: how many characters the model looks back
+    block_size: int = 8  # the context: how many characters the model can see
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -39,12 +39,12 @@ class ModelConfig:
 class LanguageModel(nn.Module):
     """A model of the next character.
 
-    A rung gives `forward`, and inherits `generate`. `protocols` are the ways in which its exact loss is measured, the
-    first of them the one that is quoted.
+    A rung implements `forward` and inherits `generate`. `protocols` are the ways to measure its exact loss; the first
+    one is the one quoted.
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("disjoint", "sliding")
-    continues: ClassVar[bool] = True  # what it writes goes on from the prompt; else it is a text of its own
+    continues: ClassVar[bool] = True  # its text continues the prompt; if False, it is a separate text
     example: ClassVar[str] = "ROMEO:"  # a prompt that shows what it does
 
     def __init__(self, config: ModelConfig) -> None:
@@ -54,14 +54,14 @@ class LanguageModel(nn.Module):
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Score every next character.
 
-        `idx` (B, T) token ids with T <= block_size, `targets` (B, T) the ids that follow them. Returns the logits
+        `idx` (B, T) holds token ids with T <= block_size, `targets` (B, T) the ids that follow them. Returns the logits
         (B, T, V) and, given targets, the mean cross-entropy in nats.
         """
         raise NotImplementedError
 
     @classmethod
     def settings_for(cls, vocabulary: str) -> dict[str, Any]:
-        """Return what of a config follows from the characters that the model is to know."""
+        """Return the config settings that depend on the model's vocabulary."""
         return {"vocab_size": len(vocabulary)}
 
     @property
@@ -71,21 +71,21 @@ class LanguageModel(nn.Module):
 
     @property
     def max_length(self) -> int:
-        """The longest text that `forward` reads at once; more than the context where each position looks back alone."""
+        """The longest text that `forward` reads at once; longer than the context if every position has a window."""
         return self.block_size
 
     @property
     def noise(self) -> float:
-        """The share of noise in what it reads with which it is best trained, at the highest learning rate."""
+        """The share of noise in its inputs that is best for training, at the highest learning rate."""
         return 0.0
 
     def dataset(self, data: Tensor, block_size: int | None = None) -> Dataset:
-        """Return `data` (N,) as this model is trained and measured on it."""
+        """Return `data` (N,) as a dataset to train and measure this model."""
         return Windows(data, block_size or self.block_size, self.max_length, self.device)
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are (of a model that counts: its tables)."""
+        """The device of the parameters (for a model that counts: of its tables)."""
         return next(itertools.chain(self.parameters(), self.buffers())).device
 
     @property
@@ -103,10 +103,10 @@ class LanguageModel(nn.Module):
         top_p: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Continue `idx` (B, T) by `max_new_tokens` characters, as the video does; returns (B, T + new).
+        """Continue `idx` (B, T) by `max_new_tokens` characters, as the video does; return (B, T + new).
 
-        Temperature 0 always takes the likeliest character. Without a generator torch's own one is drawn from. Raises
-        ConfigError or VocabularyError where an argument makes no sense.
+        Temperature 0 always takes the likeliest character. Without a generator, torch's own one is used. Raises
+        ConfigError or VocabularyError for an invalid argument.
         """
         params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p)
         self.check_context(idx)
@@ -135,9 +135,9 @@ class LanguageModel(nn.Module):
 
 
 def start_even(*layers: nn.Embedding | nn.Linear) -> None:
-    """Give `layers` small first weights and no bias: what they compute is then about 0, for every character alike.
+    """Give `layers` small initial weights and no bias, so that their outputs are about 0 for every character.
 
-    With such an `lm_head` an untrained model guesses evenly, and its first loss is ln V.
+    With such an `lm_head`, an untrained model predicts every character equally, and its first loss is ln V.
     """
     for layer in layers:
         nn.init.normal_(layer.weight, std=0.02)
@@ -154,9 +154,9 @@ def scored(logits: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor | Non
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in eval mode (dropout off) and track no gradient; put it back in the mode it was found in after."""
+    """Put `model` in eval mode (dropout off) and track no gradients; restore its previous mode afterwards."""
     was_training = model.training
-    if was_training:  # both walk over every part of the model, which a step of a small one would feel
+    if was_training:  # eval() and train() visit every module, which would slow down the steps of a small model
         model.eval()
     try:
         with torch.no_grad():
@@ -168,7 +168,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Let `seed` decide the first weights of a model made here, on the CPU; leave torch's own generator as it was."""
+    """Let `seed` decide the initial weights of a model made in this context, on the CPU; restore torch's generator."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

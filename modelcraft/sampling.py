@@ -1,4 +1,4 @@
-"""From logits to the next character: temperature, top-k, top-p, min-p, and one draw."""
+"""Sample the next character from logits: temperature, top-k, top-p, min-p, and one draw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ MAX_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to sample; checked where it is made (ConfigError).
+    """Settings for sampling; the constructor checks them (ConfigError).
 
-    `temperature` 0 is greedy, 1 the model's own distribution. `top_k` keeps the k likeliest characters and what ties
-    with the last of them (None or 0: all), `top_p` the fewest that hold that much probability together (1: all),
-    `min_p` those with at least that share of the likeliest one's probability (0: all). `seed` None: another text each
-    time. The text ends before the token ids `stop`, if they come; without any it goes on to its length.
+    `temperature` 0 is greedy, 1 the model's own distribution. `top_k` keeps the k likeliest characters and those that
+    tie with the last of them (None or 0: all), `top_p` the fewest that together have that much probability (1: all),
+    `min_p` those with at least that share of the likeliest one's probability (0: all). `seed` None gives another text
+    each time. The text ends before the first occurrence of the token ids `stop`; if empty, it runs to its length.
     """
 
     max_new_tokens: int = field(default=500, metadata={"least": 0, "most": 10_000_000})
@@ -36,9 +36,9 @@ class SamplingParams:
         object.__setattr__(self, "stop", tuple(self.stop))
 
     def make_generator(self) -> torch.Generator:
-        """Return the generator that this request draws from; another one each time where there is no seed.
+        """Return the generator for this request; without a seed, a differently seeded one each time.
 
-        It lives on the CPU whatever the model's device is: so a seed gives the same numbers everywhere.
+        It is on the CPU whatever the model's device is, so that a seed gives the same numbers everywhere.
         """
         generator = torch.Generator()
         if self.seed is None:
@@ -49,16 +49,16 @@ class SamplingParams:
 
 
 def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
-    """Turn logits (B, V) into the probabilities (B, V) that are drawn from; what was cut is 0.
+    """Turn logits (B, V) into the probabilities (B, V) to sample from; excluded characters have 0.
 
-    The order is temperature, top-k, top-p, min-p, each on what the one before left. Top-p is nucleus sampling (Holtzman
-    et al. 2019), min-p is from Nguyen et al. 2024. Of several likeliest characters that tie, greedy keeps the first.
+    The order is temperature, top-k, top-p, min-p, each applied to the result of the one before. Top-p is nucleus
+    sampling (Holtzman et al. 2019), min-p is from Nguyen et al. 2024. If characters tie, greedy keeps the first one.
     """
     if params.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-    # The largest logit is taken off first, so that a tiny temperature makes -inf of the others, never inf - inf.
+    # Subtract the largest logit first, so that a tiny temperature turns the others into -inf, never into inf - inf.
     scaled = logits - logits.amax(-1, keepdim=True)
-    # A temperature smaller than any float32 would be 0 there.
+    # A temperature below the smallest float32 would become 0.
     scaled = scaled / max(params.temperature, torch.finfo(torch.float32).tiny)
     if params.top_k and params.top_k < logits.shape[-1]:
         kth = scaled.topk(params.top_k).values[:, -1:]  # (B, 1)
@@ -66,7 +66,7 @@ def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
     probs = scaled.softmax(-1)
     if params.top_p < 1:
         ranked, order = probs.sort(dim=-1, descending=True)
-        # The probability of everything likelier: of .5 .3 .2 it is 0 .5 .8, and a top_p of .6 keeps .5 and .3.
+        # The total probability of likelier characters: for .5 .3 .2 it is 0 .5 .8, and top_p = .6 keeps .5 and .3.
         before = ranked.cumsum(-1) - ranked
         ranked = ranked.masked_fill((before >= params.top_p) & (before > 0), 0)
         probs = torch.zeros_like(probs).scatter(-1, order, ranked)
@@ -78,7 +78,7 @@ def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
 
 
 def check_scores(logits: Tensor) -> None:
-    """Raise ModelError if a score is no number: any character would do, and none would be meant."""
+    """Raise ModelError if a logit is NaN, because then any sampled character would be meaningless."""
     if not logits.is_meta and bool(logits.isnan().any()):
         raise ModelError(
             "The model computes no numbers any more (NaN); get its weights again, or train it at a lower learning rate."
@@ -86,12 +86,12 @@ def check_scores(logits: Tensor) -> None:
 
 
 def sample(logits: Tensor, params: SamplingParams, generator: torch.Generator | None = None) -> Tensor:
-    """Draw the next tokens (B,) from logits (B, V); one uniform number a row, and none where greedy.
+    """Draw the next tokens (B,) from logits (B, V) with one uniform number per row, or none if greedy.
 
     Inverse-transform sampling: lay the probabilities end to end, throw a dart, take the character it lands on. The
-    lesson's `torch.multinomial` draws the same way on average; here one number decides a row, so that the same numbers
-    give the same text on every device and in every batch. Without a generator torch's own one (on the CPU) is used.
-    Raises ModelError for scores that are no numbers.
+    lesson's `torch.multinomial` has the same distribution; here one number decides a row, so that the same numbers
+    give the same text on every device and in every batch. Without a generator, torch's own one (on the CPU) is used.
+    Raises ModelError if a logit is NaN.
     """
     check_scores(logits)
     if params.temperature == 0:
@@ -102,7 +102,7 @@ def sample(logits: Tensor, params: SamplingParams, generator: torch.Generator | 
 
 
 def sample_rows(logits: Tensor, params: Sequence[SamplingParams], generators: Sequence[torch.Generator]) -> Tensor:
-    """Draw the next tokens (B,) from logits (B, V), each row by its own parameters and from its own generator.
+    """Draw the next tokens (B,) from logits (B, V), each row with its own parameters and generator.
 
     Each row's token is what `sample` would draw for it alone.
     """
@@ -123,9 +123,9 @@ def sample_rows(logits: Tensor, params: Sequence[SamplingParams], generators: Se
 
 
 def hit(probs: Tensor, darts: Tensor) -> Tensor:
-    """Return which characters (B,) the darts (B, 1), thrown at 0 to 1, land on; `probs` (B, V)."""
-    ends = probs.cumsum(-1)  # (B, V): where each character's stretch ends, such as .5 .8 1.0
+    """Return the characters (B,) of `probs` (B, V) on which the darts (B, 1), each from 0 to 1, land."""
+    ends = probs.cumsum(-1)  # (B, V): where each character's interval ends, such as .5 .8 1.0
     dart = darts.to(probs.device) * ends[:, -1:]  # (B, 1)
-    token = (ends <= dart).sum(-1)  # (B,): a dart at .63 has one stretch wholly before it, so it hits token 1
-    # Rounding can put a dart on the very end, past the last stretch: the likeliest character then stands in.
+    token = (ends <= dart).sum(-1)  # (B,): a dart at .63 has one whole interval before it, so it hits token 1
+    # Rounding can put a dart at the very end, past the last interval: then use the likeliest character.
     return torch.where(token < probs.shape[-1], token, probs.argmax(-1))

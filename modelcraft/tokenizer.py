@@ -1,4 +1,4 @@
-"""Characters to ids and back: the vocabulary is the sorted distinct characters of a text."""
+"""Map characters to ids and back; the vocabulary is the sorted distinct characters of a text."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from modelcraft.support.errors import VocabularyError, shown
 from modelcraft.support.wording import describe, describe_text, listing
 
-# What a keyboard, a phone or a web page writes for something that plain text has, too.
+# Characters that keyboards, phones and web pages insert instead of plain ones.
 _EQUIVALENTS = {
     **dict.fromkeys("‘’‚‛′´`ʼ", "'"),
     **dict.fromkeys("“”„‟″«»", '"'),
@@ -34,16 +34,16 @@ _EQUIVALENTS = {
     "]": ")",
 }
 
-# What stands for a straight quote where a text has only typographic ones: opening and closing.
+# Replacements for a straight quote where a text has only typographic ones: opening and closing.
 _QUOTES = {"'": ("‘’",), '"': ("“”", "«»", "„“")}
-_MOST_MARKS = 32  # of a character; Unicode's own bound for text in a stream, UAX #15
+_MOST_MARKS = 32  # per character; Unicode's own bound for text in a stream, UAX #15
 
 
 @dataclass(frozen=True)
 class Normalized:
-    """A text in the vocabulary, and what became of the characters that were not.
+    """A text in the vocabulary, and what happened to the characters outside it.
 
-    `replaced` maps a character to what stands for it now, `dropped` one to the positions where it stood.
+    `replaced` maps a character to its replacement, `dropped` maps one to the positions where it was.
     """
 
     text: str
@@ -52,11 +52,11 @@ class Normalized:
 
     @property
     def changed(self) -> bool:
-        """Whether the text is another one than was given."""
+        """Whether the text differs from the input."""
         return bool(self.replaced or self.dropped)
 
     def report(self) -> str:
-        """Say in a sentence or two what was changed; empty where nothing was."""
+        """Describe the changes in a few sentences; return "" if there are none."""
         sentences = []
         same = {old: new for old, new in self.replaced.items() if _composed(old) == _composed(new)}
         if same:
@@ -75,11 +75,11 @@ def _composed(text: str) -> str:
 
 
 def _characters(text: str) -> Iterator[tuple[int, str]]:
-    """Cut a text into what a reader takes for one character, a letter with its accents, say; with where each begins."""
+    """Yield what a reader sees as one character, such as a letter with its accents, each with its start position."""
     start = 0
     for end in range(1, len(text)):
         whole, mark = text[start:end], text[end]
-        joins = mark >= "\u0300" and (  # below are no marks
+        joins = mark >= "\u0300" and (  # no marks are below this
             unicodedata.combining(mark) or _composed(whole + mark) != _composed(whole) + _composed(mark)
         )
         if not joins or len(whole) == _MOST_MARKS:
@@ -106,18 +106,18 @@ class CharTokenizer:
 
     @classmethod
     def of(cls, text: str) -> "CharTokenizer":
-        """Make the tokenizer whose vocabulary is the distinct characters of `text`."""
+        """Return the tokenizer whose vocabulary is the distinct characters of `text`."""
         return cls("".join(sorted(set(text))))
 
     @property
     def vocab_size(self) -> int:
-        """The number of characters it knows."""
+        """The number of characters in the vocabulary."""
         return len(self.vocabulary)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of the characters of `text`.
 
-        Raises VocabularyError, which lists the unknown characters, ten at most, and where each first stands.
+        Raises VocabularyError, which lists the unknown characters, ten at most, and the first position of each.
         """
         try:
             return [self._id[character] for character in text]
@@ -130,20 +130,20 @@ class CharTokenizer:
             ) from None
 
     def unknown(self, text: str) -> list[str]:
-        """Return the distinct characters of `text` that are not in the vocabulary, in the order in which they come."""
+        """Return the distinct characters of `text` that are not in the vocabulary, in order of appearance."""
         return [character for character in dict.fromkeys(text) if character not in self._id]
 
     def decode(self, ids: list[int]) -> str:
-        """Return the text of `ids`; raises VocabularyError for an id outside the vocabulary."""
+        """Return the text of `ids`; raise VocabularyError for an id outside the vocabulary."""
         for i in ids:
             if not isinstance(i, int) or not 0 <= i < len(self.vocabulary):
                 raise VocabularyError(f"There is no character {shown(i)}: the ids run from 0 to {self.vocab_size - 1}.")
         return "".join(self.vocabulary[i] for i in ids)
 
     def normalize(self, text: str) -> Normalized:
-        """Bring `text` into the vocabulary: map what has an obvious equivalent, drop what has none.
+        """Fit `text` to the vocabulary: map characters that have an obvious equivalent, drop the others.
 
-        What only needs to be composed or decomposed (NFC, NFD) looks the same; that comes first.
+        Composing or decomposing a character (NFC, NFD) does not change its look, so that comes first.
         """
         if not self.unknown(text):
             return Normalized(text)
@@ -166,7 +166,7 @@ class CharTokenizer:
                     if part in self._id:
                         written.append(part)
                     elif text.startswith("\r\n", position):
-                        replaced["\r\n"] = "\n"  # which comes next
+                        replaced["\r\n"] = "\n"  # the \n comes next
                     elif (equivalent := self._equivalent(part, _opens(text, position))) is not None:
                         replace(part, equivalent)
                     else:
@@ -176,12 +176,12 @@ class CharTokenizer:
     def _equivalent(self, character: str, opens: bool) -> str | None:
         """Return the first of: a listed equivalent, the letter without its accent, the other case; else None.
 
-        `opens` says whether a quote would open something where the character stands.
+        `opens` says whether a quote would be an opening one at the character's position.
         """
         decomposed = unicodedata.normalize("NFKD", character)
         plain = "".join(c for c in decomposed if not unicodedata.combining(c))
         listed = "".join(_EQUIVALENTS.get(c, c) for c in plain)
-        again = "".join(_EQUIVALENTS.get(c, c) for c in listed)  # a curly double quote, where only ' is known
+        again = "".join(_EQUIVALENTS.get(c, c) for c in listed)  # for a curly double quote where only ' is known
         candidates: list[str] = []
         for candidate in (character, _EQUIVALENTS.get(character, ""), plain, listed, again):
             candidates.append(candidate)
@@ -194,9 +194,9 @@ class CharTokenizer:
 
 
 def _opens(text: str, position: int) -> bool:
-    """Say whether a quote at `position` opens something: nothing is before it, a space, or a bracket; or a dash."""
+    """Return whether a quote at `position` is an opening one: at the start, or after a space, a bracket or a dash."""
     before, after = text[max(0, position - 1) : position], text[position + 1 : position + 2]
     if not before or before.isspace():
         return True
     kind = unicodedata.category(before)
-    return kind in ("Ps", "Pi") or (kind == "Pd" and after.isalnum())  # else it ends what was broken off
+    return kind in ("Ps", "Pi") or (kind == "Pd" and after.isalnum())  # else the quote closes a broken-off sentence

@@ -1,7 +1,7 @@
-"""Lines without their vowels and the lines themselves: the pairs that the encoder–decoder learns from.
+"""Pairs of a line without its vowels and the line itself, from which the encoder–decoder learns.
 
-The encoder reads "T b, r nt t b", and the decoder writes "To be, or not to be". A line is what stands between two
-newlines; one that is longer than the model's context is wrapped at a space first, as a page would wrap it.
+The encoder reads "T b, r nt t b", and the decoder writes "To be, or not to be". A line is the text between two
+newlines; a line longer than the model's context is first wrapped at a space, as on a page.
 """
 
 import unicodedata
@@ -15,21 +15,21 @@ from modelcraft.support.device import read_at_once
 from modelcraft.support.errors import ConfigError, CorpusError
 
 SOURCES = ("right", "shuffled", "none")
-NOTHING = -1  # fills up a row of sources: no character
-UNPROMPTED_SHARE = 0.1  # so many lines are learned without their source, or "none" would never have been seen
-BUCKETS = 16  # of lines of like length, so that little of a batch is filling
+NOTHING = -1  # padding of sources: no character
+UNPROMPTED_SHARE = 0.1  # of training lines: they have no source, or the model would never have seen the case "none"
+BUCKETS = 16  # of lines of similar length, so that a batch has little padding
 VOWELS = frozenset("aeiouæœøı" + "αεηιουω" + "аеиоуыэюяіє")  # Latin, Greek, Cyrillic, without their accents
-CONSONANTS = frozenset("йў")  # though Unicode makes them of a vowel and a mark
+CONSONANTS = frozenset("йў")  # although Unicode composes them of a vowel and a mark
 
 
 def is_vowel(character: str) -> bool:
-    """Say whether `character` is struck out: a vowel of the Latin, Greek or Cyrillic script, accents or not."""
+    """Return whether `character` is a vowel of the Latin, Greek or Cyrillic script, with or without accents."""
     small = character.lower()
     return small not in CONSONANTS and unicodedata.normalize("NFD", small)[:1] in VOWELS
 
 
 def wrapped(line: Tensor, space: int, longest: int) -> list[tuple[int, int]]:
-    """Cut a line (N,) into pieces of at most `longest` characters, at spaces if it has some: (start, end) each."""
+    """Cut a line (N,) into pieces (start, end) of at most `longest` characters, at spaces if it has any."""
     pieces, start = [], 0
     while len(line) - start > longest:
         spaces = (line[start + 1 : start + longest + 1] == space).nonzero()
@@ -40,7 +40,7 @@ def wrapped(line: Tensor, space: int, longest: int) -> list[tuple[int, int]]:
 
 
 def cut_lines(data: Tensor, newline: int, space: int, longest: int) -> list[tuple[int, int]]:
-    """Return where each line of `data` (N,) starts and ends, without its newline; empty ones are left out."""
+    """Return the start and end of each line of `data` (N,), without its newline; skip empty lines."""
     ends = [*(data == newline).nonzero().flatten().tolist(), len(data)]
     lines, start = [], 0
     for end in ends:
@@ -50,16 +50,16 @@ def cut_lines(data: Tensor, newline: int, space: int, longest: int) -> list[tupl
 
 
 def fill_up(rows: Sequence[Tensor], filling: int) -> Tensor:
-    """Stack rows (T,) of different lengths into (B, T), the shorter ones filled up on the right."""
+    """Stack rows (T,) of different lengths into (B, T); pad the shorter ones on the right with `filling`."""
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=filling)
 
 
 class Lines:
-    """The lines of `data` (N,), each with what is left of it without the ids `vowels`.
+    """The lines of `data` (N,), each with a source: the line without the ids `vowels`.
 
-    A batch is what the model's `forward` takes, by name: `source` (B, S), the stripped lines, each with its newline and
-    filled up with NOTHING; `idx` (B, T), a newline and the line; `targets` (B, T), the line and its newline. Raises
-    CorpusError for a text with nothing to restore.
+    A batch holds the arguments of the model's `forward` by name: `source` (B, S), the stripped lines, each with its
+    newline and padded with NOTHING; `idx` (B, T), a newline and the line; `targets` (B, T), the line and its newline.
+    Raises CorpusError for a text with nothing to restore.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Lines:
                 "those of Greek or Cyrillic); train another rung on it."
             )
         self.newline, self.device = newline, device
-        lines.sort(key=lambda line: line[1] - line[0])  # like lengths together; stable
+        lines.sort(key=lambda line: line[1] - line[0])  # similar lengths together; stable
         mark = data.new_tensor([newline])
         self.lines = [torch.cat((data[a:b], mark)) for a, b in lines]
         self.sources = [torch.cat((data[a:b][~struck[a:b]], mark)) for a, b in lines]
 
     def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
-        """Draw lines of like length, a tenth of them without their source; `generator` (on the CPU) decides all."""
+        """Draw lines of similar length, a tenth without their source; `generator` (on the CPU) makes every choice."""
         bucket = int(torch.randint(BUCKETS, (), generator=generator))
         first, end = (len(self.lines) * k // BUCKETS for k in (bucket, bucket + 1))
         drawn = (first + torch.randint(max(1, end - first), (batch_size,), generator=generator)).tolist()
@@ -97,12 +97,12 @@ class Lines:
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
     def windows(self, protocol: str) -> Iterator[Batch]:
-        """Yield all lines once, with their own sources ("right"), each with another line's ("shuffled"), or "none"."""
+        """Yield all lines once, with their own sources ("right"), those of other lines ("shuffled"), or "none"."""
         if protocol not in SOURCES:
             raise ConfigError(f"source must be one of {', '.join(SOURCES)}, not {protocol!r}.")
         sources = self.sources
         if protocol == "shuffled":
-            # All lines in a random circle: each is given the source of the next, so none keeps its own.
+            # Put all lines in a random circle: each gets the source of its neighbour, so none keeps its own.
             circle = torch.randperm(len(sources), generator=torch.Generator().manual_seed(0)).tolist()
             sources = list(sources)
             for place, k in enumerate(circle):

@@ -1,1 +1,1 @@
-"""Writing with a trained model."""
+"""Text generation with a trained model."""

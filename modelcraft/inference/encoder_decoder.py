@@ -1,4 +1,4 @@
-"""How the encoder–decoder writes: a source is read once, and of the text only what is new."""
+"""The decoder of the rung encoder-decoder: it reads each source once, and of the text only the new token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ LONGEST_PROMPT = 2_000  # characters
 
 @dataclass
 class Restoring:
-    """One row: the sources that are still to be read, and how far the line at hand has come."""
+    """One row: the sources that are not read yet, and the progress of the current line."""
 
     sources: list[Tensor]
-    length: int = 0  # characters of the line that were read, with the newline it begins from
-    cursor: int = -1  # the last consonant that was
+    length: int = 0  # characters of the line read so far, including the newline it starts from
+    cursor: int = -1  # index of the last consonant read
 
 
 class LineRows(Rows):
-    """Each row is a line that is written, at its own place: a prompt has the sources of one or several.
+    """Each row generates one line, at its own position; a prompt holds the sources of one or several lines.
 
-    What the layers have made of the lines and sources stands in `own` and `offered`, keys and values each, of the shape
-    (n_layer, rows, n_kv, block_size, hs); `source_lengths` says how much of a source is there.
+    `own` caches the keys and values of the lines, `offered` those of the sources; each tensor has the shape
+    (n_layer, rows, n_kv, block_size, hs). `source_lengths` is the length of each row's source.
     """
 
     model: EncoderDecoder
@@ -39,13 +39,13 @@ class LineRows(Rows):
         self.source_lengths: list[int] = []
 
     def join(self, prompt: Tensor) -> Tensor:
-        """Read a prompt (1, T), lines with or without their vowels, into a new row; return the logits (1, V)."""
+        """Read a prompt (1, T) of lines with or without vowels into a new row; return the logits (1, V)."""
         return self.add(self.model.sources(prompt[0]))
 
     def add(self, sources: Sequence[Tensor]) -> Tensor:
-        """Begin to restore `sources` in a new row, the last one; return the logits (1, V) of what follows."""
+        """Begin to restore `sources` in a new last row; return the logits (1, V) of the next token."""
         row = len(self.lines)
-        if row == self.own[0].shape[1]:  # twice as much room, so that rows are seldom copied
+        if row == self.own[0].shape[1]:  # double the room, so that rows are rarely copied
             self.own, self.offered = (
                 [torch.cat(pair, dim=1) for pair in zip(kind, self._room(row), strict=True)]
                 for kind in (self.own, self.offered)
@@ -71,7 +71,7 @@ class LineRows(Rows):
         return self._read(list(range(len(self.lines))), self.lines, tokens)
 
     def leave(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
+        """Remove a row; the last row takes its place."""
         last = len(self.lines) - 1
         for kind in (*self.own, *self.offered):
             kind[:, row] = kind[:, last]
@@ -85,7 +85,7 @@ class LineRows(Rows):
         return [torch.zeros(shape, device=self.model.device) for _ in range(2)]
 
     def _begin(self, row: int, line: Restoring) -> None:
-        """Read the next source of a row; after the last one there is none."""
+        """Read the next source of a row; after the last one, read an empty source."""
         source = line.sources.pop(0) if line.sources else torch.tensor([self.model.config.newline])
         source = source.to(self.model.device)[None]  # (1, S)
         offered = self.model.encode(source, torch.ones_like(source, dtype=torch.bool)[:, None])
@@ -96,7 +96,7 @@ class LineRows(Rows):
         line.length, line.cursor = 0, -1
 
     def _read(self, rows: list[int], lines: Sequence[Restoring], tokens: list[int]) -> Tensor:
-        """Read one token of each of the rows, which follow each other; return the logits (B, V) of the next."""
+        """Read one token of each of the consecutive `rows`; return the logits (B, V) of the next."""
         model, device = self.model, self.model.device
         idx = torch.tensor(tokens, device=device)[:, None]  # (B, 1)
         consonant = [token not in model.config.vowels for token in tokens]
@@ -126,19 +126,19 @@ class LineRows(Rows):
 
 
 class EncoderDecoderDecoder(Decoder):
-    """How the rung encoder-decoder writes."""
+    """The decoder of the rung encoder-decoder."""
 
     model: EncoderDecoder
 
     @property
     def longest_prompt(self) -> int:
-        """How many tokens of a prompt are read, the last ones: a page of lines."""
+        """The number of tokens read from the end of a prompt: a page of lines."""
         return LONGEST_PROMPT
 
     def stops(self, prompt: Tensor) -> list[Stop]:
-        """A text is complete when its last line is."""
+        """Return the one stop of a text: the end of its last line."""
         return [Stop((self.model.config.newline,), len(self.model.sources(prompt[0])))]
 
     def rows(self) -> LineRows:
-        """Return room for texts that are written together."""
+        """Return empty rows for texts that are generated together."""
         return LineRows(self.model)

@@ -1,11 +1,11 @@
-"""Many streams through one model: requests join and leave a running batch between two of its steps.
+"""Many streams through one model: requests join and leave a running batch between two steps.
 
-A step of the GPT reads all weights once, whether for one text or for thirty; so thirty texts together are written many
-times as fast as one after the other. An engine keeps the texts of its model in `Rows`, takes new ones in and lets
-finished ones go between two steps, and draws each text's characters with its own parameters from its own generator: a
-text is the same alone and in company, but for a tie within rounding.
+A step of the GPT reads all weights once, for one text or for thirty; so it generates thirty texts together many times
+as fast as one after the other. An engine keeps the texts of its model in `Rows`, adds new ones and removes finished
+ones between two steps, and samples each text with its own parameters from its own generator: a text is the same alone
+and in a batch, except for ties within rounding.
 
-It knows token ids, never text, and nothing of who asks.
+It knows token ids but no text, and nothing about who sends a request.
 """
 
 import logging
@@ -24,39 +24,39 @@ from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
 from modelcraft.support.errors import BusyError, ModelError, UnreadError
 
-MAX_ROWS = 128  # texts that are written at a time: past 64 they cost each other time, but waiting costs more
+MAX_ROWS = 128  # texts generated at a time: past 64 they slow each other down, but waiting costs more
 MAX_WAITING = 128  # requests that wait for a row
-SHARE = 3 / 4  # of the rows, which one client may have: so there is always one left for another
-JOINS_A_STEP = 8  # so many prompts at most are read before the others write on
-PATIENCE_S = 60.0  # a stream that nobody reads for so long is ended
+SHARE = 3 / 4  # of the rows: the most that one client may have, so that another client always finds one
+JOINS_A_STEP = 8  # the most prompts that are read before the running texts take their next step
+PATIENCE_S = 60.0  # the engine ends a stream that nobody reads for this long
 BROKEN = "The model was stopped while it wrote; ask for the text again."
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Stream:
-    """One request: what was asked, and what has been written so far. `take` and iteration are for one reader."""
+    """One request and the tokens generated for it so far; `take` and iteration serve one reader only."""
 
     ids: Sequence[int]
     params: SamplingParams
     generator: torch.Generator
     ending: Ending
-    client: str = ""  # who asked, if that is known; rows are dealt fairly among them
-    tokens: list[int] = field(default_factory=list)  # all that was written; only the engine appends
+    client: str = ""  # who sent the request, if known; clients share the rows fairly
+    tokens: list[int] = field(default_factory=list)  # all tokens released so far; only the engine appends
     finished: bool = False
     cancelled: bool = False
     error: Exception | None = None
-    wake: Callable[[], None] | None = None  # called once, by the engine's thread, when there is news
-    written: int = 0  # how many tokens were drawn; some may be held back, see Ending
-    worked: float = 0.0  # seconds of processor time that its tokens took, its share of what was done together
-    read: int = 0  # how many of the tokens were taken
+    wake: Callable[[], None] | None = None  # called once, on the engine's thread, when the stream has changed
+    written: int = 0  # how many tokens were sampled; some may be held back, see Ending
+    worked: float = 0.0  # seconds of CPU time for its tokens: its share of the common steps
+    read: int = 0  # how many of the tokens the reader has taken
     read_at: float = field(default_factory=time.monotonic)
     changed: threading.Event = field(default_factory=threading.Event)
 
     def take(self) -> list[int]:
-        """Return the tokens that are new since the last time; raises what ended the stream, once all are taken."""
+        """Return the tokens added since the last call; once all are taken, raise the error that ended the stream."""
         self.read_at = time.monotonic()
-        finished = self.finished  # before the look at the tokens: none can come after it
+        finished = self.finished  # read before the tokens: once it is set, no token can be added
         new = self.tokens[self.read :]
         self.read += len(new)
         if finished and not new and self.error is not None:
@@ -64,21 +64,21 @@ class Stream:
         return new
 
     def cancel(self) -> None:
-        """Ask for no more; the row is free before the next step."""
+        """Cancel the stream; its row is free before the next step."""
         self.cancelled = True
 
     @property
     def exhausted(self) -> bool:
-        """Whether everything there will ever be has been taken."""
+        """Whether the stream is finished and all its tokens have been taken."""
         return self.finished and self.read == len(self.tokens)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield each token as soon as it is there; whoever stops listening cancels."""
+        """Yield each token as soon as it is available; a reader that stops iterating cancels the stream."""
         try:
             while True:
                 self.changed.clear()
                 for token in self.take():
-                    self.read_at = time.monotonic()  # a slow reader is one, too
+                    self.read_at = time.monotonic()  # a slow reader still counts as a reader
                     yield token
                 if self.exhausted:
                     self.take()
@@ -89,18 +89,18 @@ class Stream:
             self.cancel()
 
     def notify(self) -> None:
-        """Tell the reader, if one waits."""
+        """Wake the reader if one waits."""
         self.changed.set()
         wake, self.wake = self.wake, None
         if wake is not None:
             try:
                 wake()
-            except Exception:  # the reader's own affair
+            except Exception:  # the reader's fault must not stop the engine
                 log.exception("a reader could not be woken")
 
 
 class Engine:
-    """Writes the texts of one model together, on a thread that is there while there is work."""
+    """Generates the texts of one model in one batch, on a thread that lives while there is work."""
 
     def __init__(
         self,
@@ -112,17 +112,17 @@ class Engine:
         self.model, self.decoder = model, decoder_for(model)
         self.max_rows, self.max_waiting, self.patience_s = max_rows, max_waiting, patience_s
         self._waiting: deque[Stream] = deque()
-        self._streams: list[Stream] = []  # row k of `_rows` is the text of the k-th
-        self._newest: list[int] = []  # its newest token
-        self._rows: Rows | None = None  # while nobody writes
+        self._streams: list[Stream] = []  # stream k is row k of `_rows`
+        self._newest: list[int] = []  # the newest token of each stream
+        self._rows: Rows | None = None  # None while there is no text to generate
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._speed = 1_000.0  # tokens a second of late, all streams together
+        self._speed = 1_000.0  # recent tokens per second, all streams together
 
     def submit(self, ids: Sequence[int], params: SamplingParams, client: str = "") -> Stream:
-        """Take a request of `client` in: the continuation of the token ids `ids`, at least one.
+        """Accept a request of `client` to continue the token ids `ids`, at least one.
 
-        Raises BusyError, at once, when too many wait, and VocabularyError for ids that the model does not know.
+        Raises BusyError at once when too many requests wait, and VocabularyError for ids that the model does not know.
         """
         self.model.check_context(torch.tensor([list(ids)], dtype=torch.long))
         ids = list(ids)[-self.decoder.longest_prompt :]
@@ -136,35 +136,35 @@ class Engine:
                 raise BusyError(self._seconds_to_wait())
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="engine", daemon=True)
-                thread.start()  # it waits for the lock
+                thread.start()  # it first waits for the lock held here
                 self._thread = thread
             self._waiting.append(stream)
         return stream
 
     def close(self) -> None:
-        """End all texts, and wait until the thread has ended: Python must not leave while it is at work in torch."""
+        """End all texts and wait for the thread: Python must not exit while the thread runs torch code."""
         while (thread := self._thread) is not None and thread.is_alive():
-            for stream in (*self._streams, *self._waiting):  # again and again: who is just joining is in neither
+            for stream in (*self._streams, *self._waiting):  # repeat: a joining stream is in neither
                 stream.cancel()
             thread.join(0.02)
 
     @property
     def running(self) -> int:
-        """How many streams are written now, or wait for their turn."""
+        """The number of streams that are being generated or wait for a row."""
         return len(self._streams) + len(self._waiting)
 
     @property
     def waiting(self) -> int:
-        """How many streams wait for their turn."""
+        """The number of streams that wait for a row."""
         return len(self._waiting)
 
     def _seconds_to_wait(self) -> int:
-        """Guess when there will be room: when the one that is nearest to its end will be there."""
+        """Estimate the seconds until a row is free: when the stream closest to its end finishes."""
         left = [stream.params.max_new_tokens - stream.written for stream in list(self._streams)]
         return max(1, round(len(left) * min(left, default=0) / self._speed))
 
     def _run(self) -> None:
-        """Write until there is nothing to write; whatever goes wrong is told to those whose texts end by it."""
+        """Generate until no stream is left; pass any error to the streams that it ends."""
         while True:
             with self._lock:
                 if not self._waiting and not self._streams:
@@ -175,10 +175,10 @@ class Engine:
                 self._join()
                 if self._streams:
                     self._step()
-            except BaseException as error:  # the model's own, or no memory
+            except BaseException as error:  # an error in the model, or out of memory
                 log.exception("%s texts ended", len(self._streams))
                 ended, self._streams, self._newest, self._rows = self._streams, [], [], None
-                if not isinstance(error, Exception):  # this thread is to end: the next request starts another
+                if not isinstance(error, Exception):  # this thread ends: the next request starts another
                     with self._lock:
                         ended += self._waiting
                         self._waiting.clear()
@@ -189,7 +189,7 @@ class Engine:
                     return
 
     def _drop(self) -> None:
-        """Let go of the streams that nobody wants any more."""
+        """Remove the streams that were cancelled or that nobody reads."""
         now = time.monotonic()
 
         def unwanted(stream: Stream) -> bool:
@@ -204,12 +204,12 @@ class Engine:
                 self._waiting.remove(stream)
         for stream in gone:
             self._finish(stream, stream.error)
-        for row in reversed(range(len(self._streams))):  # from the last, for the last replaces who leaves
+        for row in reversed(range(len(self._streams))):  # backwards, because the last row replaces a removed one
             if unwanted(self._streams[row]):
                 self._leave(row)
 
     def _join(self) -> None:
-        """Take in who waits, as far as there are rows: read their prompts, and write their first token."""
+        """Give free rows to waiting streams: read their prompts and sample their first tokens."""
         for _ in range(JOINS_A_STEP):
             with self._lock:
                 stream = self._next()
@@ -218,7 +218,7 @@ class Engine:
                 self._waiting.remove(stream)
             try:
                 token = self._read(stream)
-            except Exception as error:  # its own affair
+            except Exception as error:  # it ends this stream only
                 log.exception("a prompt could not be read")
                 self._finish(stream, error)
                 continue
@@ -230,7 +230,7 @@ class Engine:
             self._write(len(self._streams) - 1)
 
     def _next(self) -> Stream | None:
-        """Choose who gets the next row: of those whose client has the fewest, who came first. None: nobody, for now."""
+        """Return the stream that gets the next row, the oldest of the client with the fewest rows; None if none may."""
         if not self._waiting or len(self._streams) >= self.max_rows:
             return None
         rows = Counter(stream.client for stream in self._streams)
@@ -239,7 +239,7 @@ class Engine:
         return stream if fair else None
 
     def _read(self, stream: Stream) -> int:
-        """Read a prompt into a row of its own, the last one; return the first token that follows it."""
+        """Read a prompt into a new last row; return the first token after it."""
         began = time.thread_time()
         self._rows = self._rows or self.decoder.rows()
         with evaluating(self.model):
@@ -253,7 +253,7 @@ class Engine:
         return token
 
     def _step(self) -> None:
-        """Write one token of every text."""
+        """Generate one token of every text."""
         assert self._rows is not None
         began, started, rows = time.thread_time(), time.perf_counter(), len(self._streams)
         with evaluating(self.model):
@@ -279,7 +279,7 @@ class Engine:
             stream.notify()
 
     def _leave(self, row: int) -> None:
-        """Free a row; the last one takes its place."""
+        """Free a row; the last row takes its place."""
         assert self._rows is not None
         stream = self._streams[row]
         self._rows.leave(row)
@@ -289,7 +289,7 @@ class Engine:
         self._finish(stream, stream.error)
 
     def _finish(self, stream: Stream, error: Exception | None = None) -> None:
-        # Without its traceback, which would hold on to all that was there when it happened.
+        # Drop the traceback: it would keep all objects in its frames alive.
         stream.error = error.with_traceback(None) if error is not None else None
         stream.finished = True
         stream.notify()

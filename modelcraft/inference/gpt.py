@@ -1,7 +1,7 @@
-"""How the GPT writes: keys and values of the past are kept in a rolling cache, and one step reads a token of every text.
+"""The decoder of the GPT: a rolling cache keeps past keys and values, and one step reads one token of every text.
 
-Within its context this equals a forward over the whole text. Beyond it, the layers remember what they saw when it was
-in view, as in a forward with a band over all of the text.
+Within the context this equals a forward over the whole text. Beyond it, the layers keep what they computed from earlier
+characters while these were in view, as a forward with a band over the whole text does.
 """
 
 import warnings
@@ -17,39 +17,39 @@ from modelcraft.support.device import has_compiler, name_compiler
 
 
 class GPTDecoder(Decoder):
-    """A GPT whose weights are laid out for steps, and, when it is warm, a step for a single text that is compiled."""
+    """A GPT with its weights laid out for steps and, after `warm_up`, a compiled step for a single text."""
 
     model: GPTLanguageModel
 
     def __init__(self, model: GPTLanguageModel) -> None:
         super().__init__(model)
         self.weights = StepWeights.of(model)
-        self.compiled: CompiledStep | None = None  # made by `warm_up`
+        self.compiled: CompiledStep | None = None  # `warm_up` makes it
 
     def rows(self) -> "CachedRows":
-        """Return room for texts that are written together."""
+        """Return empty rows for texts that are generated together."""
         return CachedRows(self)
 
     def step(self, newest: Tensor, cache: KVCache) -> Tensor:
         """Read the newest token of each row of `cache`, (B, 1); return the logits (B, V) of the next."""
-        compiled = self.compiled  # another thread may make it meanwhile
+        compiled = self.compiled  # read once: another thread may set it meanwhile
         if compiled is not None and compiled.serves(cache):
             return compiled(newest, cache)
         return step_all(self.model, self.weights, newest, cache)
 
     def warm_up(self) -> None:
-        """Compile the step for a single text, unless that is done; nothing changes but the speed."""
+        """Compile the step for a single text unless that is done; only the speed changes."""
         if self.compiled is not None or not has_compiler(self.model.device):
             return
         name_compiler(self.model.device)
         try:
             self.compiled = CompiledStep(self.model, self.weights)
-        except Exception as error:  # a compiler has many ways to fail, and nothing depends on it
+        except Exception as error:  # a compiler can fail in many ways, and nothing depends on it
             warnings.warn(f"The step could not be compiled, so it stays slower: {str(error)[:200]}", stacklevel=2)
 
 
 class CachedRows(Rows):
-    """The caches of texts that are written together, side by side."""
+    """The caches of texts that are generated together, side by side."""
 
     model: GPTLanguageModel
 
@@ -58,11 +58,11 @@ class CachedRows(Rows):
         self.decoder, self.cache = decoder, KVCache.of(decoder.model, 1)
 
     def join(self, prompt: Tensor) -> Tensor:
-        """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
+        """Read a prompt (1, T) into a new last row; return the logits (1, V) of the next token."""
         prompt = prompt[:, -self.model.block_size :]
         logits, keys, values = read_prompt(self.model, prompt)
         cache, row = self.cache, len(self.cache.lengths)
-        if row == cache.keys.shape[1]:  # twice as much room, so that rows are seldom copied
+        if row == cache.keys.shape[1]:  # double the room, so that rows are rarely copied
             more = KVCache.of(self.model, row)
             cache.keys = torch.cat((cache.keys, more.keys), dim=1)
             cache.values = torch.cat((cache.values, more.values), dim=1)
@@ -78,12 +78,12 @@ class CachedRows(Rows):
         return self.decoder.step(newest, taken)
 
     def leave(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
+        """Remove a row; the last row takes its place."""
         cache, last = self.cache, len(self.cache.lengths) - 1
         cache.keys[:, row], cache.values[:, row] = cache.keys[:, last], cache.values[:, last]
         cache.lengths[row] = cache.lengths[last]
         cache.lengths.pop()
-        if last == 1:  # in one piece, as the compiled step for a single text wants it
+        if last == 1:  # contiguous, as the compiled step for a single text needs it
             cache.keys, cache.values = (
                 t[:, :1].clone(memory_format=torch.contiguous_format) for t in (cache.keys, cache.values)
             )

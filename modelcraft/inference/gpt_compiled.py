@@ -1,17 +1,17 @@
-"""One character's way through the GPT as one small function, which PyTorch compiles.
+"""One step of the GPT for a single text as one small function, which PyTorch compiles.
 
-`step_all` in gpt_step.py serves any number of texts. For a single one its time goes into its hundred and fifty calls,
-hardly into arithmetic. `lone_step` is the same once more for that case, with shapes that never change, and it is
-compiled into one piece of C++, in which all that stands between two products is fused with them:
+`step_all` in gpt_step.py serves any number of texts. For a single text it spends its time on its hundred and fifty
+calls, hardly on arithmetic. `lone_step` does the same for that case with fixed shapes, and PyTorch compiles it into one
+piece of C++ that fuses all operations between two products with them:
 
-- a product is written as a sum over the inputs, for that the compiler can fuse; it reads the weights once, in the order
-  in which they lie;
-- weights that bfloat16 holds exactly, as those of the bundled models, are read as bfloat16: half as many bytes, and the
-  numbers are the same;
-- the cache is read as a whole; what is not filled yet is hidden.
+- a product is written as a sum over the inputs, because the compiler can fuse that; it reads the weights once, in
+  memory order;
+- weights that bfloat16 holds exactly, such as those of the bundled models, are read as bfloat16: half the bytes, and
+  the same numbers;
+- the whole cache is read; slots that are not filled yet are hidden.
 
-Compiling takes some fifteen seconds, so nobody should wait for it: the app lets `GPTDecoder.warm_up` run in the
-background, and until it is done (or where there is no compiler) `step_all` writes.
+Compiling takes about fifteen seconds, so nobody should wait for it: the app runs `GPTDecoder.warm_up` in the
+background, and until it is done (or where there is no compiler) `step_all` generates the text.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def lone_step(
 ) -> Tensor:
     """Read one token (1,) at `position` (1,) into the cache keys and values (n_layer, n_kv, W, hs); return logits (V,).
 
-    `layers` are the matrices qkv, proj, fc and out of each block.
+    `layers` holds the matrices qkv, proj, fc and out of each block.
     """
     _, n_kv, W, hs = keys.shape
     nh = layers[0][1].shape[1] // hs
@@ -50,7 +50,7 @@ def lone_step(
     for (qkv, proj, fc, out), ring_k, ring_v in zip(layers, keys, values, strict=True):
         heads = _product(qkv, _unit(x)).view(nh + 2 * n_kv, hs)
         a, b = heads[: nh + n_kv].chunk(2, dim=-1)  # (nh + n_kv, hs/2) each
-        qk = _unit(torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1))  # turned, (nh + n_kv, hs)
+        qk = _unit(torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1))  # rotated, (nh + n_kv, hs)
         ring_k.index_copy_(1, slot, qk[nh:, None])
         ring_v.index_copy_(1, slot, heads[nh + n_kv :, None])
         q = qk[:nh].view(n_kv, nh // n_kv, 1, hs)
@@ -70,7 +70,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class CompiledStep:
-    """`lone_step`, compiled, for one state of one model's weights. Making it takes some fifteen seconds of a core."""
+    """`lone_step` compiled for the current weights of one model; compiling takes about fifteen seconds of one core."""
 
     def __init__(self, model: GPTLanguageModel, weights: StepWeights) -> None:
         layers = [(_kept(w.qkv), _kept(w.proj), _kept(w.fc), _kept(w.out)) for w in weights.layers]
@@ -80,13 +80,13 @@ class CompiledStep:
         cache = KVCache.of(model, 1)
         cache.lengths.append(0)
         self._made_for = (torch.get_num_threads(), cache.keys.shape, cache.keys.stride())
-        for _ in range(2):  # which compiles it
+        for _ in range(2):  # the first calls compile it
             self(torch.zeros((1, 1), dtype=torch.long, device=model.device), cache)
 
     def serves(self, cache: KVCache) -> bool:
-        """Say whether this is the step that it was compiled for: of one text, in a cache of its own.
+        """Return whether this step was compiled for `cache`: one text, in a cache of its own.
 
-        All else that it depends on must be the same, too, or PyTorch would compile it anew, and the text wait.
+        Everything else that it depends on must match, too, or PyTorch would recompile it while the text waits.
         """
         return self._made_for == (torch.get_num_threads(), cache.keys.shape, cache.keys.stride())
 
@@ -100,7 +100,7 @@ class CompiledStep:
 
 
 def _kept(laid: Tensor) -> Matrix:
-    """Turn a matrix of StepWeights (inputs, outputs) the other way round; in bfloat16 where that holds it exactly."""
+    """Transpose a matrix (inputs, outputs) of StepWeights; use bfloat16 where that holds it exactly."""
     matrix = laid.t().contiguous()
     rounded = matrix.bfloat16()
     return rounded if torch.equal(rounded.float(), matrix) else matrix

@@ -1,11 +1,10 @@
-"""The GPT's memory, a prompt's way into it, and one character's way through the model, as fast as a CPU can go.
+"""The GPT's cache, reading a prompt into it, and one step through the model, as fast as a CPU allows.
 
-A prompt is read as `forward` reads it, and its keys and values are kept. Then there is one new character a text and
-step, and its numbers are those of a forward to rounding (a test holds them equal); what differs is how often memory is
-touched:
+A prompt is read as `forward` reads it, and its keys and values are kept. Then each step reads one new character of each
+text, and its numbers equal those of a forward up to rounding (a test compares them); it only touches memory less often:
 
-- the weights lie transposed, so that a product with one vector reads them in the order in which they lie (30 µs for a
-  matrix of 1 MB in place of 124 µs on the cores this was measured on);
+- the weights are stored transposed, so that a product with one vector reads them in memory order (30 µs instead of
+  124 µs for a matrix of 1 MB on the cores this was measured on);
 - query, key and value are one matrix; norm(x) is √C · x / |x|, and the √C is multiplied into the weights once; the
   embedding is normed beforehand;
 - keys and values are read only as far as the cache is filled.
@@ -19,36 +18,36 @@ from torch import Tensor
 
 from modelcraft.gpt import GPTLanguageModel, attend, norm
 
-TINY = 1e-12  # in place of a norm of 0
+TINY = 1e-12  # replaces a norm of 0
 
 
 @dataclass
 class KVCache:
-    """The keys and values of the last `block_size` characters; the character at position p stands in slot p mod W.
+    """The keys and values of the last `block_size` characters; the character at position p is in slot p mod W.
 
-    A row that joins leaves what an earlier text left in the slots that it has not filled: no step looks there.
+    A new row does not clear the slots that an earlier text filled: no step reads a slot before the new text fills it.
     """
 
-    keys: Tensor  # (n_layer, B, n_kv, W, hs): unit vectors, where the model's own are √hs long
+    keys: Tensor  # (n_layer, B, n_kv, W, hs): unit vectors; the model's own keys have length √hs
     values: Tensor  # (n_layer, B, n_kv, W, hs)
-    lengths: list[int]  # of each row: how many characters it has read
+    lengths: list[int]  # the number of characters that each row has read
 
     @classmethod
     def of(cls, model: GPTLanguageModel, rows: int) -> "KVCache":
-        """Return room for some rows, of which none is taken."""
+        """Return a cache with room for `rows` rows, none of them in use."""
         c = model.config
         shape = (c.n_layer, rows, c.n_kv_head, c.block_size, c.head_size)
         return cls(torch.zeros(shape, device=model.device), torch.zeros(shape, device=model.device), [])
 
     @property
     def positions(self) -> Tensor:
-        """The position (B,) that the next character of each row has."""
+        """The position (B,) of the next character of each row."""
         return torch.tensor(self.lengths, device=self.keys.device)
 
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """A block's matrices as a step wants them: (inputs, outputs), each in one piece."""
+    """The matrices of a block as a step needs them: (inputs, outputs), each contiguous."""
 
     qkv: Tensor  # (C, (nh + 2 n_kv) · hs)
     proj: Tensor  # (C, C)
@@ -66,7 +65,7 @@ class StepWeights:
 
     @classmethod
     def of(cls, model: GPTLanguageModel) -> "StepWeights":
-        """Lay the weights of `model` out anew."""
+        """Copy the weights of `model` into the layout of a step."""
         scale = model.config.n_embd**0.5
         with torch.no_grad():
             layers = [
@@ -85,7 +84,7 @@ class StepWeights:
 def read_prompt(model: GPTLanguageModel, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Read the first characters of a text, (1, T) with T <= block_size, as the model's `forward` does.
 
-    Returns the logits (1, V) of what follows, and the keys and values (n_layer, 1, n_kv, T, hs) for a cache.
+    Returns the logits (1, V) of the next token, and the keys and values (n_layer, 1, n_kv, T, hs) for a cache.
     """
     at = torch.arange(prompt.shape[1], device=prompt.device)
     mask = at[:, None] >= at  # (T, T)
@@ -102,11 +101,11 @@ def read_prompt(model: GPTLanguageModel, prompt: Tensor) -> tuple[Tensor, Tensor
 
 
 def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, cache: KVCache) -> Tensor:
-    """Read one token a row, (B, 1), after what `cache` holds; return the logits (B, V) of the next."""
+    """Read one token per row, (B, 1), after those in `cache`; return the logits (B, V) of the next."""
     c = model.config
     B, nh, n_kv, hs, W = len(newest), c.n_head, c.n_kv_head, c.head_size, c.block_size
     n = min(max(cache.lengths) + 1, W)  # slots that are filled in some row
-    # Are all rows equally long? Then a slot is the same in all, a slice in place of an index, and nothing is hidden.
+    # If all rows have the same length, they share one slot, a slice instead of an index, and nothing is hidden.
     even = min(cache.lengths) == max(cache.lengths)
     positions = cache.positions  # (B,)
     cos, sin = model.angles(positions)  # (B, 1, hs/2)
@@ -125,7 +124,7 @@ def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, cach
         qkv = torch.mm(_unit(x), layer.qkv).view(B, nh + 2 * n_kv, hs)  # (B, nh + 2 n_kv, hs)
         qk, v = qkv[:, : nh + n_kv], qkv[:, nh + n_kv :]
         a, b = qk.chunk(2, -1)
-        qk = _unit(torch.addcmul(qk * cos, torch.cat((b, a), -1), sin))  # turned, (B, nh + n_kv, hs)
+        qk = _unit(torch.addcmul(qk * cos, torch.cat((b, a), -1), sin))  # rotated, (B, nh + n_kv, hs)
         if even:
             keys[:, :, slot] = qk[:, nh:]
             values[:, :, slot] = v
@@ -133,7 +132,7 @@ def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, cach
             keys[rows, :, slot] = qk[:, nh:]
             values[rows, :, slot] = v
         q = qk[:, :nh].reshape(B * n_kv, nh // n_kv, hs)  # (B · n_kv, nh/n_kv, hs)
-        # A key is a unit vector here and √hs long in `attend`, as the query is: √hs · √hs / √hs.
+        # Keys and queries are unit vectors here, but have length √hs in `attend`: the scale is √hs · √hs / √hs.
         wei = torch.baddbmm(hidden, q, keys.view(B * n_kv, W, hs)[:, :n].transpose(1, 2), alpha=hs**0.5).softmax(-1)
         out = torch.bmm(wei, values.view(B * n_kv, W, hs)[:, :n]).view(B, nh * hs)
         x = torch.addmm(x, out, layer.proj)  # (B, C)

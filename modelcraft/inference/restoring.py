@@ -1,4 +1,4 @@
-"""How well does the encoder–decoder restore lines? Every line of a text, greedily, against what stood there."""
+"""Measure how well the encoder–decoder restores lines: every line of a text, greedily, against the original."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,15 +12,15 @@ from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.inference.encoder_decoder import LineRows
 from modelcraft.model import evaluating
 
-ROWS = 128  # lines that are restored together
+ROWS = 128  # lines restored together
 
 
 @dataclass(frozen=True)
 class Restored:
-    """Of all lines of a text: how many there are, which share is right in every character, and how many are wrong.
+    """The number of lines of a text, the share that is exactly right, and the character error rate.
 
-    The character error rate is the number of edits (a character put in, left out or changed) that would mend all lines,
-    over the number of their characters.
+    The character error rate is the number of edits (insert, delete or change a character) that would correct all lines,
+    divided by the number of their characters.
     """
 
     lines: int
@@ -28,12 +28,12 @@ class Restored:
     character_error_rate: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields as a dict for JSON."""
         return asdict(self)
 
 
 def restore_all(model: EncoderDecoder, data: Tensor, progress: bool = False) -> Restored:
-    """Restore every line of `data` (N,) from its consonants, always by the likeliest character."""
+    """Restore every line of `data` (N,) from its consonants; always choose the likeliest character."""
     dataset = model.dataset(data)
     exact = edits = characters = 0
     with tqdm(total=len(dataset.lines), unit="line", desc="restoring", leave=False, disable=not progress) as bar:
@@ -47,9 +47,9 @@ def restore_all(model: EncoderDecoder, data: Tensor, progress: bool = False) -> 
 
 
 def restored(model: EncoderDecoder, sources: Sequence[Tensor]) -> Iterator[tuple[int, list[int]]]:
-    """Yield the number of each of the sources (S,), and its line, as they are ready; the last sources come first."""
+    """Yield the number of each source (S,) and its line as soon as it is ready; the last sources come first."""
     rows, left = LineRows(model), list(enumerate(sources))
-    numbers: list[int] = []  # of the source of each row
+    numbers: list[int] = []  # the number of each row's source
     lines: list[list[int]] = []
     with evaluating(model):
         while left or numbers:
@@ -71,8 +71,8 @@ def restored(model: EncoderDecoder, sources: Sequence[Tensor]) -> Iterator[tuple
 
 
 def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
-    """Count the edits from `a` to `b`, the fewest there are (Levenshtein 1966)."""
-    distances = list(range(len(b) + 1))  # from nothing of a to each beginning of b
+    """Count the fewest edits that turn `a` into `b` (Levenshtein 1966)."""
+    distances = list(range(len(b) + 1))  # from an empty a to each prefix of b
     for i, from_a in enumerate(a, 1):
         before, distances[0] = distances[0], i
         for j, from_b in enumerate(b, 1):

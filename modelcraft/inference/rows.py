@@ -1,7 +1,8 @@
-"""The one way in which a model writes: texts join as rows, take a step together, and leave.
+"""The one way in which models generate text: texts join as rows, take steps together, and leave.
 
-Here every rung can do it: the last characters of each text are read anew for every new one, and all texts of one length
-in one batch. What is faster (gpt.py, encoder_decoder.py, decoder.py) replaces parts of it, and a test holds it equal.
+The version here works for every rung: for each new character it rereads the last characters of each text, with all
+texts of one length in one batch. Faster versions (gpt.py, encoder_decoder.py, decoder.py) replace parts of it, and a
+test checks that they give the same results.
 """
 
 import torch
@@ -12,16 +13,16 @@ from modelcraft.model import LanguageModel
 
 
 class Rows:
-    """Texts that one model writes at the same time, a row each."""
+    """Texts that one model generates at the same time, one row each."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.texts: list[Tensor] = []  # the last characters of each row, (T,) with T <= block_size
 
     def join(self, prompt: Tensor) -> Tensor:
-        """Read a prompt (1, T) into a new row, the last one; return the logits (1, V) of what follows."""
+        """Read a prompt (1, T) into a new last row; return the logits (1, V) of the next token."""
         text = prompt[0, -self.model.block_size :]
-        logits = self.read([text])  # first: what cannot be read leaves no row behind
+        logits = self.read([text])  # first, so that a prompt that cannot be read leaves no row behind
         self.texts.append(text)
         return logits
 
@@ -32,12 +33,12 @@ class Rows:
         return self.read(self.texts)
 
     def leave(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
+        """Remove a row; the last row takes its place."""
         self.texts[row] = self.texts[-1]
         self.texts.pop()
 
     def read(self, texts: list[Tensor]) -> Tensor:
-        """Return the logits (B, V) of what follows each of the texts."""
+        """Return the logits (B, V) of the token after each text."""
         lengths = [len(text) for text in texts]
         if len(set(lengths)) == 1:  # soon all texts are as long as the context
             return self.last(torch.stack(texts))
@@ -48,29 +49,29 @@ class Rows:
         return logits
 
     def last(self, idx: Tensor) -> Tensor:
-        """Return the logits (B, V) of what follows texts of one length, (B, T)."""
+        """Return the logits (B, V) of the token after each text; all texts have one length, (B, T)."""
         logits, _ = self.model(idx)  # (B, T, V)
         return logits[:, -1]
 
 
 class Decoder:
-    """A model, as its weights are now, ready to write: what is prepared once for all texts, and rows for some."""
+    """A model prepared to generate text with its current weights: it does work for all texts once, and makes rows."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
 
     @property
     def longest_prompt(self) -> int:
-        """How many tokens of a prompt are read, the last ones; what is before them changes nothing."""
+        """The number of tokens read from the end of a prompt; earlier ones change nothing."""
         return self.model.block_size
 
     def stops(self, prompt: Tensor) -> list[Stop]:
-        """Return where a text after `prompt` (1, T) is complete before its length: of most models nowhere."""
+        """Return the stops that end a text after `prompt` (1, T) before its length; most models have none."""
         return []
 
     def rows(self) -> Rows:
-        """Return room for texts that are written together."""
+        """Return empty rows for texts that are generated together."""
         return Rows(self.model)
 
     def warm_up(self) -> None:
-        """Do what takes long and makes steps faster; whoever writes for hours calls it, in the background."""
+        """Do slow work that makes steps faster; a program that runs for hours calls this in the background."""

@@ -1,4 +1,4 @@
-"""Where a text ends before its length: at a sequence that was asked for, or where the model has said all there is."""
+"""Where a text ends before its length: at a requested sequence, or where the model's text is complete."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stop:
-    """A text ends where `sequence`, some token ids, stands for the `times`-th time; that is no part of the text."""
+    """A text ends before the `times`-th occurrence of the token ids `sequence`."""
 
     sequence: tuple[int, ...]
     times: int = 1
 
 
 class Ending:
-    """Passes on the tokens of a text up to its end, as soon as it is sure that they belong to it.
+    """Passes on the tokens of a text up to its end, each as soon as it certainly belongs to the text.
 
-    What may be the beginning of a stop is held back until the next tokens show whether it is. The stop that is complete
-    first counts, of several at once the longest.
+    Tokens that may begin a stop are held back until the next tokens decide. The stop that is complete first counts; if
+    several are complete at once, the longest counts.
     """
 
     def __init__(self, stops: Sequence[Stop]) -> None:
@@ -26,7 +26,7 @@ class Ending:
         self.reached = False
 
     def read(self, token: int) -> list[int]:
-        """Take the next token; return those that are sure now to be part of the text."""
+        """Take the next token; return the tokens that now certainly belong to the text."""
         if not self._left:
             return [token]
         self._held.append(token)
@@ -42,7 +42,7 @@ class Ending:
         return passed
 
     def rest(self) -> list[int]:
-        """Return what is held back still; the text has come to its end otherwise."""
+        """Return the tokens still held back; call this when the text ends for another reason."""
         held, self._held = self._held, []
         return held
 

@@ -1,4 +1,4 @@
-"""Text, one character at a time: the model reads the prompt once, then every character it has just written."""
+"""Stream text one character at a time: the model reads the prompt once, then each character it has just generated."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,8 +18,8 @@ __all__ = ["SamplingParams", "sample", "stream"]
 def stream(model: LanguageModel | Decoder, ids: Sequence[int], params: SamplingParams) -> Iterator[int]:
     """Yield the continuation of the prompt `ids`, each token as soon as it is sampled.
 
-    The same seed, model and parameters give the same tokens. The text is written by the weights that the model has at
-    the call. Whoever writes many gives a decoder (`decoder_for(model)`), which is made once, and may be warmed up.
+    The same seed, model and parameters give the same tokens. The text is generated with the weights that the model has
+    at the call. To generate many texts, pass a decoder (`decoder_for(model)`): it is made once and can be warmed up.
     Raises VocabularyError (at the call, not at the first token) for an empty prompt or an unknown id.
     """
     decoder = model if isinstance(model, Decoder) else decoder_for(model)
@@ -31,7 +31,7 @@ def stream(model: LanguageModel | Decoder, ids: Sequence[int], params: SamplingP
         )
     prompt = torch.tensor([ids], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(prompt)
-    # A function of its own: the body of a generator would run, and complain, only when the first token is asked for.
+    # A separate function: the body of a generator runs, and raises, only when the first token is requested.
     return _decode(decoder, prompt[:, -decoder.longest_prompt :], params)
 
 
@@ -39,7 +39,7 @@ def _decode(decoder: Decoder, prompt: Tensor, params: SamplingParams) -> Iterato
     generator, rows, newest = params.make_generator(), decoder.rows(), None
     ending = Ending([Stop(params.stop), *decoder.stops(prompt)])
     for _ in range(params.max_new_tokens):
-        with evaluating(decoder.model):  # entered anew for every token: whoever reads the stream may train in between
+        with evaluating(decoder.model):  # entered for every token: the reader may train in between
             logits = rows.join(prompt) if newest is None else rows.step(newest)  # (1, V)
             newest = sample(logits, params, generator)[:, None]  # (1, 1)
         yield from ending.read(int(newest))

@@ -1,1 +1,1 @@
-"""Looking into a model."""
+"""Views into a model."""

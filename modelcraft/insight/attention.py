@@ -1,8 +1,8 @@
-"""What happens inside a forward pass, for those who want to watch: every head's scores, and the logits they led to.
+"""Trace a forward pass: the scores of every attention head, and the logits that they lead to.
 
-Nothing is attached to the model, which others are using at the same time: its way through the layers is written here
-once more, and at each attention layer the scores are computed from what it is given. Tests hold the weights against
-what the layers give out, and what several threads see against what each sees alone.
+Nothing is attached to the model, because other threads use it at the same time: this module repeats its path through
+the layers and computes the scores of each attention layer from that layer's input. Tests compare the weights with the
+outputs of the layers, and what several threads see with what each sees alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,10 +30,10 @@ Lesson = (  # the rungs from `head` to `block`
 
 @dataclass(frozen=True)
 class HeadView:
-    """One head: how well each key answers each query, before anything is done to it.
+    """One head with its raw scores: how well each key answers each query, before scaling and masking.
 
-    `kind` is "self", or of an encoder–decoder "encoder", "decoder" or "cross"; `layer` and `head` count from 0 within
-    it.
+    `kind` is "self", or for an encoder–decoder "encoder", "decoder" or "cross"; within a kind, `layer` and `head` count
+    from 0.
     """
 
     kind: str
@@ -41,23 +41,23 @@ class HeadView:
     head: int
     scores: Tensor  # (T, S): query · key
     scale: float  # 1 / √head_size
-    visible: Tensor  # (T, S): true where a query may look
+    visible: Tensor  # (T, S): True where a query may look
 
     def weights(self, scaled: bool = True, masked: bool = True) -> Tensor:
-        """Return what each query takes of each key, (T, S), each row a share of 1; as it is, or without one step."""
+        """Return the attention weights (T, S), each row with the sum 1; optionally without scaling or masking."""
         return self.logits(scaled, masked).softmax(-1)
 
     def logits(self, scaled: bool = True, masked: bool = True) -> Tensor:
-        """Return what softmax is given, (T, S): -inf where a query may not look."""
+        """Return the input of the softmax, (T, S): -inf where a query may not look."""
         wei = self.scores * self.scale if scaled else self.scores
         return wei.masked_fill(~self.visible, -torch.inf) if masked else wei
 
 
 @dataclass(frozen=True)
 class AttentionTrace:
-    """One forward pass: what was read, the scores of what follows each position, and the heads in their order.
+    """One forward pass: the ids it read, the logits of the token after each position, and the heads in order.
 
-    `source` are the ids (S,) that an encoder read; None for all other models.
+    `source` holds the ids (S,) that an encoder read; it is None for all other models.
     """
 
     ids: Tensor  # (T,)
@@ -67,10 +67,10 @@ class AttentionTrace:
 
 
 def trace_attention(model: LanguageModel, ids: Sequence[int], source: Sequence[int] | None = None) -> AttentionTrace:
-    """Run `model` over `ids` and note what its heads do; all tensors are on the CPU, float32.
+    """Run `model` over `ids` and record what its heads do; all tensors are on the CPU, float32.
 
-    At most `model.block_size` ids are read, the last ones. For an encoder–decoder `ids` are a newline and what is
-    written of a line, and `source` is what the encoder reads (`model.sources`). Raises VocabularyError for no or
+    Only the last `model.block_size` ids are read. For an encoder–decoder, `ids` holds a newline and the part of the
+    line written so far, and `source` is what the encoder reads (`model.sources`). Raises VocabularyError for no or
     unknown ids.
     """
     idx = torch.tensor([list(ids)[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, T)
@@ -89,7 +89,7 @@ def trace_attention(model: LanguageModel, ids: Sequence[int], source: Sequence[i
 
 
 def _heads(model: LanguageModel, idx: Tensor, source: Tensor | None = None) -> Iterator[HeadView]:
-    """Go through `model` as its `forward` does, and yield what each attention layer makes of what it is given."""
+    """Go through `model` as its `forward` does, and yield the heads of each attention layer with their scores."""
     if isinstance(model, BlendLanguageModel):
         yield from _heads(model.network, idx)
     elif isinstance(model, EncoderDecoder):
@@ -97,7 +97,7 @@ def _heads(model: LanguageModel, idx: Tensor, source: Tensor | None = None) -> I
         yield from _encoder_decoder_heads(model, idx, source)
     elif isinstance(model, GPTLanguageModel):
         yield from _gpt_heads(model, idx)
-    elif isinstance(model, AveragingLanguageModel):  # no head, but weights all the same: equal scores
+    elif isinstance(model, AveragingLanguageModel):  # it has no head, but it has weights: equal scores
         yield HeadView("self", 0, 0, torch.zeros((idx.shape[1],) * 2), 1.0, _past(idx.shape[1]))
     elif isinstance(model, Lesson):
         yield from _lesson_heads(model, idx)
@@ -122,7 +122,7 @@ def _several_heads(layer: int, attention: MultiHeadAttention, x: Tensor) -> Iter
 
 
 def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:
-    visible = _past(idx.shape[1], idx.device)  # a text as long as the context at most: the band is all of the past
+    visible = _past(idx.shape[1], idx.device)  # a text is no longer than the context, so the band is the whole past
     angles = model.angles(torch.arange(idx.shape[1], device=idx.device))
     x = model.embed(idx)  # (1, T, C)
     for layer, block in enumerate(model.blocks):
@@ -155,7 +155,7 @@ def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -
 
 
 def _grouped_heads(kind: str, layer: int, q: Tensor, k: Tensor, visible: Tensor) -> Iterator[HeadView]:
-    """Several query heads, q (1, nh, T, hs), share a key head, k (1, n_kv, S, hs)."""
+    """Yield the heads of a layer whose query heads, q (1, nh, T, hs), share fewer key heads, k (1, n_kv, S, hs)."""
     k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)  # (1, nh, S, hs)
     return _seen(kind, layer, [(q[0, head], k[0, head], visible) for head in range(q.shape[1])])
 

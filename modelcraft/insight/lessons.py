@@ -1,6 +1,6 @@
-"""What there is to read of a rung: its lesson, its code, and which lines are new against the rung below.
+"""What a reader can see of a rung: its lesson, its code, and the lines that the rung below does not have.
 
-All of it is read from the rung's own file: the lesson is its docstring, and the code is the rest.
+All of it comes from the rung's own file: the lesson is its docstring, and the code is the rest.
 """
 
 import difflib
@@ -21,7 +21,7 @@ ABLATIONS = HOME / "docs" / "ladder.jsonl"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of code; `new`: the rung below has none like it in this place."""
+    """A line of code; `new` means that the rung below does not have it in this place."""
 
     text: str
     new: bool
@@ -29,23 +29,23 @@ class Line:
 
 @dataclass(frozen=True)
 class Lesson:
-    """All there is to read of a rung; `below` is the rung it is compared with, if any."""
+    """Everything to read about a rung; `below` is the rung that it is compared with, if any."""
 
     name: str
     text: str
     file: str
     code: Sequence[Line]
-    settings: Mapping[str, tuple[Any, bool]]  # of its config: the value, and whether it is new
+    settings: Mapping[str, tuple[Any, bool]]  # its config: each value, and whether it is new
     below: str | None
 
     @property
     def same_code(self) -> bool:
-        """Whether not a line of code is new, and only the settings differ."""
+        """Whether no line of code is new, and only the settings differ."""
         return self.below is not None and not any(line.new for line in self.code)
 
 
 def lesson(name: str) -> Lesson:
-    """Gather what there is to read of a rung; raises ConfigError for an unknown one."""
+    """Collect the lesson of the rung `name`; raise ConfigError for an unknown one."""
     rung = rung_named(name)
     path = Path(inspect.getsourcefile(rung.model_class) or "")
     below = rung.below
@@ -63,7 +63,7 @@ def lesson(name: str) -> Lesson:
 
 
 def paragraphs(text: str) -> list[tuple[str, bool]]:
-    """Cut a lesson into its paragraphs, each in one line, and its formulas and tables (True), as they stand."""
+    """Split a lesson into paragraphs, each joined into one line, and formulas and tables (True), unchanged."""
     found: list[tuple[str, bool]] = []
     for part in text.split("\n\n"):
         for point in re.split(r"\n(?=- )", part):
@@ -79,7 +79,7 @@ def code(rung: Rung) -> list[str]:
 
 
 def compared(lines: Sequence[str], below: Sequence[str]) -> list[Line]:
-    """Mark the lines that `below` does not have in the same order; blank ones and indentation do not count."""
+    """Mark the lines that `below` does not have in the same order; ignore blank lines and indentation."""
     theirs, ours = [line.strip() for line in below], [line.strip() for line in lines]
     matches = difflib.SequenceMatcher(None, theirs, ours, autojunk=False).get_matching_blocks()
     old = {number for _, start, size in matches for number in range(start, start + size)}
@@ -87,7 +87,7 @@ def compared(lines: Sequence[str], below: Sequence[str]) -> list[Line]:
 
 
 def sample(folder: Path) -> str:
-    """Return the text that the model card in `folder` shows, or nothing if there is none."""
+    """Return the sample text in the model card in `folder`, or "" if there is none."""
     try:
         card = (folder / CARD_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -97,7 +97,7 @@ def sample(folder: Path) -> str:
 
 
 def ablations(path: Path = ABLATIONS) -> list[tuple[str, list[float]]]:
-    """Return (what was trained, its exact loss for each seed), as benchmarks/ladder.py left them; [] if it did not."""
+    """Return (what was trained, its exact loss per seed), as benchmarks/ladder.py wrote them; [] without that file."""
     found: dict[str, list[float]] = {}
     try:
         for line in path.read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""How surprised is a model, character by character? −log₂ p of each, given all that its context holds before it."""
+"""Measure how much each character surprises a model: −log₂ p, given everything that the context holds before it."""
 
 import math
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from modelcraft.model import LanguageModel, evaluating
 
 @dataclass(frozen=True)
 class Surprise:
-    """What a model thought of every character of a text but the first, (N-1,) each."""
+    """What a model predicted for every character of a text except the first, (N-1,) each."""
 
-    bits: Tensor  # −log₂ p of the character that came
-    likeliest: Tensor  # the id of the one that was expected most
-    share: Tensor  # the probability that it had
+    bits: Tensor  # −log₂ p of the actual character
+    likeliest: Tensor  # the id of the most likely character
+    share: Tensor  # the probability of that one
 
 
 def surprise(model: LanguageModel, ids: Sequence[int]) -> Surprise:
-    """Read the text `ids` as an exact loss does, by sliding windows: each character with its whole context before it.
+    """Read the text `ids` in sliding windows, as an exact loss does: each character with its whole context before it.
 
     An encoder–decoder reads it as a text without a source. Raises VocabularyError for no or unknown ids.
     """
@@ -30,7 +30,7 @@ def surprise(model: LanguageModel, ids: Sequence[int]) -> Surprise:
     bits, likeliest, share = [torch.zeros(0)], [torch.zeros(0, dtype=torch.long)], [torch.zeros(0)]
     if len(data) > 1:
         with evaluating(model):
-            # Windows for every model: that of an encoder–decoder would be lines and their sources.
+            # Windows for every model: an encoder–decoder's own dataset would give lines and their sources.
             windows = Windows(data, model.block_size, model.max_length, model.device)
             for batch in windows.windows("sliding"):
                 scored = batch["targets"] != UNSCORED  # (rows, T)

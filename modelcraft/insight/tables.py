@@ -1,4 +1,4 @@
-"""What a model keeps in tables: pairs that were counted or learned, and where its characters and places lie."""
+"""What a model keeps in tables: counted or learned pairs, and the vectors of its characters and positions."""
 
 from dataclasses import dataclass
 
@@ -15,35 +15,35 @@ from modelcraft.model import LanguageModel, evaluating
 
 @dataclass(frozen=True)
 class Plane:
-    """Characters in two dimensions, and how much of their spread these two show."""
+    """Characters in two dimensions, and the share of their variance that these two show."""
 
     points: Tensor  # (V, 2)
-    explained: tuple[float, float]  # shares of the variance, the first the larger
+    explained: tuple[float, float]  # shares of the variance, the larger one first
 
 
 def counted_pairs(model: CountingLanguageModel) -> Tensor:
-    """Return how often each character followed each other one, (V, V), first × second: out of the longest n-grams.
+    """Return how often each character followed each other one, (V, V), first × second, from the longest n-grams.
 
-    An n-gram's last two digits are its last pair, and every character of the text but the first ends one n-gram.
+    The last two digits of an n-gram are its last pair, and every character of the text but the first ends one n-gram.
     """
     V = model.config.vocab_size
     base = V + 1
     pairs = model.keys.cpu() % base**2  # (entries,)
     counted = torch.zeros(base**2, dtype=torch.long).index_add_(0, pairs, model.counts.cpu().long())
-    return counted.view(base, base)[1:, 1:].reshape(V, V)  # the digit 0 is what stands before the text
+    return counted.view(base, base)[1:, 1:].reshape(V, V)  # the digit 0 stands for the time before the text
 
 
 def learned_pairs(model: BigramLanguageModel) -> Tensor:
-    """Return the probability of each character after each other one, (V, V), the mean over the places it can be at."""
+    """Return the probability of each character after each other one, (V, V), averaged over all positions."""
     V, T = model.config.vocab_size, model.block_size
-    idx = torch.arange(V, device=model.device)[:, None].expand(V, T)  # (V, T): nothing but the one character
+    idx = torch.arange(V, device=model.device)[:, None].expand(V, T)  # (V, T): one repeated character per row
     with evaluating(model):
         logits, _ = model(idx)  # (V, T, V)
     return logits.float().softmax(-1).mean(1).cpu()  # (V, V)
 
 
 def embeddings(model: LanguageModel) -> Tensor | None:
-    """Return the vectors (V, C) that stand for the characters as the model reads them; None if it has none."""
+    """Return the vectors (V, C) of the characters as the model reads them; None if it has none."""
     if isinstance(model, BlendLanguageModel):
         return embeddings(model.network)
     table = getattr(model, "token_embedding_table", None)
@@ -54,28 +54,28 @@ def embeddings(model: LanguageModel) -> Tensor | None:
 
 
 def plane(vectors: Tensor) -> Plane:
-    """Lay vectors (V, C) out in the two directions in which they differ most (principal components)."""
+    """Project vectors (V, C) onto the two directions in which they vary most (principal components)."""
     centred = vectors - vectors.mean(0)
     u, s, _ = torch.linalg.svd(centred, full_matrices=False)  # (V, K), (K,)
     u, s = F.pad(u, (0, max(0, 2 - len(s)))), F.pad(s, (0, max(0, 2 - len(s))))
     points = u[:, :2] * s[:2]  # (V, 2)
-    # A direction is one up to its sign: the farthest point lies on the positive side.
+    # The sign of a direction is arbitrary: choose it so that the farthest point is on the positive side.
     points = points * points.gather(0, points.abs().argmax(0)[None]).sign()
     first, second = (s[:2] ** 2 / (s**2).sum().clamp(min=1e-12)).tolist()
     return Plane(points, (first, second))
 
 
 def similarity(vectors: Tensor) -> Tensor:
-    """Return the cosine of the angle between each two vectors: (N, C) -> (N, N)."""
+    """Return the cosine of the angle between every two vectors: (N, C) -> (N, N)."""
     unit = F.normalize(vectors, dim=-1)
     return unit @ unit.T
 
 
 def position_similarity(model: LanguageModel) -> tuple[Tensor, str] | None:
-    """Return how alike the model takes each two places to be, (T, T) from -1 to 1, and by what; None if it has none.
+    """Return how similar any two positions are to the model, (T, T) from -1 to 1, and its method; None if it has none.
 
-    A learned table: the cosine of its rows. Rotations (RoPE): what is left of a product of two equal vectors when they
-    are turned by their places, the mean over the pairs of numbers; it depends on the distance alone.
+    For a learned table this is the cosine of its rows. For rotations (RoPE) it is the product of two equal vectors,
+    each rotated by its position, averaged over the pairs of numbers; it depends on the distance only.
     """
     if isinstance(model, BlendLanguageModel):
         return position_similarity(model.network)

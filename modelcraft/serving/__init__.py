@@ -1,1 +1,1 @@
-"""Models for many visitors, without a word of Gradio."""
+"""Serve models to many visitors, independently of Gradio."""

@@ -1,4 +1,4 @@
-"""Which models the app has: the bundled ones at once, those from the Hub when they have arrived and are valid."""
+"""The models of the app: the bundled ones at once, those from the Hub once they have arrived and are valid."""
 
 import logging
 import math
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that is ready to write, the engine that lets it write for many, and where its weights are from."""
+    """A model that is ready to generate, the engine that serves many with it, and the source of its weights."""
 
     model: LanguageModel
     tokenizer: CharTokenizer
     info: ModelInfo
     source: str  # "bundled", or "user/repo@abc1234"
-    own: str = ""  # of a model that a visitor trained: the secret name by which it is asked for
+    own: str = ""  # for a model that a visitor trained: the secret name that requests use
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,18 +39,18 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The name by which it is asked for: the rung's, unless it is a visitor's own."""
+        """The name that requests use: the rung's, unless the model is a visitor's own."""
         return self.own or self.info.rung
 
     @property
     def title(self) -> str:
-        """What it is called on the page."""
+        """The name shown on the page."""
         return f"yours: {self.info.rung}" if self.own else self.info.rung
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What can be said of a model without loading it."""
+    """What the app can say about a model without loading it."""
 
     name: str
     adds: str
@@ -59,9 +59,9 @@ class Figures:
 
 
 class Catalogue:
-    """The rungs of the app by name. Bundled weights are loaded on first use; weights from the Hub replace them.
+    """The rungs of the app by name; it loads bundled weights on first use, and weights from the Hub replace them.
 
-    All methods may be called from any thread.
+    Any thread may call any method.
     """
 
     def __init__(self, device: str | None = None, weights: Path = WEIGHTS_DIR) -> None:
@@ -69,27 +69,27 @@ class Catalogue:
         self._weights = weights
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
-        self._figures: dict[str, tuple[int, Figures]] = {}  # rung → as of when, and what its config said
-        self._pulled: dict[str, int] = {}  # rung → the place in `_repos` of the repository that runs
+        self._figures: dict[str, tuple[int, Figures]] = {}  # rung → time its config was written, and its figures
+        self._pulled: dict[str, int] = {}  # rung → the index in `_repos` of the repository that runs
         self._repos: list[str] = []
-        self._states: dict[str, str] = {}  # repository → what became of it
+        self._states: dict[str, str] = {}  # repository → its state
 
     @property
     def names(self) -> list[str]:
-        """The rungs that can be asked for, in the order of the ladder."""
+        """The rungs that requests can name, in the order of the ladder."""
         return [n for n in RUNGS if n in self._entries or (self._weights / n / CONFIG_FILE).exists()]
 
     @property
     def default(self) -> str:
-        """The rung that a visitor meets first."""
+        """The rung that a visitor sees first."""
         names = self.names
         return DEFAULT_RUNG if DEFAULT_RUNG in names or not names else names[0]
 
     def get(self, name: str | None = None) -> Entry:
-        """Return the model of that name; raises ConfigError if there is none, CheckpointError if it cannot be read."""
+        """Return the model `name`; raise ConfigError if there is none, CheckpointError if it cannot be read."""
         name = name or self.default
         self.check(name)
-        if entry := self._entries.get(name):  # at once, even while another one is being loaded
+        if entry := self._entries.get(name):  # no lock: at once, even while another model loads
             return entry
         with self._lock:
             if name not in self._entries:
@@ -97,11 +97,11 @@ class Catalogue:
             return self._entries[name]
 
     def loaded(self, name: str | None = None) -> Entry | None:
-        """Return the model of that name, at once, if it is loaded already."""
+        """Return the model `name` at once if it is already loaded, else None."""
         return self._entries.get(name or self.default)
 
     def check(self, name: Any) -> None:
-        """Raise ConfigError unless there is a model of that name."""
+        """Raise ConfigError unless there is a model with that name."""
         if name not in self.names:
             if not self.names:
                 raise ConfigError("No model is installed, so train one first.", "There is no model here yet.")
@@ -109,7 +109,7 @@ class Catalogue:
             raise ConfigError(f"There is no model{asked}; there are {', '.join(self.names)}.")
 
     def figures(self, name: str) -> Figures:
-        """Return the figures of one of `names`: from the model that runs, else from its `config.json` alone."""
+        """Return the figures of one of `names`: from the loaded model, else from its `config.json` alone."""
         adds = RUNGS[name].adds
         if entry := self._entries.get(name):
             return Figures(name, adds, entry.model.num_parameters, entry.info.validation_loss)
@@ -120,21 +120,21 @@ class Catalogue:
                 info = read_info(folder)
                 self._figures[name] = written, Figures(name, adds, info.parameters, info.validation_loss)
             return self._figures[name][1]
-        except (CheckpointError, OSError):  # whoever asks for the model will be told
+        except (CheckpointError, OSError):  # a request for the model reports the error
             return Figures(name, adds)
 
     def _load(self, folder: Path, source: str) -> Entry:
         try:
             return Entry(*load_folder(folder, self.device), source)
-        except CheckpointError as error:  # visitors read another sentence, so the owner finds this one here
+        except CheckpointError as error:  # visitors read another sentence; this one is for the app's owner
             log.warning("%s", error)
             raise
 
     def pull(self, repos: Sequence[str], wait: bool = False) -> None:
-        """Fetch `user/repo[@revision]`s in parallel and in the background; of two for one rung the later counts.
+        """Fetch each `user/repo[@revision]` in parallel in the background; of two for one rung, the later one counts.
 
-        A repository that cannot be had leaves what runs in place; `states` says why. What may hold a secret is not
-        asked for, and is called by its place in `repos`.
+        If a repository cannot be loaded, the running model stays; `states` says why. An entry that may hold a secret is
+        not requested, and messages name it by its place in `repos`.
         """
         names = [repo if is_plain(repo) else place_of(place) for place, repo in enumerate(repos, 1)]
         self._states = dict.fromkeys(names, ON_ITS_WAY)
@@ -142,7 +142,7 @@ class Catalogue:
             if name not in repos:
                 self._refuse(name, NO_NAME, NO_NAME_FOR_VISITORS)
         self._repos = [name for name in self._states if name in repos]
-        # Daemons: a Hub that never answers must not keep the app from ending.
+        # Daemon threads, because a Hub that never answers must not keep the app from exiting.
         threads = [
             threading.Thread(target=self._pull_one, args=(place, repo), name=f"pull {repo}", daemon=True)
             for place, repo in enumerate(self._repos)
@@ -156,14 +156,14 @@ class Catalogue:
     def _pull_one(self, place: int, repo: str) -> None:
         repo_id, _, revision = repo.partition("@")
         try:
-            from modelcraft.store import hub_client as hub
+            from modelcraft.store import hub_client
 
-            folder = hub.pull(repo_id, revision or None)
+            folder = hub_client.pull(repo_id, revision or None)
             entry = self._load(folder, f"{repo_id}@{folder.name[:7]}")
         except ModelCraftError as error:
             self._refuse(repo, str(error), error.for_visitors)
             return
-        except Exception:  # whatever it is, the page goes on with the bundled weights and says so
+        except Exception:  # on any error the page continues with the bundled weights and says so
             log.exception("%s", repo)
             self._refuse(repo, "it could not be loaded; the bundled weights run instead.")
             return
@@ -184,16 +184,16 @@ class Catalogue:
 
     @property
     def pulling(self) -> bool:
-        """Whether a repository is still on its way."""
+        """Whether a repository is still being fetched."""
         return ON_ITS_WAY in self._states.values()
 
     @property
     def states(self) -> dict[str, str]:
-        """What became of each repository that was named."""
+        """The state of each requested repository."""
         return dict(self._states)
 
     def describe(self) -> dict[str, Any]:
-        """Return every rung with its figures and the source of its weights, and every repository's state."""
+        """Return every rung with its figures and the source of its weights, and the state of every repository."""
         models: list[dict[str, Any]] = []
         for name in self.names:
             try:
@@ -218,6 +218,6 @@ class Catalogue:
 
 
 def place_of(place: int) -> str:
-    """Return what an entry of MODELCRAFT_HUB_REPOS is called whose text may not be shown."""
+    """Return a name for an entry of MODELCRAFT_HUB_REPOS whose text must not be shown."""
     ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"the {place}{ending} entry of MODELCRAFT_HUB_REPOS"

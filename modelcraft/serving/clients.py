@@ -1,4 +1,4 @@
-"""Who asks, and how much of something one client may have, so that nobody takes all of it."""
+"""Clients, and limits on how much of a resource one client may hold, so that nobody takes all of it."""
 
 import contextlib
 import ipaddress
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from modelcraft.support.errors import BusyError
 
 LAST_QUARTER = 3 / 4
-MAX_ADDRESSES = 10_000  # that are remembered
+MAX_ADDRESSES = 10_000  # that an allowance remembers
 
 
 @dataclass(frozen=True)
 class Client:
-    """An open page or a program: the network it asks from, and its session."""
+    """An open page or a program: the network that it connects from, and its session."""
 
     address: str = ""
     session: str = ""
 
 
 def network(host: str) -> str:
-    """Return what one subscriber has: an IPv4 address, or the first half of an IPv6 one, whose second is theirs."""
+    """Return what identifies a subscriber: an IPv4 address, or half an IPv6 one (they choose the second half)."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -34,14 +34,14 @@ def network(host: str) -> str:
 
 
 class Allowance:
-    """Tokens that an address spends and that come back with time, `a_second` of them, up to `most`."""
+    """Tokens that an address spends and that return over time, `a_second` of them per second, up to `most`."""
 
     def __init__(self, most: float, a_second: float) -> None:
         self.most, self.a_second = most, a_second
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by address: tokens, as of when
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address → tokens, and at what time
 
     def spend(self, address: str, tokens: float = 1) -> None:
-        """Take some; raises BusyError, which says when there will be enough."""
+        """Spend `tokens` of an address; raise BusyError, which says when there will be enough."""
         now = time.monotonic()
         left, then = self._left.pop(address, (self.most, now))
         left = min(self.most, left + self.a_second * (now - then))
@@ -53,16 +53,16 @@ class Allowance:
 
 
 def has_room(taken: int, most: int, own: int, own_most: int, more: int = 1) -> bool:
-    """Say whether an address that holds `own` of `most` may have `more`, when `taken` are held by all.
+    """Return whether an address that holds `own` of `most` may have `more`, when all addresses hold `taken`.
 
-    The last quarter is for addresses that have none: so a few of them cannot take all of it.
+    The last quarter is for addresses that hold none, so that a few addresses cannot take everything.
     """
     after = taken + more
     return after <= most and own + more <= own_most and (not own or after <= LAST_QUARTER * most)
 
 
 class Shares:
-    """Counts who holds how many of something that there are `most` of, for an address and for a session, too."""
+    """Counts how many of a resource with `most` units each address and each session holds."""
 
     def __init__(self, most: int, an_address: int, a_session: int, wait_s: int = 5) -> None:
         self.most, self.an_address, self.a_session, self.wait_s = most, an_address, a_session, wait_s
@@ -71,11 +71,11 @@ class Shares:
 
     @property
     def total(self) -> int:
-        """How many are held."""
+        """The number of units held."""
         return self.held.total()
 
     def check(self, client: Client, more: int = 1) -> None:
-        """Raise BusyError unless `client` may hold so many more."""
+        """Raise BusyError unless `client` may hold `more` units in addition."""
         own = self.held[client.address]
         of_session = self._by_session[client.session] + more if client.session else 0
         if not has_room(self.total, self.most, own, self.an_address, more) or of_session > self.a_session:
@@ -83,7 +83,7 @@ class Shares:
 
     @contextlib.contextmanager
     def hold(self, client: Client) -> Iterator[None]:
-        """Hold one; raises BusyError."""
+        """Hold one unit; raise BusyError if the client may not."""
         self.check(client)
         counts = ((self.held, client.address), (self._by_session, client.session))
         for count, key in counts:

@@ -1,7 +1,7 @@
-"""Where the views do their work: beside what writes text, within bounds, and fairly dealt among the clients.
+"""A thread pool for the views: it works beside text generation, within limits, and shared fairly among the clients.
 
-A look into a model takes up to a second of a core. The event loop's own threads would take any number of them at once,
-and one client who asks a hundred times would leave nothing for the others.
+A view into a model takes up to a second of one core. The event loop's own threads would run any number of them at once,
+and one client with a hundred requests would leave nothing for the others.
 """
 
 import asyncio
@@ -15,27 +15,27 @@ from typing import ParamSpec, TypeVar
 
 from modelcraft.serving.clients import Client, Shares
 
-NICENESS = 10  # who waits for a character comes first
+NICENESS = 10  # text generation comes first
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
 class Pool:
-    """A few threads, and a short queue in which those who have had least come first. For one event loop.
+    """A few threads and a short queue for one event loop; the clients that have had the fewest views come first.
 
-    `waiting` says how many may wait: of all, of an address (a whole class may share one), of a session.
+    `waiting` limits how many may wait: in total, per address (a whole class may share one), per session.
     """
 
     def __init__(self, threads: int = 1, waiting: tuple[int, int, int] = (64, 32, 3)) -> None:
         self._free = self._all = threads
         self._waiting = Shares(*waiting)
-        self._seconds = 0.5  # that a look takes, of late
+        self._seconds = 0.5  # recent duration of a view
         self._threads = ThreadPoolExecutor(threads, "view", initializer=_step_back)
         self._queue: list[tuple[Client, asyncio.Future[None]]] = []
-        self._had: Counter[str] = Counter()  # looks of late, by address
+        self._had: Counter[str] = Counter()  # recent views by address
 
     async def run(self, client: Client, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-        """Return `work(...)`, done in a thread when it is the client's turn; raises BusyError if too many wait."""
+        """Return `work(...)`, run in a thread at the client's turn; raise BusyError if too many wait."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.wait_s = max(1, round(self._seconds * self._waiting.total))
@@ -44,7 +44,7 @@ class Pool:
             self._deal()
             try:
                 await turn
-            except BaseException:  # whoever waited has left, perhaps just when their turn came
+            except BaseException:  # the client has left, perhaps just when its turn came
                 self._leave(turn)
                 raise
         began = loop.time()
@@ -55,7 +55,7 @@ class Pool:
             self._free += 1
             self._deal()
 
-        def tell(_: Future[Result]) -> None:  # only when the thread is free, even if the client left long before
+        def tell(_: Future[Result]) -> None:  # runs when the thread is free, even if the client left before
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(done)
 
@@ -76,11 +76,11 @@ class Pool:
             self._free -= 1
             self._had[client.address] += 1
             turn.set_result(None)
-        if self._free == self._all:  # nobody works or waits: nobody owes anybody anything
+        if self._free == self._all:  # nobody works or waits, so the past no longer counts
             self._had.clear()
 
 
 def _step_back() -> None:
-    """Let the system prefer the other threads, where it can."""
+    """Make the system prefer the other threads, where it can."""
     with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # on Linux: of this thread alone
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # on Linux: for this thread only

@@ -1,4 +1,4 @@
-"""What a visitor may ask for. Gradio checks nothing of what a client sends, so everything is checked here."""
+"""Check and fulfil the requests of visitors; Gradio validates nothing that a client sends, so this module does."""
 
 import asyncio
 import contextlib
@@ -25,15 +25,15 @@ MAX_TOP_K = 1_000
 MAX_PACE, DEFAULT_PACE = 120, 30
 MAX_PROMPT = 10_000
 MAX_STOP = 100
-MAX_STREAMS = 128  # texts that are written at a time; more only make all of them slow
+MAX_STREAMS = 128  # texts generated at a time; more would only slow all of them down
 STREAMS_AN_ADDRESS = 64
-OPEN_STREAMS = (512, 64, 8)  # that are still being read, however slowly: of all, of an address, of a session
-EVENTS_PER_SECOND = 600  # to all clients together: Gradio passes some 1,400 on two cores, and pages need some, too
+OPEN_STREAMS = (512, 64, 8)  # streams still being read, however slowly: in total, per address, per session
+EVENTS_PER_SECOND = 600  # to all clients together: Gradio handles about 1,400 on two cores, and pages need some, too
 
 
 @dataclass(frozen=True)
 class TextRequest:
-    """A request that makes sense: the prompt in the model's vocabulary, and what was changed to bring it there."""
+    """A valid request: the prompt in the model's vocabulary, and a notice of what was changed to fit it."""
 
     entry: Entry
     ids: list[int]
@@ -43,7 +43,7 @@ class TextRequest:
 
 
 class Service:
-    """Takes requests and fulfils them: checks what was asked for, and streams it from the model."""
+    """Handles requests: it checks them and streams the text from the model."""
 
     def __init__(
         self, catalogue: Catalogue, trainings: TrainingQueue | None = None, who: Callable[[], Client] = Client
@@ -54,25 +54,25 @@ class Service:
         self.streams = Shares(*OPEN_STREAMS)
         self._pool = Pool(threads_for_serving())
         self.visitors = Visitors()
-        self.writing = Shares(MAX_STREAMS, STREAMS_AN_ADDRESS, STREAMS_AN_ADDRESS)  # that are not written to their end
+        self.writing = Shares(MAX_STREAMS, STREAMS_AN_ADDRESS, STREAMS_AN_ADDRESS)  # streams that are not finished
 
     @property
     def running(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return self.streams.total
 
     async def get(self, name: Any = None) -> Entry:
-        """Return the model of that name, loaded off the event loop; raises ConfigError for an unknown one."""
+        """Return the model `name`, loaded outside the event loop; raise ConfigError for an unknown one."""
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"model must be the name of a model, not {type(name).__name__}.")
         if name is not None and name.startswith(PREFIX):
             return await asyncio.to_thread(self.trainings.get, name)
-        if (entry := self.catalogue.loaded(name)) is not None:  # at once: the threads may be busy loading another
+        if (entry := self.catalogue.loaded(name)) is not None:  # at once: the threads may be busy loading another one
             return entry
         return await asyncio.to_thread(self.catalogue.get, name)
 
     async def look(self, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-        """Return `work(...)`, a view's look into a model, when it is the client's turn; raises BusyError."""
+        """Return `work(...)`, the work of a view, run at the client's turn; raise BusyError if too many wait."""
         return await self._pool.run(self._who(), work, *args, **kwargs)
 
     async def check(
@@ -88,11 +88,11 @@ class Service:
         line: str | None = None,
         stop: Any = "",
     ) -> TextRequest:
-        """Turn what a client sent into a TextRequest; raises ConfigError or VocabularyError with one sentence.
+        """Turn what a client sent into a TextRequest; raise ConfigError or VocabularyError with one sentence.
 
-        Null is the default. A prompt longer than the model's context is read from its last characters on. `line` is
-        the part of the prompt that is new, if it has parts: the model must be able to read something of it. The text
-        ends before `stop`, if that is not empty.
+        Null means the default. Only the end of a prompt is read if it is longer than the model's context. `line` is the
+        new part of a prompt that has parts: the model must be able to read some of it. The text ends before `stop`, if
+        that is not empty.
         """
         defaults = (DEFAULT_LENGTH, DEFAULT_TEMPERATURE, 0, 1.0, "")
         given = (length, temperature, top_k, top_p, stop)
@@ -111,9 +111,9 @@ class Service:
         line: str | None = None,
         stop: str = "",
     ) -> TextRequest:
-        """Put a prompt that was checked before one model; raises ConfigError, CheckpointError or VocabularyError."""
+        """Prepare a checked prompt for one model; raise ConfigError, CheckpointError or VocabularyError."""
         entry = await self.get(model)
-        if not entry.model.continues:  # what came before the line is nothing to it
+        if not entry.model.continues:  # it does not use what came before the line
             if line == "":
                 raise ConfigError(f"Write a line first: {entry.title} restores lines, and does not go on with a text.")
             prompt = line or prompt
@@ -122,13 +122,13 @@ class Service:
             raise VocabularyError(f"Nothing is left of the prompt. {new.report()}")
         read = entry.tokenizer.normalize(prompt).text[-entry.engine.decoder.longest_prompt :]
         ids = entry.tokenizer.encode(read)
-        if not entry.tokenizer.unknown(stop):  # what the model does not know cannot come
+        if not entry.tokenizer.unknown(stop):  # unknown characters cannot occur in the text
             params = replace(params, stop=tuple(entry.tokenizer.encode(stop)))
         self.check_room()
         return TextRequest(entry, ids, params, pace, new.report())
 
     async def write(self, asked: TextRequest, meter: Meter | None = None) -> AsyncGenerator[str, None]:
-        """Yield the text written so far, again and again; the same text again is a heartbeat. Raises BusyError."""
+        """Yield the text so far, repeatedly; an unchanged text is a heartbeat; raise BusyError if there is no room."""
         self.check_room()
         client = self._who()
         with self.streams.hold(client), contextlib.ExitStack() as writing:
@@ -136,20 +136,20 @@ class Service:
             writing.enter_context(self.writing.hold(client))
             stream = asked.entry.engine.submit(asked.ids, asked.params, client.address)
             batches = gather(stream, asked.pace, meter, lambda: max(TICK_S, self.running / EVENTS_PER_SECOND))
-            async with aclosing(batches):  # so that who leaves is gone at once
+            async with aclosing(batches):  # so that a client that leaves is removed at once
                 async for batch in batches:
                     text += asked.entry.tokenizer.decode(batch)
-                    if stream.finished:  # a slow reader keeps nobody from writing
+                    if stream.finished:  # so that a slow reader blocks nobody's generation
                         writing.close()
                     yield text
 
     def check_room(self, streams: int = 1) -> None:
-        """Raise BusyError unless so many more texts of this client may be written."""
+        """Raise BusyError unless this client may start `streams` more texts."""
         self.writing.check(self._who(), streams)
 
 
 def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any, pace: Any) -> SamplingParams:
-    """Turn what a client set into SamplingParams; raises ConfigError with one sentence."""
+    """Turn a client's settings into SamplingParams; raise ConfigError with one sentence."""
     length = check_whole("length", length, 1, MAX_LENGTH)
     check_number("temperature", temperature, 0, MAX_TEMPERATURE)
     top_k = check_whole("top_k", top_k, 0, MAX_TOP_K)
@@ -162,6 +162,6 @@ def check_dials(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any
 
 
 def check_prompt(prompt: Any) -> None:
-    """Raise ConfigError or VocabularyError unless `prompt` is a text to go on from."""
+    """Raise ConfigError or VocabularyError unless `prompt` is a text to continue."""
     if not check_text("prompt", prompt, MAX_PROMPT):
         raise VocabularyError("The prompt is empty; give at least one character to continue.")

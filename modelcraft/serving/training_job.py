@@ -1,4 +1,4 @@
-"""A training that a visitor asked for: what may be asked for, and what becomes of it."""
+"""A training that a visitor orders: what an order may contain, and the state of the job."""
 
 import contextlib
 import json
@@ -24,13 +24,13 @@ from modelcraft.training.fit import FITS
 from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
 
 log = logging.getLogger(__name__)
-PREFIX = "yours-"  # how the name of a visitor's model begins
+PREFIX = "yours-"  # the start of the name of every visitor's model
 MAX_STEPS = 5_000
 MAX_TEXT = 2_000_000  # characters
-MAX_VOCABULARY = 1_000  # different ones
-EVALUATIONS = 25  # in a run
-LEFT_OUT = {"blend", "gpt-video"}  # made of models that are trained already; and for a GPU
-SIZES: Mapping[str, tuple[int, int, int]] = {  # of a model: the least, the most, the step
+MAX_VOCABULARY = 1_000  # different characters
+EVALUATIONS = 25  # per run
+LEFT_OUT = {"blend", "gpt-video"}  # the first is made of trained models, the second needs a GPU
+SIZES: Mapping[str, tuple[int, int, int]] = {  # for each size of a model: minimum, maximum, step
     "n_embd": (32, 256, 32),
     "n_layer": (1, 6, 1),
     "block_size": (8, 256, 8),
@@ -38,12 +38,12 @@ SIZES: Mapping[str, tuple[int, int, int]] = {  # of a model: the least, the most
 
 
 class Status(StrEnum):
-    """Where a training stands."""
+    """The state of a training."""
 
     WAITING = "waiting"
     TRAINING = "training"
     PAUSED = "paused"
-    FINISHING = "finishing"  # what was learned is measured and written
+    FINISHING = "finishing"  # the best model is measured and saved
     DONE = "done"
     FAILED = "failed"
 
@@ -54,19 +54,19 @@ def trainable() -> list[str]:
 
 
 def sizes_of(rung: Rung) -> dict[str, int]:
-    """Return which sizes of a rung a visitor can set, with the rung's own ones."""
+    """Return the sizes of a rung that a visitor can set, with the rung's own values."""
     if rung.name in FITS:
         return {}
     has = vars(rung.config)
-    looks_back = rung.name != "bigram"  # whose context is one character, whatever a window holds
+    looks_back = rung.name != "bigram"  # its context is one character, whatever the window size
     return {name: has[name] for name in SIZES if name in has and (looks_back or name != "block_size")}
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained: a rung, of these sizes, for so many steps, on `text` or, if None, the app's corpus.
+    """What to train: a rung, its sizes, the number of steps, and the `text` (None: the app's corpus).
 
-    `title` is the name of the text. Raises ConfigError or CorpusError for what is out of bounds.
+    `title` is the name of the text. Raises ConfigError or CorpusError for a value out of bounds.
     """
 
     rung: str
@@ -89,11 +89,11 @@ class Order:
                 raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
         if self.text is not None:
             check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
-        RUNGS[self.rung].check_size(self._config())  # what cannot work is refused now, not when its turn comes
+        RUNGS[self.rung].check_size(self._config())  # refuse now what could not run later
 
     @property
     def parameters(self) -> int:
-        """How many the model has; without a text with the alphabet of tiny Shakespeare."""
+        """The number of the model's parameters; without a text, for the alphabet of tiny Shakespeare."""
         return RUNGS[self.rung].build(self._config(), device="meta").num_parameters
 
     def _config(self) -> ModelConfig:
@@ -104,7 +104,7 @@ class Order:
 
 
 def check_corpus(text: str, block_size: int = 8) -> None:
-    """Raise CorpusError unless a model with a context of `block_size` can be trained here on `text`."""
+    """Raise CorpusError unless a model with a context of `block_size` can train on `text` here."""
     if len(text) > MAX_TEXT:
         raise CorpusError(f"The text has {len(text):,} characters; {MAX_TEXT:,} are the most that are trained on here.")
     least = round((block_size + 1) / (1 - TRAIN_SHARE)) + 1
@@ -122,55 +122,55 @@ def check_corpus(text: str, block_size: int = 8) -> None:
 
 @dataclass
 class Job:
-    """One training, with the folder where all of it is and the process that works at it, if one does."""
+    """One training, with the folder of its files and the process that runs it, if any."""
 
     owner: str
     order: Order
     folder: Path
-    address: str = ""  # where it was ordered
+    address: str = ""  # where the order came from
     status: Status = Status.WAITING
-    wanted: Status | None = None  # PAUSED or DONE: what the process was asked to come to
+    wanted: Status | None = None  # PAUSED or DONE: the state that was requested of the process
     problem: str = ""  # why it failed
     process: subprocess.Popen[bytes] | None = None
-    worked: float = 0.0  # seconds, in processes that have ended
-    since: float = 0.0  # when the process at hand began
+    worked: float = 0.0  # seconds spent in processes that have ended
+    since: float = 0.0  # when the current process started
     paused_at: float = 0.0
     over_at: float = 0.0
     looked_at: float = field(default_factory=time.monotonic)
-    name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # by which its model is asked for
+    name: str = field(default_factory=lambda: PREFIX + secrets.token_urlsafe(16))  # of its model, in requests
 
     @property
     def run(self) -> Path:
-        """Where the training writes."""
+        """The folder that the training writes to."""
         return self.folder / "run"
 
     @property
     def seconds(self) -> float:
-        """How long it has worked."""
+        """The seconds that it has run."""
         return self.worked + (time.monotonic() - self.since if self.process else 0.0)
 
     @property
     def records(self) -> list[dict[str, float]]:
-        """What its evaluations brought so far; see Trainer."""
+        """The records of its evaluations so far; see Trainer."""
         with contextlib.suppress(OSError, ValueError):
             return [json.loads(line) for line in (self.run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
         return []
 
     @property
     def sample(self) -> str:
-        """What the model wrote at the last evaluation."""
+        """The text that the model generated at the last evaluation."""
         with contextlib.suppress(OSError):
             return (self.run / SAMPLE_FILE).read_text(encoding="utf-8")
         return ""
 
     @cached_property
     def entry(self) -> Entry:
-        """The finished model; it stays with whoever is using it."""
+        """The finished model; it stays alive as long as a caller uses it."""
         return Entry(*load_folder(self.run), "trained here", self.name)
 
 
 def arguments(job: Job) -> list[str]:
-    """Return the arguments of `python -m modelcraft.train` that do what was ordered, from where it stands now."""
+    """Return the arguments of `python -m modelcraft.train` that fulfil the order from its current state."""
     order, rung = job.order, RUNGS[job.order.rung]
     given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
     given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
@@ -181,14 +181,14 @@ def arguments(job: Job) -> list[str]:
     if (job.run / STATE_FILE).exists():
         return [*given, "--resume", "--samples"]
     given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
-    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop saves, whenever it comes
+    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop always saves
     for name, size in order.sizes.items():
         given += ["--set", f"{name}={size}"]
     return given
 
 
 def file_name(title: str) -> str:
-    """Return what the file of a text is called: its title, of which only what is safe in a name is left."""
+    """Return the file name of a text: its title, reduced to characters that are safe in a file name."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removesuffix(".txt")).strip("-")[:40]
     return f"{safe or 'text'}.txt"
 
@@ -198,7 +198,7 @@ LOG_FILE, SENTENCE_FILE = "log.txt", "sentence.txt"
 
 
 def last_words(job: Job) -> str:
-    """Return the sentence for its visitor with which a training ended; what the owner should know is logged."""
+    """Return the last sentence of a failed training for its visitor; log the details for the app's owner."""
     with contextlib.suppress(OSError):
         lines = re.split(r"[\r\n]+", (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip())
         log.warning("A visitor's training of %s failed: %s", job.order.rung, lines[-1][:MAX_SENTENCE])

@@ -1,8 +1,8 @@
-"""Trainings that visitors start: each a process of its own, in a queue, within bounds, known only to its owner.
+"""Trainings that visitors start: each has its own process, waits in a queue, has limits, and only its owner sees it.
 
-A process is `python -m modelcraft.train`, the same that one types: it outlives the page that started it, "stop" on its
-input pauses it, it resumes exactly, and whatever becomes of it, the page goes on. It ends with the app, and so does the
-folder where all of it lies; an owner is whoever knows the secret that the visitor's browser keeps.
+A process runs `python -m modelcraft.train`, the same as on the command line: it outlives the page that started it,
+"stop" on its input pauses it, it resumes exactly, and if it fails, the page goes on. It ends with the app, and so does
+the folder of its files; the owner is whoever knows the secret in the visitor's browser.
 """
 
 import contextlib
@@ -41,42 +41,42 @@ from modelcraft.support.scratch import Scratch
 from modelcraft.training.trainer import METRICS_FILE
 
 log = logging.getLogger(__name__)
-MAX_SECONDS = 20 * 60.0  # of training; then what was learned is kept
+MAX_SECONDS = 20 * 60.0  # of training; then it stops and its best model is kept
 MAX_JOBS = 24  # kept at a time, whatever their state
-AN_ADDRESS = (4, 12)  # of one address (a whole class may share it): those that wait or work, and all that are kept
-KEPT_S = 2 * 3600.0  # a result that nobody looks at is forgotten after so long
-PAUSED_S = 1800.0  # a pause ends after so long, and what was learned is kept
-# Of the environment a training gets what Python, PyTorch and the system need, and nothing else, so no secret either.
+AN_ADDRESS = (4, 12)  # per address (a whole class may share it): jobs that wait or run, and all jobs kept
+KEPT_S = 2 * 3600.0  # a result that nobody looks at is deleted after this time
+PAUSED_S = 1800.0  # a pause ends after this time, and the best model is kept
+# A training gets only the environment variables that Python, PyTorch and the system need, and therefore no secret.
 NEEDED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|PWD|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT|APPDATA"
     r"|LOCALAPPDATA|USERPROFILE|PYTHON\w*|VIRTUAL_ENV|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_\w+|(OMP|MKL|KMP|GOMP|OPENBLAS)_\w+"
     r"|(CUDA|NVIDIA|HIP|ROCR|HSA|PYTORCH|TORCH|TORCHINDUCTOR|TRITON)_\w+|MPL\w+|XDG_\w+|MODELCRAFT_CORPUS|MALLOC_\w+"
 )
-# Seconds that a step takes for each parameter, before trainings here have told, and those around the steps.
+# First estimates, until trainings here are measured: seconds per step and parameter, and seconds around all steps.
 SECONDS_A_PARAMETER, SECONDS_AROUND = 3e-7, 10.0
-OLD_S = 1800.0  # a result gives way to others after so long, however often it is looked at
-SPARED_S = 10 * 60.0  # and before that only if there is no room, and nobody has looked at it for so long
-NICENESS = 15  # a visitor who waits for a character comes first
+OLD_S = 1800.0  # after this time a result may make room for another, however often it is looked at
+SPARED_S = 10 * 60.0  # before that, only if nobody has looked at it for this time
+NICENESS = 15  # text generation comes first
 TICK_S = 0.25
 
 
 class TrainingQueue:
-    """The trainings of all visitors. Methods may be called from any thread; an owner is a visitor's secret."""
+    """The trainings of all visitors; any thread may call its methods, and an `owner` is a visitor's secret."""
 
     def __init__(self, running: int = 1, waiting: int = 8, seconds: float = MAX_SECONDS) -> None:
         self.running, self.waiting, self.max_seconds = running, waiting, seconds
-        self._jobs: dict[str, Job] = {}  # owner → the training, in the order in which they queue
+        self._jobs: dict[str, Job] = {}  # owner → the training, in queue order
         self._lock = threading.RLock()
         self._scratch: Scratch | None = None
         self._keeper: threading.Thread | None = None
         self._closed = False
         self._pace = SECONDS_A_PARAMETER
-        self._had: Counter[str] = Counter()  # trainings that were begun, by address, since the queue was empty
+        self._had: Counter[str] = Counter()  # trainings started per address since none was running
 
     def start(self, owner: str, order: Order, address: str = "") -> Job:
-        """Queue a training, in the place of the owner's last one, which must be over.
+        """Queue a training; it replaces the owner's last one, which must be over.
 
-        Raises ConfigError while that one goes on, BusyError if too many wait, in all or of this `address`.
+        Raises ConfigError while that one is not over, BusyError if too many wait, in total or from this `address`.
         """
         with self._lock:
             if self._closed:
@@ -96,7 +96,7 @@ class TrainingQueue:
             return job
 
     def pause(self, owner: str) -> None:
-        """Save the training and let others have its place."""
+        """Save the training and give its place to others."""
         with self._lock:
             job = self._of(owner)
             if job.status == Status.WAITING:
@@ -105,7 +105,7 @@ class TrainingQueue:
                 self._ask(job, Status.PAUSED)
 
     def resume(self, owner: str) -> None:
-        """Queue a training again that was paused; it goes on exactly where it was. Raises BusyError."""
+        """Queue a paused training again, to continue exactly where it was; raise BusyError if too many wait."""
         with self._lock:
             job = self._of(owner)
             if job.status == Status.PAUSED:
@@ -115,7 +115,7 @@ class TrainingQueue:
                 self._tick()
 
     def stop(self, owner: str) -> None:
-        """End the training, and keep the best model that it has found so far."""
+        """End the training and keep the best model so far."""
         with self._lock:
             job = self._of(owner)
             if job.status == Status.TRAINING and not job.wanted:
@@ -125,14 +125,14 @@ class TrainingQueue:
                 self._tick()
 
     def _end(self, job: Job, otherwise: str) -> None:
-        """Keep the best model of a training that does not run, or fail if there is none."""
+        """Keep the best model of a training that is not running, or fail it if there is none."""
         if job.records:
             job.status, job.wanted = Status.FINISHING, Status.DONE
         else:
             self._fail(job, otherwise)
 
     def look(self, owner: str) -> Job | None:
-        """Return the owner's training, None if there is none."""
+        """Return the owner's training, or None if there is none."""
         with self._lock:
             job = self._jobs.get(owner)
             if job is not None:
@@ -140,14 +140,14 @@ class TrainingQueue:
             return job
 
     def position(self, job: Job) -> int:
-        """Return how many trainings come to their end, or pause, before this one begins."""
+        """Return how many trainings must end or pause before this one starts."""
         with self._lock:
             queue = self._queue()
             busy = sum(one.process is not None for one in self._jobs.values())
             return queue.index(job) + max(0, busy - self.running + 1) if job in queue else 0
 
     def wait(self, job: Job) -> float:
-        """Return in about how many seconds a training that waits will begin: as long as those before it take."""
+        """Estimate the seconds until a waiting training starts: the time that those before it take."""
         with self._lock:
             left = [self._left(one) for one in self._jobs.values() if one.process is not None]
             queue = self._queue()
@@ -155,7 +155,7 @@ class TrainingQueue:
             return sum(left + before) / max(1, self.running)
 
     def _queue(self) -> list[Job]:
-        """Return those that wait in the order of their turns: first of addresses that have had least, then who came."""
+        """Return the waiting trainings in turn: addresses with the fewest trainings first, then in order of arrival."""
         waiting = [job for job in self._jobs.values() if job.status == Status.WAITING]
         before: Counter[str] = Counter()
         turns = []
@@ -165,7 +165,7 @@ class TrainingQueue:
         return [job for _, job in sorted(zip(turns, waiting, strict=True), key=lambda turn: turn[0])]
 
     def _left(self, job: Job) -> float:
-        """Guess how many seconds a training still takes: by how far it has come, else as long as others took."""
+        """Estimate the seconds that a training still takes, from its own progress, else from earlier trainings."""
         most = max(5.0, self.max_seconds - job.seconds)
         records = job.records
         if records and 0 < (done := records[-1]["step"]) <= job.order.steps and job.seconds:
@@ -173,7 +173,7 @@ class TrainingQueue:
         return min(most, SECONDS_AROUND + self._pace * job.order.steps * job.order.parameters)
 
     def get(self, name: str | None) -> Entry:
-        """Return the finished model of that name, which only its owner was told; raises ConfigError."""
+        """Return the finished model `name`, a name that only its owner knows; raise ConfigError if there is none."""
         with self._lock:
             job = next((job for job in self._jobs.values() if job.name == name and job.status == Status.DONE), None)
             if job is None:
@@ -182,7 +182,7 @@ class TrainingQueue:
             return job.entry
 
     def archive(self, owner: str) -> Path:
-        """Return a zip of the owner's finished model folder; raises ConfigError if there is none."""
+        """Return the path of a zip of the owner's finished model folder; raise ConfigError if there is none."""
         job = self.finished(owner)
         path = job.folder / f"{job.order.rung}-{Path(file_name(job.order.title)).stem}.zip"
         with self._lock:
@@ -194,14 +194,14 @@ class TrainingQueue:
         return path
 
     def finished(self, owner: str) -> Job:
-        """Return the owner's training if it is done; raises ConfigError."""
+        """Return the owner's training if it is done; raise ConfigError if not."""
         job = self.look(owner)
         if job is None or job.status != Status.DONE:
             raise ConfigError("There is no finished model of yours yet.")
         return job
 
     def close(self) -> None:
-        """End all trainings and remove what they left."""
+        """End all trainings and delete their files."""
         with self._lock:
             self._closed = True
             jobs = list(self._jobs.values())
@@ -235,7 +235,7 @@ class TrainingQueue:
         if not crowded and len(self._jobs) < MAX_JOBS:
             return
         now = time.monotonic()
-        # Who waits keeps the place, though the page be closed; an address makes room for itself.
+        # A waiting training keeps its place even if its page is closed; a crowded address makes room for itself.
         may_go = [
             job
             for job in (own if crowded else self._jobs.values())
@@ -275,11 +275,11 @@ class TrainingQueue:
                     return
 
     def _tick(self) -> None:
-        """Do what is due: see who has ended, end who has had enough, start who is next, forget who is forgotten."""
+        """Handle ended processes, stop overdue trainings, delete unread results, and start the next trainings."""
         for job in list(self._jobs.values()):
             if job.process is not None and job.process.poll() is not None:
                 self._ended(job)
-            elif job.process is not None and job.seconds > 2 * self.max_seconds + 60:  # whatever holds it up
+            elif job.process is not None and job.seconds > 2 * self.max_seconds + 60:  # it hangs, for any reason
                 job.process.kill()
             elif job.status == Status.TRAINING and not job.wanted and job.seconds > self.max_seconds:
                 self._ask(job, Status.DONE)
@@ -321,15 +321,15 @@ class TrainingQueue:
     def _ask(self, job: Job, wanted: Status) -> None:
         assert job.process is not None and job.process.stdin is not None
         job.wanted = wanted
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the process has just ended
             job.process.stdin.write(STOP)
 
     def _ended(self, job: Job) -> None:
         assert job.process is not None
         code = job.process.returncode
-        job.process.communicate()  # which closes its input
+        job.process.communicate()  # closes its input
         job.worked, job.process = job.seconds, None
-        stopped = code in (STOPPED, -signal.SIGTERM)  # saved, or before there was anything to save
+        stopped = code in (STOPPED, -signal.SIGTERM)  # it saved, or had nothing to save yet
         if code == 0:
             worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, job.order.steps * job.order.parameters)
             self._pace += 0.2 * (worked - self._pace)

@@ -1,7 +1,7 @@
-"""Who a browser is, from one page to the next: a secret that the app gives out and knows again.
+"""Recognize a browser from one page to the next by a secret that the app issues and can verify.
 
-It is signed, so that nobody can make some up and be many; the browser keeps it where it may. It says nothing of a
-person, and ends with the app.
+The secret is signed, so that nobody can invent secrets and pose as many visitors; the browser keeps it where it can. It
+says nothing about a person and is invalid after the app ends.
 """
 
 import base64
@@ -13,26 +13,26 @@ from collections import Counter
 
 from modelcraft.serving.clients import Allowance
 
-VISITOR_KEY = "modelcraft-visitor"  # under which the browser keeps it
-GIVEN_OUT = (60, 0.1)  # to an address: at once (a whole class may share one), and a second
+VISITOR_KEY = "modelcraft-visitor"  # the key under which the browser stores it
+GIVEN_OUT = (60, 0.1)  # secrets per address: at once (a whole class may share one), and per second
 SECRET = re.compile(r"([\w-]{24})\.([\w-]{24})")
 
 
 class Visitors:
-    """Gives out the secrets of browsers, and knows the ones that it gave out."""
+    """Issues secrets to browsers and recognizes the ones that it issued."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._allowance = Allowance(*GIVEN_OUT)
 
     def welcome(self, address: str) -> str:
-        """Return a new secret for a browser at `address`; raises BusyError if it has had too many of late."""
+        """Return a new secret for a browser at `address`; raise BusyError if it got too many recently."""
         self._allowance.spend(address)
         name = secrets.token_urlsafe(18)
         return f"{name}.{self._signature(name)}"
 
     def knows(self, secret: object) -> bool:
-        """Say whether this is a secret that was given out here."""
+        """Return whether this object issued `secret`."""
         parts = SECRET.fullmatch(secret) if isinstance(secret, str) else None
         return parts is not None and hmac.compare_digest(self._signature(parts[1]).encode(), parts[2].encode())
 
@@ -42,14 +42,14 @@ class Visitors:
 
 
 class Texts:
-    """What visitors have uploaded and not trained on yet: one text each, and few of an address."""
+    """Texts that visitors uploaded and have not trained on yet: one per visitor, and few per address."""
 
     def __init__(self, most: int = 64, an_address: int = 16) -> None:
         self._most, self._an_address = most, an_address
-        self._kept: dict[str, tuple[str, str, str]] = {}  # visitor → address, title and text, the newest last
+        self._kept: dict[str, tuple[str, str, str]] = {}  # visitor → address, title and text; the newest is last
 
     def put(self, visitor: str, address: str, title: str, text: str) -> None:
-        """Keep a text; where there are too many the oldest goes of the address that has most, its own first."""
+        """Keep a text; if the address is full, drop its oldest text, else if all is full, the fullest address's."""
         self._kept.pop(visitor, None)
         addresses = Counter(kept[0] for kept in self._kept.values())
         if addresses[address] >= self._an_address:
@@ -59,7 +59,7 @@ class Texts:
         self._kept[visitor] = address, title, text
 
     def get(self, visitor: str) -> tuple[str, str] | None:
-        """Return the title and the text of a visitor, if there is one."""
+        """Return the title and the text of a visitor, or None."""
         kept = self._kept.get(visitor)
         return kept and kept[1:]
 
