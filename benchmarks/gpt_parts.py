@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.training import fit
 from modelcraft import gpt
 from modelcraft.data import load_corpus
-from modelcraft.gpt import FeedForward, GPTConfig, GPTLanguageModel, SelfAttention
+from modelcraft.gpt import Attention, FeedForward, GPTConfig, GPTLanguageModel
 from modelcraft.loss import exact_loss
 from modelcraft.model import seeded
 from modelcraft.tokenizer import CharTokenizer
@@ -67,11 +67,14 @@ def relu(self: FeedForward, x: Tensor) -> Tensor:
     return out
 
 
-def without_qk_norm(self: SelfAttention, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-    B, T, _ = x.shape
-    q, k, v = (layer(x).view(B, T, -1, self.head_size) for layer in (self.query, self.key, self.value))
-    q, k = gpt.rotate(q, cos, sin).to(v.dtype), gpt.rotate(k, cos, sin).to(v.dtype)
-    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+def ask_without_norm(self: Attention, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    q = self.query(x).unflatten(-1, (-1, self.head_size))
+    return gpt.rotate(q, cos, sin).to(q.dtype).transpose(1, 2)
+
+
+def offer_without_norm(self: Attention, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    k, v = (layer(x).unflatten(-1, (-1, self.head_size)) for layer in (self.key, self.value))
+    return gpt.rotate(k, cos, sin).to(v.dtype).transpose(1, 2), v.transpose(1, 2)
 
 
 def uncapped(self: GPTLanguageModel, x: Tensor) -> Tensor:
@@ -101,7 +104,12 @@ VARIANTS: dict[str, Variant] = {
         RECIPE,
         lambda: patch.object(GPTLanguageModel, "embed", bare_embedding),
     ),
-    "no QK-norm": (GPTLanguageModel, CONFIG, RECIPE, lambda: patch.object(SelfAttention, "project", without_qk_norm)),
+    "no QK-norm": (
+        GPTLanguageModel,
+        CONFIG,
+        RECIPE,
+        lambda: patch.multiple(Attention, ask=ask_without_norm, offer=offer_without_norm),
+    ),
     "ReLU in place of ReLU²": (GPTLanguageModel, CONFIG, RECIPE, lambda: patch.object(FeedForward, "forward", relu)),
     "no zeros at the start": (NoZeros, CONFIG, RECIPE, nullcontext),
     "no cap on the logits": (

@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelcraft.data import UNSCORED
-from modelcraft.gpt import ROPE_BASE, Block, FeedForward, GPTConfig, SelfAttention, attend, norm, rotate, start_at_zero
+from modelcraft.gpt import ROPE_BASE, Attention, Block, FeedForward, GPTConfig, norm, start_at_zero
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
 from modelcraft.support.errors import ConfigError, CorpusError
@@ -64,37 +64,10 @@ class EncoderDecoderConfig(GPTConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "vowels", tuple(self.vowels))  # JSON has lists
-        for name, token in (("newline", self.newline), ("space", self.space), *(("vowels", v) for v in self.vowels)):
-            if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < self.vocab_size:
+        known = range(self.vocab_size)
+        for name, tokens in (("newline", [self.newline]), ("space", [self.space]), ("vowels", self.vowels)):
+            if any(isinstance(token, bool) or token not in known for token in tokens):
                 raise ConfigError(f"{name} must be of the vocabulary, from 0 to {self.vocab_size - 1:,}.")
-
-
-class CrossAttention(nn.Module):
-    """Attention from a text to its source: the text asks, the source has the keys and values."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.head_size = config.head_size
-        kv_size = config.n_kv_head * config.head_size
-        self.query = nn.Linear(config.n_embd, config.n_embd, bias=False)
-        self.key = nn.Linear(config.n_embd, kv_size, bias=False)
-        self.value = nn.Linear(config.n_embd, kv_size, bias=False)
-        self.proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
-
-    def ask(self, x: Tensor, cursor: Angles) -> Tensor:
-        """Return the queries (B, nh, T, hs) of the text x (B, T, C)."""
-        q = self.query(x).unflatten(-1, (-1, self.head_size))  # (B, T, nh, hs)
-        return norm(rotate(q, *cursor)).to(q.dtype).transpose(1, 2)
-
-    def offer(self, x: Tensor, positions: Angles) -> Offered:
-        """Return the keys and values (B, n_kv, S, hs) of the source x (B, S, C)."""
-        k, v = (layer(x).unflatten(-1, (-1, self.head_size)) for layer in (self.key, self.value))  # (B, S, n_kv, hs)
-        return norm(rotate(k, *positions)).to(v.dtype).transpose(1, 2), v.transpose(1, 2)
-
-    def forward(self, x: Tensor, cursor: Angles, offered: Offered, visible: Tensor) -> Tensor:
-        """Let each position of x (B, T, C) gather from what is offered, where `visible` (B, 1, S) says so."""
-        out = attend(self.ask(x, cursor), *offered, visible)  # (B, nh, T, hs)
-        return self.proj(out.transpose(1, 2).flatten(2))  # (B, T, C)
 
 
 class DecoderBlock(nn.Module):
@@ -102,17 +75,17 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.sa = SelfAttention(config)
-        self.ca = CrossAttention(config)
+        self.sa = Attention(config)
+        self.ca = Attention(config)
         self.ffwd = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
         self, x: Tensor, positions: Angles, past: Tensor, cursor: Angles, offered: Offered, visible: Tensor
     ) -> Tensor:
-        """Return (B, T, C) for (B, T, C)."""
+        """Return (B, T, C) for (B, T, C); `offered` are the keys and values of the source, seen where `visible`."""
         x = x + self.dropout(self.sa(norm(x), *positions, past))
-        x = x + self.dropout(self.ca(norm(x), cursor, offered, visible))
+        x = x + self.dropout(self.ca.gather(self.ca.ask(norm(x), *cursor), *offered, visible))
         return x + self.dropout(self.ffwd(norm(x)))
 
 
@@ -188,7 +161,7 @@ class EncoderDecoder(LanguageModel):
         x = self.embed(source.clamp(min=0))  # (B, S, C)
         for block in self.encoder_blocks:
             x = block(x, *positions, visible)
-        return [block.ca.offer(norm(x), positions) for block in self.blocks]
+        return [block.ca.offer(norm(x), *positions) for block in self.blocks]
 
     def cursor(self, idx: Tensor) -> Tensor:
         """Count the consonants up to each position of `idx` (B, T), which begins with a newline: (B, T), from 0."""

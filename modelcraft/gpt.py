@@ -19,10 +19,10 @@ years since GPT-2 have found out, each in a few lines:
 - zeros: the last matrix of each branch (`sa`, `ffwd`) and `lm_head` start at 0. An untrained model is then no noise,
   but says ln 65 = 4.1744 exactly, and each branch grows from nothing (`lm_head` moves first; then the gradient
   reaches the rest).
-- noise (`garble`): while it trains, one character in twenty that it reads is another one. The text is short, a million
-  characters, and such a model would soon know it by heart; what it never sees twice alike it cannot learn by heart.
-  The noise falls with the learning rate: at the end the model reads the text as it is. Dropout, on the embedding and at
-  the end of each branch, serves the same purpose.
+- noise (`garble` in data.py): in training, one character in twenty that the model reads is another one. The text is
+  short, a million characters, and such a model would soon know it by heart; what it never sees twice alike it cannot
+  learn by heart. The noise falls with the learning rate: at the end the model reads the text as it is. Dropout, on the
+  embedding and at the end of each branch, serves the same purpose.
 - a cap on the logits (`logit_cap`): 15 · tanh(logits / 15), so that no certainty is without bounds.
 - grouped queries (`n_kv_head`): several query heads share one key and value head; half the cache to read for every
   character that is written.
@@ -119,7 +119,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
     return (wei.view(B, -1, shared * T, S) @ v).view(B, nh, T, hs)
 
 
-class SelfAttention(nn.Module):
+class Attention(nn.Module):
     """Several heads at once: the video's `key`, `query` and `value`, each one matrix for all its heads."""
 
     def __init__(self, config: GPTConfig) -> None:
@@ -131,18 +131,24 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(config.n_embd, kv_size, bias=False)
         self.proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
-    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Ask, offer, answer: q (B, nh, T, hs), k and v (B, n_kv, T, hs) of x (B, T, C)."""
-        B, T, _ = x.shape
-        q, k, v = (layer(x).view(B, T, -1, self.head_size) for layer in (self.query, self.key, self.value))
-        # The angles are float32, and under bf16 so is what was turned: back to what v has.
-        q, k = norm(rotate(q, cos, sin)).to(v.dtype), norm(rotate(k, cos, sin)).to(v.dtype)  # (B, T, nh or n_kv, hs)
-        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    def ask(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Return the queries (B, nh, T, hs) of x (B, T, C)."""
+        q = self.query(x).unflatten(-1, (-1, self.head_size))  # (B, T, nh, hs)
+        # The angles are float32, and under bf16 so is what was turned: back to what the product had.
+        return norm(rotate(q, cos, sin)).to(q.dtype).transpose(1, 2)
+
+    def offer(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and the values of x (B, T, C), (B, n_kv, T, hs) each."""
+        k, v = (layer(x).unflatten(-1, (-1, self.head_size)) for layer in (self.key, self.value))  # (B, T, n_kv, hs)
+        return norm(rotate(k, cos, sin)).to(v.dtype).transpose(1, 2), v.transpose(1, 2)
+
+    def gather(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
+        """Let each query take from the values what its keys promise, where `visible` says so -> (B, T, C)."""
+        return self.proj(attend(q, k, v, visible).transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         """Let every position of x (B, T, C) gather from those that `mask` (T, T) lets it see."""
-        q, k, v = self.project(x, cos, sin)
-        return self.proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, C)
+        return self.gather(self.ask(x, cos, sin), *self.offer(x, cos, sin), mask)
 
 
 class FeedForward(nn.Module):
@@ -164,7 +170,7 @@ class Block(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.sa = SelfAttention(config)
+        self.sa = Attention(config)
         self.ffwd = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 

@@ -6,7 +6,8 @@ from helpers import assert_one_sentence, ids, make, spread
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcraft.encoder_decoder import CrossAttention, EncoderDecoder, EncoderDecoderConfig
+from modelcraft.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from modelcraft.gpt import Attention
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.engine import Engine
 from modelcraft.inference.stream import stream
@@ -89,13 +90,13 @@ def test_the_cursor_stands_on_the_next_consonant(model):
 
 def test_cross_attention_depends_on_how_far_apart_cursor_and_source_are():
     """Turned by equal angles, query and key see only the distance."""
-    attention = spread(CrossAttention(SMALL))
+    attention = spread(Attention(SMALL))
     model = EncoderDecoder(SMALL)
     x, y = torch.randn(1, 1, 16), torch.randn(1, 1, 16)
 
     def score(cursor: int, place: int) -> torch.Tensor:
-        q = attention.ask(x, model.angles(torch.tensor([[cursor]])))
-        k, _ = attention.offer(y, model.angles(torch.tensor([place])))
+        q = attention.ask(x, *model.angles(torch.tensor([[cursor]])))
+        k, _ = attention.offer(y, *model.angles(torch.tensor([place])))
         return (q * k).sum(-1)
 
     torch.testing.assert_close(score(3, 5), score(13, 15), atol=1e-5, rtol=1e-5)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from modelcraft.encoder_decoder import EncoderDecoder
-from modelcraft.gpt import attend, norm
+from modelcraft.gpt import norm
 from modelcraft.inference.rows import Decoder, Rows
 from modelcraft.inference.stop import Stop
 
@@ -113,12 +113,12 @@ class LineRows(Rows):
         at = (torch.arange(len(rows), device=device), slice(None), lengths)
         x = model.embed(idx)  # (B, 1, C)
         for layer, block in enumerate(model.blocks):
-            q, k, v = block.sa.project(norm(x), *positions)  # (B, nh, 1, hs), (B, n_kv, 1, hs)
+            k, v = block.sa.offer(norm(x), *positions)  # (B, n_kv, 1, hs) each
             keys, values = (kind[layer, some] for kind in self.own)
             keys[at], values[at] = k[:, :, 0], v[:, :, 0]
-            x = x + block.sa.proj(attend(q, keys[:, :, :T], values[:, :, :T], past).transpose(1, 2).flatten(2))
+            x = x + block.sa.gather(block.sa.ask(norm(x), *positions), keys[:, :, :T], values[:, :, :T], past)
             offered = (self.offered[0][layer, some, :, :S], self.offered[1][layer, some, :, :S])
-            x = x + block.ca(norm(x), cursor, offered, visible)
+            x = x + block.ca.gather(block.ca.ask(norm(x), *cursor), *offered, visible)
             x = x + block.ffwd(norm(x))
         for line in lines:
             line.length += 1

@@ -92,8 +92,8 @@ def read_prompt(model: GPTLanguageModel, prompt: Tensor) -> tuple[Tensor, Tensor
     keys, values = [], []
     x = model.embed(prompt)  # (1, T, C)
     for block in model.blocks:
-        q, k, v = block.sa.project(norm(x), cos, sin)
-        x = x + block.sa.proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        q, (k, v) = block.sa.ask(norm(x), cos, sin), block.sa.offer(norm(x), cos, sin)
+        x = x + block.sa.gather(q, k, v, mask)
         x = x + block.ffwd(norm(x))
         keys.append(k * model.config.head_size**-0.5)
         values.append(v)

@@ -126,7 +126,7 @@ def _gpt_heads(model: GPTLanguageModel, idx: Tensor) -> Iterator[HeadView]:
     angles = model.angles(torch.arange(idx.shape[1], device=idx.device))
     x = model.embed(idx)  # (1, T, C)
     for layer, block in enumerate(model.blocks):
-        q, k, _ = block.sa.project(norm(x), *angles)
+        q, (k, _) = block.sa.ask(norm(x), *angles), block.sa.offer(norm(x), *angles)
         yield from _grouped_heads("self", layer, q, k, visible)
         x = block(x, *angles, visible)
 
@@ -137,7 +137,7 @@ def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -
     angles = model.angles(torch.arange(S, device=idx.device))
     x = model.embed(source)  # (1, S, C)
     for layer, block in enumerate(model.encoder_blocks):
-        q, k, _ = block.sa.project(norm(x), *angles)
+        q, (k, _) = block.sa.ask(norm(x), *angles), block.sa.offer(norm(x), *angles)
         yield from _grouped_heads("encoder", layer, q, k, visible.expand(S, S))
         x = block(x, *angles, visible)
     past, positions, cursor = (
@@ -147,10 +147,10 @@ def _encoder_decoder_heads(model: EncoderDecoder, idx: Tensor, source: Tensor) -
     )
     x = model.embed(idx)  # (1, T, C)
     for layer, (decoder, offered) in enumerate(zip(model.blocks, model.encode(source, visible[None]), strict=True)):
-        q, k, _ = decoder.sa.project(norm(x), *positions)
+        q, (k, _) = decoder.sa.ask(norm(x), *positions), decoder.sa.offer(norm(x), *positions)
         yield from _grouped_heads("decoder", layer, q, k, past)
         asking = norm(x + decoder.sa(norm(x), *positions, past))
-        yield from _grouped_heads("cross", layer, decoder.ca.ask(asking, cursor), offered[0], visible.expand(T, S))
+        yield from _grouped_heads("cross", layer, decoder.ca.ask(asking, *cursor), offered[0], visible.expand(T, S))
         x = decoder(x, positions, past, cursor, offered, visible[None])
 
 

@@ -39,12 +39,12 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
         except PermissionError:  # reading it reports the error
             return path
     if isinstance(source, str) and HUB_NAME.fullmatch(source):
-        from modelcraft.store import hub_client as hub  # a slow import
+        from modelcraft.store import hub_client  # a slow import
 
         repo_id, _, at = source.partition("@")
-        hub.check_repo_id(repo_id, at)
+        hub_client.check_repo_id(repo_id, at)
         try:
-            return hub.pull(repo_id, revision or at or None)
+            return hub_client.pull(repo_id, revision or at or None)
         except HubError as error:
             sentence = f"There is no folder {shown(source)} here, so the Hub was asked: {error}"
             raise HubError(sentence, error.for_visitors) from error

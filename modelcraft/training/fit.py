@@ -49,10 +49,10 @@ def fit_blend(
 def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24) -> float:
     """Fit `blend.w` in place to `held_out` (N,), text that neither part has learned from.
 
-    So the parts here are not those of the finished model: make both from the first nine tenths of the training text,
-    by the same recipes, fit w on the last tenth, and load w into a blend of the parts made from all of the text. The
-    validation text is never used. A level that hardly occurs stays near one half. Returns the remaining loss in nats
-    per character. Raises CorpusError for a text without a pair of characters.
+    So the parts here are not those of the finished model: make stand-ins of both from the first nine tenths of the
+    training text, fit w on the last tenth, and load w into a blend of the parts that were made from all of the text.
+    The validation text is never used. A level that hardly occurs stays near one half. Returns the remaining loss in
+    nats per character. Raises CorpusError for a text without a pair of characters.
     """
     if len(held_out) < 2:
         raise CorpusError("The weights of a blend need a text of at least two characters to be fitted on.")

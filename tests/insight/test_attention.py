@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import spread
 
+from modelcraft.gpt import Attention
 from modelcraft.insight.attention import trace_attention
 from modelcraft.ladder import RUNGS
 from modelcraft.support.errors import VocabularyError
@@ -72,7 +73,7 @@ def test_a_layer_gives_out_what_the_weights_say():
     model = small("gpt")
     attention = model.blocks[4].sa
     attention.register_forward_hook(
-        lambda module, args, out: given.append((module.project(*args[:3])[2], out)), with_kwargs=False
+        lambda module, args, out: given.append((module.offer(*args[:3])[1], out)), with_kwargs=False
     )
     views = [view for view in trace_attention(model, IDS).heads if view.layer == 4]
     value, out = given[-1]  # (1, n_kv, T, hs), (1, T, C)
@@ -81,16 +82,19 @@ def test_a_layer_gives_out_what_the_weights_say():
     torch.testing.assert_close(attention.proj(gathered), out[0])
 
 
-def test_cross_attention_looks_at_the_source():
+def test_cross_attention_looks_at_the_source(monkeypatch):
     model = small("encoder-decoder")
-    given = []
-    model.blocks[1].ca.register_forward_hook(lambda module, args, out: given.append((args[2], out)))
+    given, gather = [], Attention.gather
+    attention = model.blocks[1].ca
+    monkeypatch.setattr(
+        attention, "gather", lambda *args: given.append((args[2], gather(attention, *args))) or given[-1][1]
+    )
     trace = trace_attention(model, IDS, SOURCE)
     assert trace.source.tolist() == SOURCE
     views = [view for view in trace.heads if view.kind == "cross" and view.layer == 1]
-    (_, value), out = given[0]
+    value, out = given[0]
     gathered = torch.cat([view.weights() @ value[0, view.head] for view in views], dim=-1)
-    torch.testing.assert_close(model.blocks[1].ca.proj(gathered), out[0])
+    torch.testing.assert_close(attention.proj(gathered), out[0])
     assert trace_attention(model, IDS).source.tolist() == [model.config.newline]
 
 

@@ -10,7 +10,7 @@ from helpers import assert_one_sentence
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS, Rung
 from modelcraft.serving import catalogue
 from modelcraft.serving.catalogue import Catalogue, Figures
-from modelcraft.store import hub_client as hub
+from modelcraft.store import hub_client
 from modelcraft.support.errors import CheckpointError, ConfigError, HubError
 
 
@@ -181,7 +181,7 @@ def pulled(monkeypatch, model_folder):
             raise ZeroDivisionError
         return folder
 
-    monkeypatch.setattr(hub, "pull", pull)
+    monkeypatch.setattr(hub_client, "pull", pull)
     return asked
 
 
@@ -221,7 +221,7 @@ def test_why_a_repository_is_not_used_is_told_apart_for_visitors_and_the_owner(w
     def pull(repo_id, revision=None):
         raise HubError("The Hub rejects the token; set HF_TOKEN.", "The Hub rejects the token.")
 
-    monkeypatch.setattr(hub, "pull", pull)
+    monkeypatch.setattr(hub_client, "pull", pull)
     models = Catalogue("cpu", weights)
     models.pull(["me/mine"], wait=True)
     assert models.describe()["hub"] == {"me/mine": "not used: The Hub rejects the token."}

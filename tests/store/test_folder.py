@@ -109,10 +109,10 @@ def test_a_folder_loads_by_its_path(model_folder, monkeypatch):
 
 
 def test_a_repository_is_pulled(model_folder, monkeypatch):
-    from modelcraft.store import hub_client as hub
+    from modelcraft.store import hub_client
 
     asked = []
-    monkeypatch.setattr(hub, "pull", lambda *arguments: (asked.append(arguments), model_folder)[1])
+    monkeypatch.setattr(hub_client, "pull", lambda *arguments: (asked.append(arguments), model_folder)[1])
     modelcraft.load("me/model", device="cpu")
     modelcraft.load("me/model@v1", device="cpu")
     modelcraft.load("me/model@v1", device="cpu", revision="v2")

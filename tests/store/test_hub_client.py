@@ -466,10 +466,10 @@ def test_a_hub_that_drips_ends_in_a_sentence(server: HubServer, client: Client, 
     repo.commit({name: File(data) for name, data in contents(make_folder(tmp_path / "model")).items()})
     program = """
 import sys
-from modelcraft.store import hub_client as hub
+from modelcraft.store import hub_client
 from modelcraft.support.errors import HubError
 try:
-    hub.pull("ana/slow", seconds=2)
+    hub_client.pull("ana/slow", seconds=2)
 except HubError as error:
     sys.exit(str(error))
 """

@@ -38,3 +38,22 @@ def test_a_korean_model_is_trained_and_writes_into_a_pipe_of_a_western_encoding(
     written = call("generate", "--model", str(folder), "--prompt", "안", "--length", "20", encoding="cp1252")
     assert written.returncode == 0, written.stderr
     assert b"?" in written.stdout
+
+
+@pytest.mark.parametrize("line", ["To be, or not to be", "T b, r nt t b"])
+def test_the_encoder_decoder_prints_the_restored_line_and_nothing_more(line):
+    options = ("--model", "encoder-decoder", "--temperature", "0", "--prompt", line)
+    written = call("generate", *options, encoding="utf-8")
+    assert written.returncode == 0, written.stderr
+    text = written.stdout.decode()
+    assert text.endswith("\n") and text.count("\n") == 1
+    assert "".join(c for c in text if c not in "aeiouAEIOU") == "T b, r nt t b\n"
+
+
+def test_a_text_in_the_terminal_ends_before_what_was_asked_for():
+    options = ("--model", "bigram", "--seed", "1", "--length", "200")
+    whole = call("generate", *options, encoding="utf-8").stdout.decode().removesuffix("\n")
+    stop = whole[60:62]
+    stopped = call("generate", *options, "--stop", stop, encoding="utf-8").stdout.decode().removesuffix("\n")
+    written = whole.removeprefix("ROMEO:")
+    assert stopped == "ROMEO:" + written[: written.index(stop)]

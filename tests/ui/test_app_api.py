@@ -57,6 +57,38 @@ def test_all_fields_and_positions(client, server):
     assert greedy == client.predict("A", length=50, temperature=2, top_k=1, api_name="/generate")
 
 
+def test_a_text_ends_before_what_was_asked_for(client):
+    whole = client.predict("ROMEO:", length=300, seed=5, api_name="/generate")
+    stop = whole[40:42]
+    expected = whole[: whole.index(stop)]
+    assert client.predict("ROMEO:", length=300, seed=5, stop=stop, api_name="/generate") == expected
+    assert client.predict("ROMEO:", length=300, seed=5, stop=stop, api_name="/chat") == expected
+    # What the model does not know cannot come.
+    assert client.predict("ROMEO:", length=300, seed=5, stop="€", api_name="/generate") == whole
+    with pytest.raises(Exception, match="stop must have at most 100 characters"):
+        client.predict("ROMEO:", stop="a" * 101, api_name="/generate")
+
+
+@pytest.mark.parametrize("prompt", ["To be, or not to be", "T b, r nt t b"])
+def test_the_encoder_decoder_restores_a_line_and_ends(client, prompt):
+    text = client.predict(prompt, model="encoder-decoder", temperature=0, api_name="/generate")
+    assert "".join(c for c in text if c not in "aeiouAEIOU") == "T b, r nt t b"
+    assert not text.endswith("\n")
+    two = client.predict(f"{prompt}\nwht nw", model="encoder-decoder", temperature=0, api_name="/generate")
+    assert two.startswith(f"{text}\n") and two.count("\n") == 1
+
+
+def test_in_a_chat_it_restores_the_newest_line_alone(server):
+    client = Client(server.url, verbose=False)
+    options = {"model": "encoder-decoder", "temperature": 0, "api_name": "/chat"}
+    first = client.predict("wht nw", **options)
+    second = client.predict("T b, r nt t b", **options)
+    assert second == client.predict("T b, r nt t b", model="encoder-decoder", temperature=0, api_name="/generate")
+    assert "".join(c for c in first if c not in "aeiou") == "wht nw"
+    with pytest.raises(Exception, match="Write a line first: encoder-decoder restores lines"):
+        client.predict("", **options)
+
+
 def test_the_text_grows_in_events(client, server):
     server.delay = 0.005
     try:

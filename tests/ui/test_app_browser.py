@@ -235,6 +235,28 @@ def test_an_example_runs_with_a_click(visitor):
     assert page.wait_written()[0] == "To be, or not to be"
 
 
+def test_the_page_invites_to_what_the_model_does(visitor):
+    """One that restores lines has a placeholder, examples and a temperature of its own; and they go when it goes."""
+    page = visitor()
+
+    def choose(model: str) -> None:
+        page.page.click("#model input")
+        page.page.click(f"role=option[name=/^{model} /]")
+
+    choose("encoder-decoder")
+    page.page.wait_for_selector("#message textarea[placeholder*='without its vowels']")
+    page.page.wait_for_function("document.querySelector('#temperature input').value === '0'")
+    page.page.wait_for_function("document.querySelector('#status').textContent.includes('restores the vowels')")
+    page.page.click("#examples button >> text=T b, r nt t b: tht s th qstn")
+    said, restored = page.wait_written()
+    assert said == "T b, r nt t b: tht s th qstn"
+    assert "".join(c for c in restored if c not in "aeiou") == said
+    choose("bigram")
+    page.page.wait_for_selector("#examples button >> text=To be, or not to be")
+    page.page.wait_for_function("document.querySelector('#temperature input').value === '0.8'")
+    assert page.page.get_attribute("#message textarea", "placeholder") == "Write a line …"
+
+
 def test_a_mistake_is_said_and_nothing_is_lost(visitor):
     page = visitor()
     page.page.click("#go")

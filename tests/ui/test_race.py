@@ -12,9 +12,11 @@ import pytest
 from app_server import AppServer
 from ladders import BROKEN, NARROW, WELL, make_ladder, slow_down, text_of
 
+from modelcraft.serving.catalogue import Catalogue
 from modelcraft.serving.clients import Shares
 from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import TICK_S
+from modelcraft.support.errors import ConfigError
 from modelcraft.ui.tabs.race import Race, first_choice
 
 
@@ -335,3 +337,15 @@ def test_the_race_is_on_the_page_and_not_in_the_api(server):
     assert "generating" in str(joined(server, ["ROMEO:", WELL[:2], "1", 0.8, 10, 0], "page"))
     for name in ("start", "race", "Race.start"):
         assert server.post(f"call/{name}", {"data": []})[0] == 404
+
+
+def test_who_cannot_go_on_with_a_prompt_does_not_race_and_the_page_says_why():
+    with gr.Blocks():
+        race = Race(Service(Catalogue("cpu")))
+    assert "encoder-decoder" in race.service.catalogue.names
+    assert "encoder-decoder" not in race.names and set(race.rungs.choices) == {(name, name) for name in race.names}
+    said = "encoder-decoder restores lines, and cannot go on with a prompt; so it does not race."
+    assert race.rungs.info == said
+    with pytest.raises(ConfigError) as caught:
+        race.read_names(["bigram", "encoder-decoder"])
+    assert str(caught.value) == said

@@ -8,7 +8,7 @@ import gradio as gr
 from modelcraft.insight import lessons
 from modelcraft.serving.service import Service
 from modelcraft.store.folder import WEIGHTS_DIR
-from modelcraft.ui import labels as figures
+from modelcraft.ui import labels
 from modelcraft.ui.component import component
 from modelcraft.ui.widgets import QUIET, question, told
 
@@ -48,7 +48,7 @@ class Ladder:
         return {
             "name": name,
             "adds": of.adds,
-            "figures": " · ".join(part for part in (figures.parameters(of), figures.loss(of)) if part),
+            "figures": " · ".join(part for part in (labels.parameters(of), labels.loss(of)) if part),
             "lesson": lessons.paragraphs(read.text),
             "sample": lessons.sample(WEIGHTS_DIR / name),
             "file": read.file,
@@ -63,7 +63,7 @@ class Ladder:
     def _bar(self, name: str, chosen: bool) -> dict[str, Any]:
         of = self.service.catalogue.figures(name)
         shown = "" if of.loss is None else f"{of.loss:.3f}"
-        return {"name": name, "loss": shown, "share": figures.share(of), "chosen": chosen, "range": ""}
+        return {"name": name, "loss": shown, "share": labels.share(of), "chosen": chosen, "range": ""}
 
 
 def _measured(found: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def _measured(found: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, An
         {
             "name": name,
             "loss": f"{sum(losses) / len(losses):.3f}",
-            "share": min(1.0, sum(losses) / len(losses) / figures.GUESSING),
+            "share": min(1.0, sum(losses) / len(losses) / labels.GUESSING),
             "range": f"{min(losses):.3f}–{max(losses):.3f}",
             "chosen": name.startswith("block,"),
         }

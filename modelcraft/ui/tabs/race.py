@@ -26,7 +26,7 @@ from modelcraft.serving.service import (
 from modelcraft.serving.streaming import HEARTBEAT_S, Meter, as_read, together
 from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.support.wording import listing
-from modelcraft.ui import labels as figures
+from modelcraft.ui import labels
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.script import STOPPED_JS, Lane, line_up_js, race_view
 from modelcraft.ui.tabs.chat import read_seed, slider
@@ -238,9 +238,9 @@ def empty_lane(of: Figures) -> Lane:
     return {
         "name": of.name,
         "adds": of.adds,
-        "loss": figures.loss(of),
-        "share": figures.share(of),
-        "parameters": figures.parameters(of),
+        "loss": labels.loss(of),
+        "share": labels.share(of),
+        "parameters": labels.parameters(of),
         "said": "",
         "text": "",
         "speed": 0,

@@ -324,11 +324,13 @@ class TrainView:
         if not name:
             raise HubError("Name the repository first, such as my-shakespeare.")
         repo_id = name if "/" in name else f"{profile.username}/{name}"
-        from modelcraft.store import hub_client as hub
+        from modelcraft.store import hub_client
 
         later = " Your model is still here: try again, or download it."
-        over: hub.Over = "anything" if replace is True else "nothing"
-        address = await asyncio.to_thread(hub.push, job.run, repo_id, private is True, None, token.token, later, over)
+        over: hub_client.Over = "anything" if replace is True else "nothing"
+        address = await asyncio.to_thread(
+            hub_client.push, job.run, repo_id, private is True, None, token.token, later, over
+        )
         gr.Info(f"On the Hub: {address}", duration=20)
         return False
 
