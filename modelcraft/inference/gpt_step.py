@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from modelcraft.gpt import GPTLanguageModel, attend, norm
+from modelcraft.gpt import GPTLanguageModel, norm
 
 TINY = 1e-12  # replaces a norm of 0
 
