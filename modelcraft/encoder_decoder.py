@@ -186,7 +186,8 @@ class EncoderDecoder(LanguageModel):
 
         A line that would not fit when it is whole again is wrapped. Of an empty prompt it is an empty line.
         """
-        c, mark = self.config, text.new_tensor([self.config.newline])
+        c, text = self.config, text.to(self.device)
+        mark = text.new_tensor([c.newline])
         if text.is_meta:
             return [mark]
         text = text[self.consonant[text]]
