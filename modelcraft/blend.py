@@ -114,4 +114,5 @@ def _without_parts(blend: nn.Module, state: dict[str, Any], prefix: str, _: Any)
 
 
 def _parts_are_not_missing(blend: nn.Module, keys: Any) -> None:
-    keys.missing_keys[:] = [name for name in keys.missing_keys if not name.startswith(("network.", "counting."))]
+    parts = {f"{name}.{key}" for name, part in blend.named_children() for key in part.state_dict()}
+    keys.missing_keys[:] = [name for name in keys.missing_keys if name not in parts]

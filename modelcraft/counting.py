@@ -29,6 +29,7 @@ were seen once, and once is a rumour: Kneser–Ney believes it a little too ofte
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -130,9 +131,10 @@ class CountingLanguageModel(LanguageModel):
         p = torch.cat([interpolated(*self.table.look_up(part)) for part in parts])  # (B·T, V)
         return p.log().view(*contexts.shape[:2], -1)
 
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
-        self.table.fill(self.keys, self.counts)
+    def _load_from_state_dict(self, state: Mapping[str, Tensor], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state, prefix, *args)
+        if f"{prefix}keys" in state:  # a blend loads its own weights only
+            self.table.fill(self.keys, self.counts)
 
 
 def interpolated(share: Tensor, gamma: Tensor) -> Tensor:

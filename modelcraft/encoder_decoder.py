@@ -37,8 +37,8 @@ from modelcraft.data import UNSCORED
 from modelcraft.gpt import ROPE_BASE, Attention, Block, FeedForward, GPTConfig, norm, start_at_zero
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample
-from modelcraft.support.errors import ConfigError, CorpusError
-from modelcraft.vowels import NOTHING, SOURCES, Lines, cut_lines, is_vowel
+from modelcraft.support.errors import ConfigError, CorpusError, VocabularyError
+from modelcraft.vowels import NOTHING, SOURCES, Lines, cut_lines, is_vowel, wrapped
 
 Angles = tuple[Tensor, Tensor]  # cosines and sines
 Offered = tuple[Tensor, Tensor]  # keys and values
@@ -51,7 +51,7 @@ class EncoderDecoderConfig(GPTConfig):
     `newline`, `space` and `vowels` are their ids; `space` is the newline's where a text has no spaces.
     """
 
-    block_size: int = 96
+    block_size: int = field(default=96, metadata={"least": 2})  # a newline, and something to write
     n_embd: int = 128
     n_layer: int = field(default=4, metadata={"most": 64})
     n_kv_head: int = 4
@@ -128,6 +128,11 @@ class EncoderDecoder(LanguageModel):
             "vowels": vowels,
         }
 
+    @property
+    def noise(self) -> float:
+        """The share of the characters that `garble` replaces while the model is trained."""
+        return self.config.noise
+
     def dataset(self, data: Tensor, block_size: int | None = None) -> Lines:
         """Return the lines of `data` (N,) and their sources."""
         c = self.config
@@ -184,15 +189,23 @@ class EncoderDecoder(LanguageModel):
     def sources(self, text: Tensor) -> list[Tensor]:
         """Return what the encoder reads of a prompt (N,): its lines one by one, without vowels, each with its newline.
 
-        A line that would not fit when it is whole again is wrapped. Of an empty prompt it is an empty line.
+        A line that would not fit when it is whole again is wrapped; one of vowels alone leaves nothing to read. Raises
+        VocabularyError if all of the prompt does.
         """
         c, text = self.config, text.to(self.device)
         mark = text.new_tensor([c.newline])
         if text.is_meta:
             return [mark]
-        text = text[self.consonant[text]]
-        lines = cut_lines(text, c.newline, c.space, 2 * c.block_size // 3)
-        return [torch.cat((text[start:end], mark)) for start, end in lines] or [mark]
+        found = []
+        for line in (text[start:end] for start, end in cut_lines(text, c.newline, c.space, len(text))):
+            consonants = line[self.consonant[line]]
+            # Without its vowels a line is half as long, at the least.
+            pieces = wrapped(line, c.space, c.block_size - 1 if len(consonants) < len(line) else c.block_size // 2)
+            stripped = [line[start:end][self.consonant[line[start:end]]] for start, end in pieces]
+            found += [torch.cat((piece, mark)) for piece in stripped if len(piece)]
+        if not found:
+            raise VocabularyError("Nothing is left to read without the vowels; write a line that has consonants, too.")
+        return found
 
     def generate(
         self,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modelcraft.support.checks import check_fields
-from modelcraft.support.errors import ModelError
+from modelcraft.support.checks import check_fields, check_number
+from modelcraft.support.errors import ConfigError, ModelError
 
 MAX_SEED = 2**63 - 1
 
@@ -33,6 +33,10 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not isinstance(self.stop, list | tuple):
+            raise ConfigError("stop must be a list of token ids.")
+        for token in self.stop:
+            check_number("A token of stop", token, 0, 1_000_000, whole=True)
         object.__setattr__(self, "stop", tuple(self.stop))
 
     def make_generator(self) -> torch.Generator:

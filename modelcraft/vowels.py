@@ -30,7 +30,7 @@ def is_vowel(character: str) -> bool:
 
 def wrapped(line: Tensor, space: int, longest: int) -> list[tuple[int, int]]:
     """Cut a line (N,) into pieces (start, end) of at most `longest` characters, at spaces if it has any."""
-    pieces, start = [], 0
+    pieces, start, longest = [], 0, max(1, longest)
     while len(line) - start > longest:
         spaces = (line[start + 1 : start + longest + 1] == space).nonzero()
         end = start + 1 + int(spaces[-1]) if len(spaces) else start + longest

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.stream import stream
 from modelcraft.loss import exact_loss
 from modelcraft.model import ModelConfig, evaluating
+from modelcraft.ngrams import NGramTable
 from modelcraft.sampling import SamplingParams
 from modelcraft.support.errors import CheckpointError, ConfigError, CorpusError
 from modelcraft.training.fit import fit_weights
@@ -140,6 +142,18 @@ def test_the_weights_are_all_that_it_has_of_its_own(blend):
     again = blended(blend.network, blend.counting)
     again.load_state_dict(blend.state_dict())
     assert torch.equal(again(ids(2, T))[0], blend(ids(2, T))[0])
+
+
+def test_what_is_loaded_leaves_the_parts_alone(blend, monkeypatch):
+    """Their names are not missed, their tables not made anew; what is not theirs is still missed."""
+    monkeypatch.setattr(NGramTable, "fill", lambda *_: pytest.fail("the table was made anew"))
+    assert blend.load_state_dict(blend.state_dict()) == ([], [])
+    with pytest.raises(RuntimeError, match=r'Missing key.*"w"'):
+        blend.load_state_dict({})
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*extra"):
+        blend.load_state_dict({**blend.state_dict(), "extra": blend.w})
+    again = copy.deepcopy(blend)
+    assert set(again.state_dict()) == {"w"} and torch.equal(again(ids(2, T))[0], blend(ids(2, T))[0])
 
 
 def test_its_parts_go_with_it(blend):

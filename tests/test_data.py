@@ -259,11 +259,11 @@ def test_noise_replaces_its_share_of_what_is_read_and_nothing_of_what_is_to_be_p
     text = torch.randint(11, (1_000,), generator=torch.Generator().manual_seed(5))
     clean = windows(text).draw(100, torch.Generator().manual_seed(1))
     assert torch.equal(clean["idx"][:, 1:], clean["targets"][:, :-1])
-    for noise in (0.5, 0.05):
+    for noise, within in ((0.5, 0.05), (0.05, 0.02)):
         noisy = windows(text).draw(100, torch.Generator().manual_seed(1), noise)
         assert torch.equal(noisy["targets"], clean["targets"])
         share = (noisy["idx"] != clean["idx"]).float().mean().item()
-        assert share == pytest.approx(noise * 10 / 11, abs=0.05)  # one in eleven is replaced by itself
+        assert share == pytest.approx(noise * 10 / 11, abs=within)  # one in eleven is replaced by itself
 
 
 def test_garbled_is_its_share_by_characters_of_the_batch():

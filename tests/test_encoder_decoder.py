@@ -1,5 +1,7 @@
 """Rung: the encoder–decoder."""
 
+from collections import Counter
+
 import pytest
 import torch
 from helpers import assert_one_sentence, ids, make, spread
@@ -13,7 +15,7 @@ from modelcraft.inference.engine import Engine
 from modelcraft.inference.stream import stream
 from modelcraft.loss import exact_loss
 from modelcraft.sampling import SamplingParams
-from modelcraft.support.errors import ConfigError, CorpusError
+from modelcraft.support.errors import ConfigError, CorpusError, VocabularyError
 
 ALPHABET = "\n abcde"
 SMALL = EncoderDecoderConfig(
@@ -56,8 +58,13 @@ def test_a_prompt_is_its_lines_without_vowels(model):
     assert sources("bad cab") == ["bd cb\n"]
     assert sources("bd cb") == ["bd cb\n"]  # whoever leaves the vowels out gets the same
     assert sources("\nab\n\ncd\n") == ["b\n", "cd\n"]
-    assert sources("aea") == sources("\n") == ["\n"]
-    assert sources("bc bc bc bc") == ["bc bc bc\n", "bc\n"]  # of 12 characters 8 are consonants, so that it fits whole
+    assert sources("ea\nbc\na") == ["bc\n"]  # nothing is left to read of the other lines
+    assert sources("bc bc bc bc") == ["bc bc\n", "bc bc\n"]  # six of twelve, for it is up to twice as long when whole
+    assert sources("aba aba aba aba") == ["b b b\n", "b\n"]  # a whole line is wrapped as it stands
+    for nothing in ("aea", "\n", "e\n\na"):
+        with pytest.raises(VocabularyError) as caught:
+            model.sources(encoded(nothing))
+        assert_one_sentence(caught.value, "Nothing is left to read")
 
 
 def test_every_character_of_the_source_matters_and_the_future_does_not(model):
@@ -74,9 +81,72 @@ def test_every_character_of_the_source_matters_and_the_future_does_not(model):
 
 
 def test_what_fills_a_row_up_changes_nothing(model):
-    x, source = ids(7, 1, 5), torch.tensor([[3, 4, 0]])
-    filled = torch.cat((source, torch.full((1, 4), -1)), dim=1)
-    torch.testing.assert_close(model(x, source=filled)[0], model(x, source=source)[0])
+    """Neither in the source nor in the line; and the loss is the mean over what is scored."""
+    x, y, source = ids(7, 1, 5), ids(7, 1, 5, seed=1), torch.tensor([[3, 4, 0]])
+    logits, loss = model(x, y, source)
+    filled_source = torch.cat((source, torch.full((1, 4), -1)), dim=1)
+    filled_x, filled_y = torch.cat((x, torch.zeros((1, 3), dtype=torch.long)), dim=1), y.new_full((1, 8), -100)
+    filled_y[:, :5] = y
+    again, loss_again = model(filled_x, filled_y, filled_source)
+    torch.testing.assert_close(again[:, :5], logits)
+    torch.testing.assert_close(loss_again, loss)
+    assert loss.item() == pytest.approx(-logits.log_softmax(-1).gather(-1, y[..., None]).mean().item(), abs=1e-5)
+
+
+def test_the_order_of_the_source_matters(model):
+    one, other = (model(ids(7, 1, 5), source=torch.tensor([source]))[0] for source in ([3, 4, 0], [4, 3, 0]))
+    assert not torch.allclose(one, other)
+
+
+def test_its_parts_and_its_size():
+    model = EncoderDecoder(EncoderDecoderConfig())
+    attention = {f"{name}.weight" for name in ("query", "key", "value", "proj")}
+    ffwd = {"ffwd.fc.weight", "ffwd.proj.weight"}
+    encoder = {f"sa.{name}" for name in attention} | ffwd
+    expected = {"token_embedding_table.weight", "lm_head.weight"}
+    expected |= {f"encoder_blocks.{n}.{name}" for n in range(4) for name in encoder}
+    expected |= {f"blocks.{n}.{name}" for n in range(4) for name in encoder | {f"ca.{name}" for name in attention}}
+    assert set(model.state_dict()) == expected
+    assert model.num_parameters == 1_851_648
+
+
+def test_a_source_is_read_once_and_a_line_one_character_at_a_time(model, monkeypatch):
+    encoded_sources, read = [], []
+    encode, embed = model.encode, model.embed
+    monkeypatch.setattr(model, "encode", lambda *given: encoded_sources.append(given[0].tolist()) or encode(*given))
+    monkeypatch.setattr(model, "embed", lambda idx: read.append(tuple(idx.shape)) or embed(idx))
+    text = list(stream(model, encoded("bc\ndd").tolist(), SamplingParams(40, temperature=0)))
+    assert encoded_sources == [[[3, 4, 0]], [[5, 5, 0]]]
+    assert Counter(read) == Counter({(1, 3): 2, (1, 1): len(text) + 1})  # the newline that a text begins from, too
+
+
+def test_a_prompt_is_read_from_its_last_page_on(model):
+    assert decoder_for(model).longest_prompt == 2_000
+    page = encoded("bcd\n" * 500)
+    params = SamplingParams(30, temperature=0)
+    expected = list(stream(model, page.tolist(), params))
+    assert list(stream(model, [5, 5, 5, 0, *page.tolist()], params)) == expected
+
+
+def test_calls_that_make_no_sense_are_refused(model):
+    with pytest.raises(ConfigError, match="temperature must be"):
+        model.generate(encoded("bc")[None], 5, temperature=-1)
+    with pytest.raises(VocabularyError, match="no token 7"):
+        model.generate(torch.tensor([[7]]), 5)
+    for nothing in ("aea", "\n"):
+        with pytest.raises(VocabularyError, match="Nothing is left to read"):
+            stream(model, encoded(nothing).tolist(), SamplingParams(5))
+        with pytest.raises(VocabularyError, match="Nothing is left to read"):
+            Engine(model).submit(encoded(nothing).tolist(), SamplingParams(5))
+
+
+def test_the_smallest_context_is_a_newline_and_a_character():
+    with pytest.raises(ConfigError, match="block_size must be a whole number from 2"):
+        EncoderDecoderConfig(block_size=1)
+    small = spread(EncoderDecoder(EncoderDecoderConfig(**vars(SMALL) | {"block_size": 2})), std=0.4).eval()
+    assert [source.tolist() for source in small.sources(encoded("bcd"))] == [[3, 0], [4, 0], [5, 0]]
+    written = list(stream(small, encoded("bcd").tolist(), SamplingParams(20)))
+    assert len(written) <= 5 and written.count(0) == 2  # each line has a character at most
 
 
 def test_no_source_is_an_empty_line(model):
@@ -103,7 +173,9 @@ def test_cross_attention_depends_on_how_far_apart_cursor_and_source_are():
     assert not torch.allclose(score(3, 5), score(3, 6))
 
 
-PROMPTS = st.lists(st.text(ALPHABET[1:], max_size=14), min_size=1, max_size=4).map("\n".join).filter(bool)
+PROMPTS = (
+    st.lists(st.text(ALPHABET[1:], max_size=14), min_size=1, max_size=4).map("\n".join).filter(set(" bcd").intersection)
+)
 
 
 @given(PROMPTS, st.integers(1, 60), st.sampled_from([0.0, 1.0]), st.integers(0, 1_000))
@@ -120,7 +192,7 @@ def test_a_stream_is_what_generate_restores(model, prompt, length, temperature, 
 
 
 def test_many_are_restored_as_each_alone(model):
-    prompts = [encoded(text) for text in ("bcd", "b\nc\nd", "dcb ddd", "e", "cccc\nbbbb")]
+    prompts = [encoded(text) for text in ("bcd", "b\nc\nd", "dcb ddd", "ce", "cccc\nbbbb")]
     params = [SamplingParams(40, 1.0, seed=seed) for seed in range(len(prompts))]
     engine = Engine(model)
     streams = [engine.submit(prompt.tolist(), p) for prompt, p in zip(prompts, params, strict=True)]

@@ -253,6 +253,14 @@ def test_min_p_keeps_what_is_likely_beside_the_likeliest():
         assert int(drawn[1]) == 0
 
 
+def test_a_stop_is_token_ids():
+    assert SamplingParams(stop=[1, 2]).stop == (1, 2)
+    for wrong in (None, 5, "ab", ["a"], [-1], [1.0], [True], {1: 2}):
+        with pytest.raises(ConfigError) as caught:
+            SamplingParams(stop=wrong)
+        assert_one_sentence(caught.value, "stop")
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), True, "0.1"])
 def test_min_p_is_a_share(share):
     with pytest.raises(ConfigError, match="min_p"):

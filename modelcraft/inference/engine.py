@@ -273,7 +273,6 @@ class Engine:
         stream.written += 1
         stream.tokens += stream.ending.read(self._newest[row])
         if stream.ending.reached or stream.written == stream.params.max_new_tokens:
-            stream.tokens += stream.ending.rest()
             self._leave(row)
         else:
             stream.notify()
@@ -291,5 +290,6 @@ class Engine:
     def _finish(self, stream: Stream, error: Exception | None = None) -> None:
         # Drop the traceback: it would keep all objects in its frames alive.
         stream.error = error.with_traceback(None) if error is not None else None
+        stream.tokens += stream.ending.rest()
         stream.finished = True
         stream.notify()

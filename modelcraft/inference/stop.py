@@ -20,7 +20,8 @@ class Ending:
     """
 
     def __init__(self, stops: Sequence[Stop]) -> None:
-        longest_first = sorted(stops, key=lambda stop: -len(stop.sequence))
+        # The longest first; of equal ones the one that comes first counts.
+        longest_first = sorted(stops, key=lambda stop: (-len(stop.sequence), -stop.times))
         self._left = {stop.sequence: stop.times for stop in longest_first if stop.sequence}
         self._held: list[int] = []
         self.reached = False

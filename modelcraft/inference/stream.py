@@ -20,7 +20,8 @@ def stream(model: LanguageModel | Decoder, ids: Sequence[int], params: SamplingP
 
     The same seed, model and parameters give the same tokens. The text is generated with the weights that the model has
     at the call. To generate many texts, pass a decoder (`decoder_for(model)`): it is made once and can be warmed up.
-    Raises VocabularyError (at the call, not at the first token) for an empty prompt or an unknown id.
+    Raises VocabularyError (at the call, not at the first token) for an empty prompt, an unknown id, or a prompt that
+    leaves the model nothing to read.
     """
     decoder = model if isinstance(model, Decoder) else decoder_for(model)
     model = decoder.model
@@ -31,13 +32,14 @@ def stream(model: LanguageModel | Decoder, ids: Sequence[int], params: SamplingP
         )
     prompt = torch.tensor([ids], dtype=torch.long, device=model.device)  # (1, T)
     model.check_context(prompt)
-    # A separate function: the body of a generator runs, and raises, only when the first token is requested.
-    return _decode(decoder, prompt[:, -decoder.longest_prompt :], params)
-
-
-def _decode(decoder: Decoder, prompt: Tensor, params: SamplingParams) -> Iterator[int]:
-    generator, rows, newest = params.make_generator(), decoder.rows(), None
+    prompt = prompt[:, -decoder.longest_prompt :]
     ending = Ending([Stop(params.stop), *decoder.stops(prompt)])
+    # A separate function: the body of a generator runs, and raises, only when the first token is requested.
+    return _decode(decoder, prompt, params, ending)
+
+
+def _decode(decoder: Decoder, prompt: Tensor, params: SamplingParams, ending: Ending) -> Iterator[int]:
+    generator, rows, newest = params.make_generator(), decoder.rows(), None
     for _ in range(params.max_new_tokens):
         with evaluating(decoder.model):  # entered for every token: the reader may train in between
             logits = rows.join(prompt) if newest is None else rows.step(newest)  # (1, V)

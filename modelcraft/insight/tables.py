@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from modelcraft.bigram import BigramLanguageModel
 from modelcraft.blend import BlendLanguageModel
 from modelcraft.counting import CountingLanguageModel
+from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.gpt import GPTLanguageModel, norm
 from modelcraft.model import LanguageModel, evaluating
 
@@ -50,7 +51,7 @@ def embeddings(model: LanguageModel) -> Tensor | None:
     if not isinstance(table, nn.Embedding):
         return None
     vectors = table.weight.detach().float().cpu()  # (V, C)
-    return norm(vectors) if isinstance(model, GPTLanguageModel) else vectors
+    return norm(vectors) if isinstance(model, GPTLanguageModel | EncoderDecoder) else vectors
 
 
 def plane(vectors: Tensor) -> Plane:
@@ -79,7 +80,7 @@ def position_similarity(model: LanguageModel) -> tuple[Tensor, str] | None:
     """
     if isinstance(model, BlendLanguageModel):
         return position_similarity(model.network)
-    if isinstance(model, GPTLanguageModel):
+    if isinstance(model, GPTLanguageModel | EncoderDecoder):
         cos, sin = model.angles(torch.arange(model.block_size, device=model.device))  # (T, hs/2) each
         turned = torch.cat((cos.view(model.block_size, -1), sin.view(model.block_size, -1)), -1).float().cpu()
         return similarity(turned), "rotations"

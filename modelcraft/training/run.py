@@ -83,6 +83,8 @@ class TrainingRun:
         config = self._configure(sizes, tokenizer)
         self.rung.check_size(config)
         splits = text.splits(tokenizer, config.block_size)  # raises if the text is too short
+        for data in () if self.fitted else splits:  # refuse what the rung cannot learn from before anything is moved
+            self.rung.build(config, "meta").dataset(data)
         claim = claimed(self.folder, self.resume) if self.ranks.first else contextlib.nullcontext()
         try:
             with stopped_at_once(), claim as earlier:

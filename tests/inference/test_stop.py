@@ -43,17 +43,21 @@ def test_or_before_it_comes_for_the_nth_time(tokens, times):
     assert through(Ending([Stop((0,), times)]), tokens) == cut(tokens, [0], times)
 
 
-@given(TOKENS, st.lists(st.lists(st.integers(0, 2), max_size=3).map(lambda s: Stop(tuple(s))), max_size=3))
+STOPS = st.builds(Stop, st.lists(st.integers(0, 2), max_size=3).map(tuple), st.integers(1, 3))
+
+
+@given(TOKENS, st.lists(STOPS, max_size=3))
 def test_of_several_the_one_that_is_complete_first_counts(tokens, stops):
-    expected = tokens
+    expected, seen = tokens, dict.fromkeys(stops, 0)
     for end in range(len(tokens) + 1):
-        here = [
-            stop.sequence
-            for stop in stops
-            if stop.sequence and tuple(tokens[:end])[-len(stop.sequence) :] == stop.sequence
-        ]
+        here = []
+        for stop in seen:
+            if stop.sequence and tuple(tokens[:end])[-len(stop.sequence) :] == stop.sequence:
+                seen[stop] += 1
+                if seen[stop] == stop.times:
+                    here.append(len(stop.sequence))
         if here:
-            expected = tokens[: end - max(map(len, here))]
+            expected = tokens[: end - max(here)]
             break
     assert through(Ending(stops), tokens) == expected
 

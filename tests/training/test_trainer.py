@@ -21,7 +21,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import modelcraft
+from modelcraft.data import Windows
 from modelcraft.evaluate import evaluate
+from modelcraft.gpt import GPTLanguageModel
 from modelcraft.ladder import RUNGS
 from modelcraft.store.folder import read_info
 from modelcraft.support.cli import run
@@ -165,6 +167,23 @@ def test_the_videos_last_model_runs_and_resumes(tmp_path):
     trainer = assert_resumes(make, tmp_path, after=1)
     assert trainer.bf16 and trainer.model.num_parameters > 10_000_000
     assert trainer.records[-1]["val_loss"] < trainer.records[0]["val_loss"]
+
+
+def test_the_noise_falls_with_the_learning_rate_and_none_is_measured_with(tmp_path, monkeypatch):
+    trainer = gpt_trainer(tmp_path)
+    drawn, draw = [], Windows.draw
+
+    def noted(dataset, batch_size, generator=None, noise=0.0):
+        drawn.append((dataset is trainer.train_set and generator is trainer.generator, noise))
+        return draw(dataset, batch_size, generator, noise)
+
+    monkeypatch.setattr(Windows, "draw", noted)
+    monkeypatch.setattr(GPTLanguageModel, "noise", 0.5)
+    trainer.train()
+    learned_from = [noise for learned, noise in drawn if learned]
+    assert learned_from == [0.5 * trainer.config.share_at(step) for step in range(trainer.config.steps)]
+    assert 0.5 >= max(learned_from) > learned_from[-1] > 0
+    assert {noise for learned, noise in drawn if not learned} == {0.0}
 
 
 def test_an_encoder_decoder_resumes_to_the_same_bits(tmp_path):

@@ -1,7 +1,6 @@
 """Attention: what each character of a text looks at, from the scores to the shares, head by head."""
 
 import itertools
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -133,20 +132,18 @@ def page(
 
 
 def _line_and_source(model: EncoderDecoder, ids: list[int]) -> tuple[list[int], list[int]]:
-    """Return a newline with the whole first line of a text, and what the encoder reads of that line.
+    """Return a newline with the first line of a text, and what the encoder reads of that line.
 
-    The model first restores a line that was typed without vowels.
+    A line that was typed without vowels is restored first. Raises VocabularyError if there is nothing to read.
     """
-    newline = model.config.newline
-    source = model.sources(torch.tensor(ids))[0]
-    line = next((line for line in _lines(ids, newline) if line), [])
-    if not set(line) & set(model.config.vowels):
-        line = list(stream(model, source.tolist(), SamplingParams(model.block_size, temperature=0)))
-    return [newline, *line], source.tolist()
-
-
-def _lines(ids: Sequence[int], newline: int) -> Iterator[list[int]]:
-    return (list(group) for is_newline, group in itertools.groupby(ids, newline.__eq__) if not is_newline)
+    newline, vowels = model.config.newline, set(model.config.vowels)
+    groups = itertools.groupby(ids, lambda token: token == newline)
+    lines = [list(group) for is_newline, group in groups if not is_newline]
+    line = next((line for line in lines if set(line) - vowels), ids)[: model.block_size - 1]
+    source = model.sources(torch.tensor(line))[0].tolist()
+    if not set(line) & vowels:
+        line = list(stream(model, source, SamplingParams(model.block_size, temperature=0)))
+    return [newline, *line], source
 
 
 def _first_to_see(trace: AttentionTrace) -> int:

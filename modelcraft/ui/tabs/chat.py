@@ -123,7 +123,8 @@ class Chat:
             lambda: gr.Info("Copied.", duration=2), None, None, **options
         )
         self.model.change(self.describe, self.model, self.status, **options)
-        self.model.change(self.invite, self.model, [self.message, self.temperature, *self.examples], **options)
+        invited = [self.message, self.temperature, *self.examples]
+        self.model.change(self.invite, [self.model, self.examples[0]], invited, **options)
         self.timer.tick(self.look_again, self.model, [self.status, self.timer], **options)
 
     @told
@@ -208,12 +209,20 @@ class Chat:
         return await self.describe(model), gr.Timer(active=pulling)
 
     @told
-    async def invite(self, model: Any = None) -> Updates:
-        """Return the text field, the temperature and the examples that suit the model."""
-        continues = (await self.service.get(model)).model.continues
+    async def invite(self, model: Any, example: Any) -> Any:
+        """Return the field for the line, the temperature and the examples as they suit the model.
+
+        `example` is the first one that is shown: if it suits, nothing changes, the visitor's temperature least of all.
+        """
+        try:
+            continues = (await self.service.get(model)).model.continues
+        except ModelCraftError:  # the status says so
+            return (gr.skip(),) * (2 + len(self.examples))
         examples = EXAMPLES if continues else TO_RESTORE
+        if example == examples[0]:
+            return (gr.skip(),) * (2 + len(self.examples))
         placeholder = PLACEHOLDER if continues else PLACEHOLDER_TO_RESTORE
-        temperature = DEFAULT_TEMPERATURE if continues else 0  # only one way to restore a line is right
+        temperature = DEFAULT_TEMPERATURE if continues else 0  # of what was struck out only one thing is right
         return gr.update(placeholder=placeholder), temperature, *(gr.update(value=line) for line in examples)
 
     @told
