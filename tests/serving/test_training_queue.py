@@ -382,7 +382,7 @@ def test_the_shortest_text_that_is_taken_is_enough():
 
 
 def test_every_rung_that_is_offered_can_be_made_at_both_ends_of_its_sizes():
-    from modelcraft.serving.training_queue import SIZES
+    from modelcraft.serving.training_job import SIZES
 
     for name in trainable():
         rung = RUNGS[name]

@@ -240,7 +240,7 @@ def test_null_is_the_default(server, version):
 def test_what_has_no_default_may_not_be_left_out(server):
     number = next(number for number, fn in server.demo.fns.items() if fn.api_name == "generate")
     status, answer = server.post("queue/join", {"fn_index": number, "data": [], "session_hash": "javascript"})
-    assert (status, json.loads(answer)) == (400, {"error": "This function takes a list of 1 to 7 fields."})
+    assert (status, json.loads(answer)) == (400, {"error": "This function takes a list of 1 to 8 fields."})
 
 
 @pytest.mark.parametrize("name", ["generate", "chat"])
@@ -279,7 +279,7 @@ def test_a_bad_value_is_one_clear_sentence(server, name, fields, says):
             "/generate has no field 'lenght'; it has prompt, length",
         ),
         ("call/generate", {"data": []}, 400, "/generate needs the field 'prompt'."),
-        ("call/generate", {"data": ["A"] * 9}, 400, "at most 7 fields, not 9"),
+        ("call/generate", {"data": ["A"] * 9}, 400, "at most 8 fields, not 9"),
         ("call/generate", {}, 400, '{"data": [...]}'),
         ("call/generate", {"data": "A"}, 400, '{"data": [...]}'),
         ("call/generate", [], 400, "must be a JSON object"),
@@ -483,5 +483,5 @@ def test_the_api_is_documented(server, client):
     described = client.view_api(return_format="dict")["named_endpoints"]
     assert set(described) == {"/generate", "/chat", "/models"}
     names = [parameter["parameter_name"] for parameter in described["/generate"]["parameters"]]
-    assert names == ["prompt", "length", "temperature", "model", "top_k", "top_p", "seed"]
+    assert names == ["prompt", "length", "temperature", "model", "top_k", "top_p", "seed", "stop"]
     assert [p["parameter_name"] for p in described["/chat"]["parameters"]] == ["message", *names[1:]]
