@@ -6,11 +6,11 @@ commands and the API's description into FOLDER; if something is there already, i
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 import modelcraft
 from benchmarks.serve import serving
 from modelcraft.data import load_corpus
+from modelcraft.inference.engine import Engine
 
 RUNGS = sorted(folder.name for folder in Path("weights").iterdir())
 PROMPTS = ("ROMEO:", "\n", "To be, or not to be: that is the question, whether 'tis nobler in the mind to suffer\n" * 4)
@@ -37,10 +38,6 @@ CLOSE = 1e-5  # of a logit
 
 def rung(name: str) -> tuple[torch.Tensor, dict[str, Any]]:
     """Return the logits of a bundled rung on four windows, and its loss there and texts, alone and in company."""
-    try:
-        engine_module = import_module("modelcraft.inference.engine")
-    except ModuleNotFoundError:  # where it was before
-        engine_module = import_module("modelcraft.inference.engine")
     model, tokenizer = modelcraft.load(name)
     context = min(model.block_size, 256)
     text = torch.tensor(tokenizer.encode(load_corpus().text[-4 * (context + 1) :])).view(4, context + 1)
@@ -48,11 +45,11 @@ def rung(name: str) -> tuple[torch.Tensor, dict[str, Any]]:
         logits, loss = model.eval()(text[:, :-1].contiguous(), text[:, 1:].contiguous())
     asked = [
         (tokenizer.encode(prompt), modelcraft.SamplingParams(max_new_tokens=120, seed=seed, **dials))
-        for prompt in PROMPTS
+        for prompt in (PROMPTS if model.continues else (model.example,))
         for seed, dials in enumerate(DIALS)
     ]
     alone = [tokenizer.decode(list(modelcraft.stream(model, ids, params))) for ids, params in asked]
-    engine = engine_module.Engine(model)
+    engine = Engine(model)
     streams = [engine.submit(ids, params) for ids, params in asked]
     together = [tokenizer.decode(list(stream)) for stream in streams]
     engine.close()
@@ -118,7 +115,7 @@ def main(
         return
     old = load_file(numbers)
     for name, one in logits.items():
-        apart = float((one - old[name]).abs().max())
+        apart = float((one - old[name]).abs().max()) if one.shape == old[name].shape else math.inf
         print(f"{name:16} logits {apart:.1e} apart{'' if apart <= CLOSE else ' TOO FAR'}")
     before = {name: value for name, value in json.loads(rest.read_text(encoding="utf-8")).items() if name in found}
     print("\n".join(differences(before, json.loads(json.dumps(found)))) or "all else is equal")
