@@ -4,7 +4,9 @@ The idea. On a residual path attention (`sa`) and feed-forward (`ffwd`) add to w
 block to the next. Before each of the two reads x, layer norm brings it to mean 0 and standard deviation 1, over the C
 numbers of each position by itself:
 
-    x = x + sa(ln1(x)),    x = x + ffwd(ln2(x)),    ln(x) = γ · (x − mean) / √(variance + ε) + β.
+    x = x + sa(ln1(x))
+    x = x + ffwd(ln2(x))
+    ln(x) = γ · (x − mean) / √(variance + ε) + β.
 
 γ and β are learned, one for each of the C numbers; they start at 1 and 0, so that training may undo the norm. ε avoids
 a division by 0. The norm stands before `sa` and `ffwd` ("pre-norm", as in GPT-2), and the path itself is not normed

@@ -5,12 +5,14 @@ already, and a text to be written. The encoder reads the source; its blocks are 
 every character looks at all others. The decoder writes the text as a GPT does, and its blocks have a third layer, in
 which the text looks at the source: the queries come from the text, the keys and values from the source,
 
-    wei = softmax(q(text) @ k(source)ᵀ / √head_size),    out = wei @ v(source).
+    wei = softmax(q(text) @ k(source)ᵀ / √head_size)
+    out = wei @ v(source).
 
 That is cross-attention, and with it this is the transformer of 2017, which was made for translation; a GPT is its
 decoder alone. Here, too, it translates: the source is a line of the play without its vowels, and the text is the line.
 
-    T b, r nt t b: tht s th qstn   →   To be, or not to be: that is the question
+    T b, r nt t b: tht s th qstn
+    To be, or not to be: that is the question
 
 A translator who knows which word comes next looks there first. So in cross-attention a query is turned not by its own
 position but by that of the next consonant (`cursor`): as many places into the source as consonants are written.

@@ -4,7 +4,8 @@ The idea. Averaging gave all of the past the same weight. Now the weights depend
 three vectors of what stands there: a query (what it looks for), a key (what it offers) and a value (what it hands
 over). Where the dot product of a query and a key is large, the query's position takes much of that value:
 
-    wei = softmax(q @ kᵀ / √head_size), over the position itself and those before it,    out = wei @ v.
+    wei = softmax(q @ kᵀ / √head_size)   over the position itself and the past
+    out = wei @ v.
 
 Why √head_size? The dot product of two vectors of head_size random numbers, of mean 0 and variance 1, has the variance
 head_size: it is about ±√head_size. When scores lie that far apart, softmax gives one position nearly all the weight,

@@ -34,7 +34,7 @@ TO_RESTORE = (  # for a model that restores lines
     "Mny kng hv dd\nnd nn ws mrnd",
     "My kingdom for a horse!",
 )
-PLACEHOLDER, PLACEHOLDER_TO_RESTORE = "Write a line …", "A line without its vowels, or with them …"
+PLACEHOLDER, PLACEHOLDER_TO_RESTORE = "Write a line …", "A line without its vowels …"
 Updates = tuple[Any, ...]
 
 
