@@ -53,6 +53,8 @@ def test_the_page_works_in_a_frame(browser, server, other_site, forbidden):
         frame = page.frames[1]
         frame.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')", timeout=20_000)
         assert not (forbidden and frame.evaluate(STORAGE))
+        frame.fill("#length input[type=number]", "2000")  # long enough to be stopped
+        frame.press("#length input[type=number]", "Tab")
         frame.fill("#message textarea", "ROMEO:")
         frame.press("#message textarea", "Enter")
         frame.wait_for_selector(".mc-turn[data-who=model]")
