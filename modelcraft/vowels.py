@@ -17,7 +17,7 @@ from modelcraft.support.errors import ConfigError, CorpusError
 SOURCES = ("right", "shuffled", "none")
 NOTHING = -1  # padding of sources: no character
 UNPROMPTED_SHARE = 0.1  # of training lines: they have no source, or the model would never have seen the case "none"
-BUCKETS = 16  # of lines of similar length, so that a batch has little padding
+BUCKETS = 16  # of lines of similar length, so that a batch has little padding, and of equally many characters
 VOWELS = frozenset("aeiouæœøı" + "αεηιουω" + "аеиоуыэюяіє")  # Latin, Greek, Cyrillic, without their accents
 CONSONANTS = frozenset("йў")  # although Unicode composes them of a vowel and a mark
 
@@ -83,11 +83,18 @@ class Lines:
         mark = data.new_tensor([newline])
         self.lines = [torch.cat((data[a:b], mark)) for a, b in lines]
         self.sources = [torch.cat((data[a:b][~struck[a:b]], mark)) for a, b in lines]
+        ends = torch.tensor([len(line) for line in self.lines]).cumsum(0)
+        shares = ends[-1] * torch.arange(BUCKETS + 1) // BUCKETS
+        self.buckets = torch.searchsorted(ends, shares, right=True).tolist()
 
     def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
-        """Draw lines of similar length, a tenth without their source; `generator` (on the CPU) makes every choice."""
+        """Draw lines of similar length, a tenth without their source; `generator` (on the CPU) makes every choice.
+
+        A length is drawn as often as it has characters: a batch of names counts as much as one of long lines, and if
+        it were drawn as often as these, each of its few characters would count more.
+        """
         bucket = int(torch.randint(BUCKETS, (), generator=generator))
-        first, end = (len(self.lines) * k // BUCKETS for k in (bucket, bucket + 1))
+        first, end = self.buckets[bucket : bucket + 2]
         drawn = (first + torch.randint(max(1, end - first), (batch_size,), generator=generator)).tolist()
         unprompted = (torch.rand(batch_size, generator=generator) < UNPROMPTED_SHARE).tolist()
         sources = [self._nothing if alone else self.sources[k] for k, alone in zip(drawn, unprompted, strict=True)]
