@@ -16,6 +16,14 @@ def train(
         str | None, typer.Option(help=f"The rung to train: {', '.join(RUNGS)}.", show_default=QUICK_RUNG)
     ] = None,
     corpus: CorpusName = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER|USER/REPO",
+            help="Start from this trained model of the rung, with fewer steps and lower rates.",
+            show_default="from nothing",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default="the rung's")] = None,
@@ -73,6 +81,11 @@ def train(
 
     if stdin:
         follow_stdin()
+    if init_from and model is None and not (resume or finish):
+        from modelcraft.store.folder import read_info
+        from modelcraft.store.load import locate
+
+        model = read_info(locate(init_from)).rung
     folder = (out or Path("runs") / (model or QUICK_RUNG)).expanduser()
     resume = resume or finish
     if resume and model is None:  # the saved run knows it
@@ -106,6 +119,7 @@ def train(
             ranks=ranks,
             resume=resume,
             finish=finish,
+            init_from=init_from,
             samples=samples,
             exact=exact_loss,
         ).run()

@@ -17,9 +17,9 @@ from modelcraft.data import TRAIN_SHARE, corpus_source
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
 from modelcraft.serving.catalogue import Entry
-from modelcraft.store.folder import STATE_FILE, load_folder
+from modelcraft.store.folder import STATE_FILE, WEIGHTS_DIR, ModelInfo, load_folder, read_info
 from modelcraft.support.checks import check_fields, check_number
-from modelcraft.support.errors import MAX_SENTENCE, ConfigError, CorpusError, shown
+from modelcraft.support.errors import MAX_SENTENCE, ConfigError, CorpusError, ModelCraftError, shown
 from modelcraft.training.fit import FITS
 from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
 
@@ -62,11 +62,21 @@ def sizes_of(rung: Rung) -> dict[str, int]:
     return {name: has[name] for name in SIZES if name in has and (looks_back or name != "block_size")}
 
 
+def bundled(rung: str) -> ModelInfo | None:
+    """Return what is known of the bundled model from which a training of `rung` can start, if there is one."""
+    if rung in FITS or not RUNGS[rung].bundled:
+        return None
+    with contextlib.suppress(ModelCraftError):
+        return read_info(WEIGHTS_DIR / rung)
+    return None
+
+
 @dataclass(frozen=True)
 class Order:
     """What to train: a rung, its sizes, the number of steps, and the `text` (None: the app's corpus).
 
-    `title` is the name of the text. Raises ConfigError or CorpusError for a value out of bounds.
+    `title` is the name of the text. With `from_bundled` the training starts from the bundled model, which decides the
+    sizes. Raises ConfigError or CorpusError for a value out of bounds.
     """
 
     rung: str
@@ -74,12 +84,15 @@ class Order:
     sizes: Mapping[str, int] = field(default_factory=dict)
     text: str | None = None
     title: str = "tiny Shakespeare"
+    from_bundled: bool = False
 
     def __post_init__(self) -> None:
         if self.rung not in trainable():
             raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
         check_fields(self)
-        known = sizes_of(RUNGS[self.rung])
+        if self.from_bundled and bundled(self.rung) is None:
+            raise ConfigError(f"There is no bundled {self.rung} to start from; start from nothing.")
+        known = {} if self.from_bundled else sizes_of(RUNGS[self.rung])
         for name, size in self.sizes.items():
             if name not in known:
                 raise ConfigError(f"The rung {self.rung} has no size {shown(name)} to set.")
@@ -88,7 +101,7 @@ class Order:
             if size % step:
                 raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
         if self.text is not None:
-            check_corpus(self.text, {**vars(RUNGS[self.rung].config), **self.sizes}["block_size"])
+            check_corpus(self.text, self._config().block_size)
         RUNGS[self.rung].check_size(self._config())  # refuse now what could not run later
 
     @property
@@ -97,9 +110,10 @@ class Order:
         return RUNGS[self.rung].build(self._config(), device="meta").num_parameters
 
     def _config(self) -> ModelConfig:
-        settings = {**vars(RUNGS[self.rung].config), **self.sizes}
+        trained = bundled(self.rung) if self.from_bundled else None
+        settings = {**vars(trained.config if trained else RUNGS[self.rung].config), **self.sizes}
         if self.text is not None:
-            settings["vocab_size"] = len(set(self.text))
+            settings["vocab_size"] = len({*self.text, *(trained.vocabulary if trained else "")})
         return RUNGS[self.rung].configure(settings)
 
 
@@ -182,6 +196,7 @@ def arguments(job: Job) -> list[str]:
         return [*given, "--resume", "--samples"]
     given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
     given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop always saves
+    given += ["--init-from", rung.name] if order.from_bundled else []
     for name, size in order.sizes.items():
         given += ["--set", f"{name}={size}"]
     return given

@@ -104,8 +104,10 @@ def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardDat
         )
         for metric, name, value in _exact_losses(info)
     ]
+    base = info.training.get("init_from") if "init_from_commit" in info.training else None  # a model on the Hub
     return ModelCardData(
         model_name=(repo_id or f"modelcraft-{info.rung}").split("/")[-1],
+        base_model=base if isinstance(base, str) else None,
         license="mit",
         language="en" if shakespeare else None,
         library_name="modelcraft",

@@ -41,13 +41,13 @@ def export(
     if trainer.diverged:
         first, last = (trainer.records[which]["val_loss"] for which in (0, -1))
         raise TrainingError(
-            f"The untrained model was better than any after it (its validation loss is {first:,.4f}, at the end it is "
+            f"The model at step 0 was better than any after it (its validation loss is {first:,.4f}, at the end it is "
             f"{last:,.4f}), so none is kept; train with a lower --learning-rate, and see {METRICS_FILE} in "
             f"{str(trainer.folder)!r}."
         )
-    if trainer.best_untrained:
+    if trainer.best_at_start:
         warnings.warn(
-            "The untrained model is the best on the validation text, and is kept: what was learned does not carry over "
+            "The model at step 0 is the best on the validation text, and is kept: what was learned does not carry over "
             "to it; train on more text, or fewer steps.",
             ModelCraftWarning,
             stacklevel=2,
@@ -57,6 +57,7 @@ def export(
     training = {
         **asdict(trainer.config),
         **_progress(trainer),
+        **{name: value for name, value in trainer.about.get("start", {}).items() if name != "vocabulary"},
         "seconds": round(trainer.seconds, 1),
         "device": trainer.device.type,
         "torch": torch.__version__,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelcraft.sampling import MAX_SEED
 from modelcraft.support.checks import check_fields
@@ -89,7 +89,7 @@ RECIPES: Mapping[str, TrainConfig] = {
     "residual": _SMALL,
     "block": _SMALL,
     "encoder-decoder": TrainConfig(
-        steps=12_000,
+        steps=10_000,
         batch_size=32,
         learning_rate=2e-3,
         muon_learning_rate=0.02,
@@ -97,7 +97,7 @@ RECIPES: Mapping[str, TrainConfig] = {
         decay_share=0.6,
         weight_decay=0.1,
         average=0.99,
-        eval_interval=600,
+        eval_interval=500,
         eval_batches=16,
         save_interval=200,
     ),
@@ -144,3 +144,21 @@ RECIPES: Mapping[str, TrainConfig] = {
         precision="bf16",
     ),
 }
+
+
+def gentler(recipe: TrainConfig) -> TrainConfig:
+    """Return `recipe` for a training that starts from trained weights: fewer steps, lower rates, a short warm-up.
+
+    There are ten evaluations, and the best is kept: a short text is soon known by heart.
+    """
+    steps = max(300, recipe.steps // 10)
+    return replace(
+        recipe,
+        steps=steps,
+        learning_rate=recipe.learning_rate / 3,
+        muon_learning_rate=recipe.muon_learning_rate / 3,
+        warmup_steps=20,
+        decay_share=0.8,
+        eval_interval=steps // 10,
+        save_interval=min(recipe.save_interval, steps),
+    )

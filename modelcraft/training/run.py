@@ -26,7 +26,8 @@ from modelcraft.training.claim import claimed
 from modelcraft.training.distributed import Ranks
 from modelcraft.training.export import export, exported, write_folder
 from modelcraft.training.fit import FITS
-from modelcraft.training.recipes import RECIPES, TrainConfig
+from modelcraft.training.recipes import RECIPES, TrainConfig, gentler
+from modelcraft.training.start import Start, load_start
 from modelcraft.training.state import describe_state
 from modelcraft.training.trainer import SAMPLE_FILE, Trainer, TrainingStoppedError
 
@@ -35,12 +36,29 @@ UNFITTED = "Stopped; nothing was written, so start it again."
 
 
 @dataclass(frozen=True)
+class Plan:
+    """The decisions of a run: what it learns from (`splits`: training and validation ids), what it makes, and how.
+
+    `start` is the trained model that it starts from, if any (None in a resumed run); `origin` says which one that was.
+    """
+
+    text: Corpus
+    tokenizer: CharTokenizer
+    config: ModelConfig
+    recipe: TrainConfig
+    splits: tuple[Tensor, Tensor]
+    start: Start | None
+    origin: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """A request to train `rung` on the text `corpus` (None: tiny Shakespeare) into `folder`.
 
     `recipe` replaces fields of the rung's TrainConfig, and `settings` fields of the rung's config. `resume` continues
-    the run in `folder`, `finish` only writes its best model. `samples` asks for a sample at each evaluation, `exact`
-    for the exact loss at the end. If there are several processes (`ranks`), only the first one writes.
+    the run in `folder`, `finish` only writes its best model. `init_from` names a trained model to start from, with its
+    sizes and a gentler recipe. `samples` asks for a sample at each evaluation, `exact` for the exact loss at the end.
+    If there are several processes (`ranks`), only the first one writes.
     """
 
     rung: Rung
@@ -52,13 +70,17 @@ class TrainingRun:
     ranks: Ranks = field(default_factory=Ranks)
     resume: bool = False
     finish: bool = False
+    init_from: str | None = None
     samples: bool = False
     exact: bool = True
 
     def __post_init__(self) -> None:
-        if self.fitted and self.recipe:
-            option = next(iter(self.recipe)).replace("_", "-")
+        options = [*self.recipe, *(["init_from"] if self.init_from else [])]
+        if self.fitted and options:
+            option = options[0].replace("_", "-")
             raise ConfigError(f"{self.rung.name} is not trained by gradient, step by step; leave --{option} out.")
+        if self.resume and self.init_from:
+            raise ConfigError("A run that is resumed has started already; leave --init-from out.")
 
     @property
     def fitted(self) -> bool:
@@ -70,21 +92,7 @@ class TrainingRun:
 
         Raises TrainingStoppedError after Ctrl-C or SIGTERM, and any error that says why this cannot be trained.
         """
-        recipe, sizes = RECIPES.get(self.rung.name, TrainConfig()), vars(self.rung.config)
-        if self.resume:  # it keeps the settings that it was started with
-            then = describe_state(self.folder)
-            recipe = TrainConfig(**then["config"])
-            sizes = {name: then["about"].get(name, size) for name, size in sizes.items()}
-        recipe = replace(recipe, **self.recipe)
-        text = load_corpus(self.corpus)
-        if self.ranks.first and text.notice:
-            typer.echo(text.notice, err=True)
-        tokenizer = CharTokenizer.of(text.text)
-        config = self._configure(sizes, tokenizer)
-        self.rung.check_size(config)
-        splits = text.splits(tokenizer, config.block_size)  # raises if the text is too short
-        for data in () if self.fitted else splits:  # refuse what the rung cannot learn from before anything is moved
-            self.rung.build(config, "meta").dataset(data)
+        plan = self._plan()
         claim = claimed(self.folder, self.resume) if self.ranks.first else contextlib.nullcontext()
         try:
             with stopped_at_once(), claim as earlier:
@@ -93,9 +101,9 @@ class TrainingRun:
                 self.ranks.wait()
                 info = None
                 if not self.fitted:
-                    info = self._train(text, splits, tokenizer, config, recipe)
+                    info = self._train(plan)
                 elif self.ranks.first:
-                    info = self._fit(text, splits[0], tokenizer, config)
+                    info = self._fit(plan)
         except TrainingStoppedError as error:
             raise TrainingStoppedError(error.signum, UNFITTED) if self.fitted else error from None
         except KeyboardInterrupt as error:  # after the training, or a second signal during it
@@ -104,29 +112,51 @@ class TrainingRun:
         if info is not None:
             self._report(info)
 
+    def _plan(self) -> Plan:
+        """Decide everything, and refuse what cannot be trained, before anything is written or moved."""
+        recipe, sizes = RECIPES.get(self.rung.name, TrainConfig()), vars(self.rung.config)
+        start, origin = None, {}
+        if self.init_from:
+            start = load_start(self.init_from, self.rung)
+            start.check_settings(self.settings)
+            recipe, sizes, origin = gentler(recipe), vars(start.model.config), dict(start.origin)
+        if self.resume:  # it keeps the settings that it was started with
+            then = describe_state(self.folder)
+            recipe, about = TrainConfig(**then["config"]), then["about"]
+            sizes = {name: about.get(name, size) for name, size in sizes.items()}
+            origin = about.get("start", {})
+        text = load_corpus(self.corpus)
+        if self.ranks.first and text.notice:
+            typer.echo(text.notice, err=True)
+        tokenizer = CharTokenizer.of(origin.get("vocabulary", "") + text.text)
+        config = self._configure(sizes, tokenizer)
+        self.rung.check_size(config)
+        splits = text.splits(tokenizer, config.block_size)  # raises if the text is too short
+        for data in () if self.fitted else splits:
+            self.rung.build(config, "meta").dataset(data)  # raises if the rung cannot learn from it
+        return Plan(text, tokenizer, config, replace(recipe, **self.recipe), splits, start, origin)
+
     def _configure(self, sizes: Mapping[str, Any], tokenizer: CharTokenizer) -> ModelConfig:
         follows = self.rung.model_class.settings_for(tokenizer.vocabulary)
         if given := sorted(set(follows) & set(self.settings)):
             raise ConfigError(f"{given[0]} follows from the corpus; leave it out.")
         return self.rung.configure({**sizes, **self.settings, **follows})
 
-    def _train(
-        self,
-        text: Corpus,
-        splits: tuple[Tensor, Tensor],
-        tokenizer: CharTokenizer,
-        config: ModelConfig,
-        recipe: TrainConfig,
-    ) -> ModelInfo | None:
+    def _train(self, plan: Plan) -> ModelInfo | None:
         """Train by gradient, step by step."""
         rung, folder, ranks = self.rung, self.folder, self.ranks
+        text, tokenizer, recipe = plan.text, plan.tokenizer, plan.recipe
 
         def write(trainer: Trainer) -> None:
             write_text(folder / SAMPLE_FILE, write_sample(trainer.judged, tokenizer))
 
-        network = rung.build(config, pick_device(self.device), seed=recipe.seed)
-        about = {"rung": rung.name, **vars(config), "corpus": text.sha256}
-        trainer = Trainer(network, *splits, recipe, folder, about, ranks, write if self.samples else None)
+        network = rung.build(plan.config, pick_device(self.device), seed=recipe.seed)
+        about = {"rung": rung.name, **vars(plan.config), "corpus": text.sha256}
+        if plan.origin:
+            about["start"] = plan.origin
+        if plan.start:
+            plan.start.copy_to(network, tokenizer.vocabulary)
+        trainer = Trainer(network, *plan.splits, recipe, folder, about, ranks, write if self.samples else None)
         if self.resume:
             trainer.restore()
         if self.finish and not trainer.best:
@@ -151,15 +181,17 @@ class TrainingRun:
             return None
         return export(trainer, rung, text, tokenizer, folder, progress=True, exact=self.exact)
 
-    def _fit(self, text: Corpus, train_data: Tensor, tokenizer: CharTokenizer, config: ModelConfig) -> ModelInfo:
+    def _fit(self, plan: Plan) -> ModelInfo:
         """Fit a rung that is not trained by gradient to the training text, in one go."""
-        chosen = pick_device(self.device)
-        parts = [part.to(chosen) for part in load_parts(self.rung.parts, self.folder, tokenizer.vocabulary)]
+        chosen, train_data = pick_device(self.device), plan.splits[0]
+        parts = [part.to(chosen) for part in load_parts(self.rung.parts, self.folder, plan.tokenizer.vocabulary)]
         started = time.perf_counter()
-        fitted = FITS[self.rung.name](train_data, config, *parts).to(chosen)
+        fitted = FITS[self.rung.name](train_data, plan.config, *parts).to(chosen)
         training = {"characters": len(train_data), "seconds": round(time.perf_counter() - started, 1)}
         self.folder.mkdir(exist_ok=True)
-        return write_folder(fitted, self.rung, text, tokenizer, self.folder, training, progress=True, exact=self.exact)
+        return write_folder(
+            fitted, self.rung, plan.text, plan.tokenizer, self.folder, training, progress=True, exact=self.exact
+        )
 
     def _report(self, info: ModelInfo) -> None:
         steps, loss = info.training.get("best_step"), info.quoted_loss

@@ -97,14 +97,14 @@ class Trainer:
         return not self._evaluation_is_due() and (self.step >= self.config.steps or self.out_of_patience)
 
     @property
-    def best_untrained(self) -> bool:
-        """Whether no evaluation after training beats the validation loss of the untrained model."""
+    def best_at_start(self) -> bool:
+        """Whether no evaluation after training beats the validation loss at step 0."""
         return len(self.records) > 1 and self.best_record is self.records[0] and self.records[0]["step"] == 0
 
     @property
     def diverged(self) -> bool:
         """Whether training made the model worse, even on its training text."""
-        return self.best_untrained and self.records[-1]["train_loss"] >= self.records[0]["train_loss"]
+        return self.best_at_start and self.records[-1]["train_loss"] >= self.records[0]["train_loss"]
 
     def train(self, progress: bool = False) -> None:
         """Train to the end, or until Ctrl-C or SIGTERM ends the run after the current step (TrainingStoppedError).

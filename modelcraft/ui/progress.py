@@ -82,7 +82,8 @@ def said(job: Job, records: Sequence[dict[str, float]], place: int, wait: float 
         now = f"{'pausing' if job.wanted == Status.PAUSED else 'stopping'} after the step at hand …"
     if job.status == Status.DONE and (loss := job.entry.info.validation_loss) is not None:
         now += f"; exact validation loss {loss:.4f} nats per character"
-    return f"{order.rung} on {order.title}: {now}"
+    start = ", from the bundled model" if order.from_bundled else ""
+    return f"{order.rung} on {order.title}{start}: {now}"
 
 
 def about(seconds: float) -> str:

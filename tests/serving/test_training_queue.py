@@ -351,6 +351,8 @@ def test_a_small_model_is_trained_on_one_thread(trainings, monkeypatch, order, t
         ({"sizes": {"block_size": 4}}, "block_size must be"),
         ({"sizes": {"dropout": 1}}, "has no size 'dropout'"),
         ({"sizes": {"vocab_size": 10**9}}, "has no size"),
+        ({"sizes": {"n_embd": 64}, "from_bundled": True}, "has no size 'n_embd' to set"),  # they are the model's
+        ({"rung": "counting", "from_bundled": True}, "no bundled counting to start from"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused(order, says):

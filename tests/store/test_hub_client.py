@@ -501,3 +501,18 @@ def test_a_hub_that_names_files_of_this_disk_is_not_obeyed(server: HubServer, cl
     for outcome in client.hub(*(["pull", f"ana/odd{number}"] for number in range(len(odd))), ["pull", "ana/gone"]):
         check_failure(outcome, "gave an answer that makes no sense")
     assert not list(tmp_path.rglob("*taken*")) and not Path("/tmp/taken").exists()
+
+
+def test_a_training_starts_from_a_model_on_the_hub_and_says_from_which_commit(
+    server: HubServer, client: Client
+) -> None:
+    assert client.hub(["push", str(make_folder(client.folder / "m")), "ana/bigram"])[0]["code"] == 0
+    commit = server.repos["ana/bigram"].branches["main"]
+    (client.folder / "text.txt").write_text("gabe faced a bad cafe\n" * 9)
+    command = ["-m", "modelcraft.train", "--corpus", "text.txt", "--init-from", "ana/bigram", "--out", "run"]
+    done = client.process(*command, "--steps", "2", "--batch-size", "2", "--eval-batches", "1")
+    assert done.returncode == 0, done.stderr
+    training = json.loads((client.folder / "run" / "config.json").read_text())["training"]
+    assert (training["init_from"], training["init_from_commit"]) == ("ana/bigram", commit)
+    card = ModelCard((client.folder / "run" / "README.md").read_text())
+    assert card.data.base_model == "ana/bigram" and commit in card.text

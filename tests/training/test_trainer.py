@@ -828,7 +828,7 @@ def test_a_run_that_diverged_is_no_success(tmp_path, command, more):
     if more:
         code, said = command("--out", str(folder), "--model", "head", "--steps", "40", *more)
     assert code == 1
-    assert "The untrained model was better than any after it" in said.splitlines()[-1]
+    assert "The model at step 0 was better than any after it" in said.splitlines()[-1]
     assert "--learning-rate" in said
     assert len(read_state(folder)[0]["records"]) == 2
     assert not (folder / "config.json").exists()
@@ -841,7 +841,7 @@ def test_what_does_not_carry_over_is_said(tmp_path, command):
     text.write_text("".join(random.Random(3).choices("ROMEabc :\n", k=3000)))
     folder = tmp_path / "run"
     options = ("--model", "bigram", "--corpus", str(text), "--steps", "50", "--eval-interval", "50", "--no-exact-loss")
-    with pytest.warns(ModelCraftWarning, match="The untrained model is the best on the validation text, and is kept"):
+    with pytest.warns(ModelCraftWarning, match="The model at step 0 is the best on the validation text, and is kept"):
         code, said = command(*options, "--out", str(folder))
     assert code == 0, said
     assert read_info(folder).training["best_step"] == 0

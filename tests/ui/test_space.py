@@ -39,7 +39,7 @@ def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
         )
         page = Page(app.url)
         assert any("Sign in with" in str(part["props"].get("value")) for part in page.config["components"])
-        order = ["bigram", 5, 32, 1, 8, "a text you paste", POEM]
+        order = ["bigram", 5, 32, 1, 8, "a text you paste", POEM, "nothing"]
         assert page.press("train-go", [page.visitor, *order])["success"]
         deadline = time.monotonic() + 90
         while True:

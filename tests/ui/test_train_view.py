@@ -14,10 +14,11 @@ from modelcraft.serving.streaming import Meter
 from modelcraft.serving.training_job import Status
 from modelcraft.serving.training_queue import TrainingQueue
 from modelcraft.serving.visitors import Visitors
+from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.ui.tabs.chat import status_line
 from modelcraft.ui.tabs.next_character import NextCharacter
 from modelcraft.ui.tabs.surprise import panel
-from modelcraft.ui.tabs.train import OURS, PARTS, PASTED, UPLOADED, TrainView
+from modelcraft.ui.tabs.train import BUNDLED, NOTHING, OURS, PARTS, PASTED, UPLOADED, TrainView
 
 POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
 VISITORS = Visitors()
@@ -34,8 +35,19 @@ def view():
     service.trainings.close()
 
 
-def start(view, visitor=ANN, rung="bigram", steps=20, width=32, layers=1, context=8, source=PASTED, pasted=POEM):
-    return asyncio.run(view.start(visitor, rung, steps, width, layers, context, source, pasted))
+def start(
+    view,
+    visitor=ANN,
+    rung="bigram",
+    steps=20,
+    width=32,
+    layers=1,
+    context=8,
+    source=PASTED,
+    pasted=POEM,
+    beginning=NOTHING,
+):
+    return asyncio.run(view.start(visitor, rung, steps, width, layers, context, source, pasted, beginning))
 
 
 def uploaded(name: str, content: bytes) -> dict[str, str]:
@@ -214,13 +226,41 @@ def test_texts_that_wait_are_few(view):
     assert len(view._texts) == 16  # all of one address
 
 
-def test_the_dials_follow_the_rung(view):
-    _, width, layers, context = asyncio.run(view.resize("bigram"))
-    assert (width["value"], layers["interactive"], context["interactive"]) == (32, False, False)
-    assert asyncio.run(view.resize("counting"))[0]["interactive"] is False
-    assert asyncio.run(view.resize("gpt"))[3]["value"] == 256
-    with pytest.raises(gr.Error, match="no such rung"):
-        asyncio.run(view.resize("blend"))
+def test_the_form_follows_the_rung_and_the_text(view):
+    steps, beginning, width, layers, context = asyncio.run(view.refit("bigram", OURS))
+    assert steps["interactive"] and beginning == {**gr.update(value=NOTHING, interactive=True)}
+    assert width["value"] == 32
+    assert [dial["interactive"] for dial in (width, layers, context)] == [True, False, False]
+    assert asyncio.run(view.refit("gpt", OURS))[4]["value"] == 256
+    steps, beginning, *_ = asyncio.run(view.refit("counting", PASTED))  # it is counted, without steps or a start
+    assert not steps["interactive"] and beginning == {**gr.update(value=NOTHING, interactive=False)}
+
+    # A text of one's own starts from the bundled model, whose sizes are given.
+    _, beginning, *dials = asyncio.run(view.refit("gpt-mini", PASTED))
+    trained = read_info(WEIGHTS_DIR / "gpt-mini").config
+    assert beginning["value"] == BUNDLED
+    assert [dial["value"] for dial in dials] == [trained.n_embd, trained.n_layer, trained.block_size]
+    assert not any(dial["interactive"] for dial in dials)
+    assert asyncio.run(view.resize("gpt-mini", BUNDLED)) == dials
+    assert all(dial["interactive"] for dial in asyncio.run(view.resize("gpt-mini", NOTHING)))
+    for call in (view.refit("blend", OURS), view.resize("blend", NOTHING)):
+        with pytest.raises(gr.Error, match="The rungs that can be trained here"):
+            asyncio.run(call)
+
+
+def test_a_training_that_starts_from_the_bundled_model(view):
+    page, *_ = start(view, width=999, beginning=BUNDLED)  # dials that are disabled may say anything
+    assert "bigram on pasted text, from the bundled model" in page["said"]
+    job = view.service.trainings.look(ANN)
+    end = time.monotonic() + 60
+    while job.status != Status.DONE:
+        assert time.monotonic() < end and job.status != Status.FAILED, job.problem
+        time.sleep(0.05)
+    assert job.records[0]["val_loss"] < 3.2  # from nothing: ln 65 = 4.17
+    assert set(job.entry.tokenizer.vocabulary) == set(read_info(WEIGHTS_DIR / "bigram").vocabulary) | set(POEM)
+    assert job.entry.info.training["init_from"] == "bigram"
+    with pytest.raises(gr.Error, match="no bundled counting to start from"):
+        start(view, BOB, "counting", beginning=BUNDLED)
 
 
 def test_the_source_of_the_text_shows_what_it_needs(view):

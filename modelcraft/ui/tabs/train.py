@@ -15,7 +15,17 @@ from gradio.utils import get_space, get_upload_folder
 from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.ladder import QUICK_RUNG, RUNGS
 from modelcraft.serving.service import Service
-from modelcraft.serving.training_job import MAX_STEPS, MAX_TEXT, SIZES, Order, Status, check_corpus, sizes_of, trainable
+from modelcraft.serving.training_job import (
+    MAX_STEPS,
+    MAX_TEXT,
+    SIZES,
+    Order,
+    Status,
+    bundled,
+    check_corpus,
+    sizes_of,
+    trainable,
+)
 from modelcraft.serving.training_queue import MAX_SECONDS
 from modelcraft.serving.visitors import VISITOR_KEY, Texts
 from modelcraft.support.checks import check_text, check_whole
@@ -30,6 +40,7 @@ from modelcraft.ui.tabs.chat import slider
 from modelcraft.ui.widgets import QUIET, question, recall_js, told
 
 OURS, UPLOADED, PASTED = "the text of the app", "a file of yours", "a text you paste"
+NOTHING, BUNDLED = "nothing", "the bundled model"
 MAX_PASTED = 200_000
 DEFAULT_STEPS = 300
 LOOK_S = 1.0
@@ -120,6 +131,14 @@ class TrainView:
             visible=False,
             elem_id="train-pasted",
         )
+        self.beginning = gr.Radio(
+            [NOTHING, BUNDLED],
+            value=NOTHING,
+            label="Start from",
+            info="the bundled model can spell already, and learns a text of yours in fewer steps",
+            elem_classes="mc-pills",
+            elem_id="train-beginning",
+        )
         self.push = None
         if signs_in():
             with gr.Row(elem_id="train-hub"):
@@ -138,12 +157,15 @@ class TrainView:
         recalled = f"(visitor, shown) => [visitor || ({recall_js(VISITOR_KEY)})(), shown]"
         tab.select(self.open, [self.visitor, self.shown], [self.visitor, *outputs], js=recalled, **options)
         self.timer.tick(self.look, [self.visitor, self.shown], outputs, **options)
-        order = [self.rung, self.steps, *self.sizes, self.source, self.pasted]
+        order = [self.rung, self.steps, *self.sizes, self.source, self.pasted, self.beginning]
         self.go.click(self.start, [self.visitor, *order], outputs, **options)
         for button in (self.pause, self.resume, self.stop):
             button.click(self.ask(button), self.visitor, outputs, **options)
-        self.rung.input(self.resize, self.rung, [self.steps, *self.sizes], **options)
+        refitted = [self.steps, self.beginning, *self.sizes]
+        self.rung.input(self.refit, [self.rung, self.source], refitted, **options)
         self.source.input(self.choose, self.source, [self.upload_row, self.pasted], **options)
+        self.source.input(self.refit, [self.rung, self.source], refitted, **options)
+        self.beginning.input(self.resize, [self.rung, self.beginning], self.sizes, **options)
         self.upload.upload(self.take, [self.visitor, self.upload], [self.visitor, self.uploaded], **options)
         packed = self.download.click(self.pack, self.visitor, self.file, **options)
         packed.success(None, None, None, js=script("download"))
@@ -233,16 +255,17 @@ class TrainView:
         context: Any,
         source: Any,
         pasted: Any,
+        beginning: Any,
     ) -> Any:
         """Start a training; raises gr.Error with one sentence if a value is out of bounds or there is no room."""
         if not self.owner(visitor):
             raise ConfigError("This page has lost who you are; load it again.")
-        if not isinstance(rung, str) or rung not in trainable():
-            raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+        _check_rung(rung)
         dials = dict(zip(SIZES, (width, layers, context), strict=True))
-        sizes = {name: check_whole(DIALS[name], dials[name], *SIZES[name][:2]) for name in sizes_of(RUNGS[rung])}
+        known = sizes_of(RUNGS[rung]) if beginning != BUNDLED else {}  # the bundled model has its own
+        sizes = {name: check_whole(DIALS[name], dials[name], *SIZES[name][:2]) for name in known}
         title, text = self._text(visitor, source, pasted)
-        order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title)
+        order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title, beginning == BUNDLED)
         await asyncio.to_thread(self.service.trainings.start, visitor, order, current_client().address)
         return await self.look(visitor)
 
@@ -269,16 +292,22 @@ class TrainView:
         return do
 
     @told
-    async def resize(self, rung: Any) -> list[Any]:
-        """Set the dials to the sizes of a rung; dials that it does not have are disabled."""
-        if not isinstance(rung, str) or rung not in trainable():
-            raise ConfigError("There is no such rung.")
-        sizes = sizes_of(RUNGS[rung])
-        dials = [
-            gr.update(value=sizes[name], interactive=True) if name in sizes else gr.update(interactive=False)
-            for name in SIZES
-        ]
-        return [gr.update(interactive=rung not in FITS), *dials]
+    async def refit(self, rung: Any, source: Any) -> list[Any]:
+        """Fit the form to a rung and a text: a text of the visitor's starts from the bundled model, if there is one.
+
+        The app's text starts from nothing: the bundled model knows it already.
+        """
+        _check_rung(rung)
+        there = bundled(rung) is not None
+        chosen = BUNDLED if there and source != OURS else NOTHING
+        steps = gr.update(interactive=rung not in FITS)
+        return [steps, gr.update(value=chosen, interactive=there), *_dials(rung, chosen)]
+
+    @told
+    async def resize(self, rung: Any, beginning: Any) -> list[Any]:
+        """Set the dials to the sizes of a rung, or of its bundled model."""
+        _check_rung(rung)
+        return _dials(rung, beginning)
 
     @told
     async def choose(self, source: Any) -> list[Any]:
@@ -333,6 +362,22 @@ class TrainView:
         )
         gr.Info(f"On the Hub: {address}", duration=20)
         return False
+
+
+def _check_rung(rung: Any) -> None:
+    if not isinstance(rung, str) or rung not in trainable():
+        raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+
+
+def _dials(rung: str, beginning: Any) -> list[Any]:
+    """Set the dials to the sizes that a training begins with; those that cannot be set are disabled."""
+    trained = bundled(rung) if beginning == BUNDLED else None
+    sizes = sizes_of(RUNGS[rung])
+    own = vars(trained.config) if trained else sizes
+    return [
+        gr.update(value=own[name], interactive=trained is None) if name in sizes else gr.update(interactive=False)
+        for name in SIZES
+    ]
 
 
 def signs_in() -> bool:

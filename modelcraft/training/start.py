@@ -1,0 +1,88 @@
+"""Start a training from trained weights in place of random ones.
+
+A model that has learned English spelling learns the next English text in a few hundred steps. Its vocabulary may lack
+characters of the new text, so it grows to the union of both: what the model has learned of its characters moves to
+their new ids, and the new characters start near zero.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modelcraft.ladder import Rung
+from modelcraft.model import LanguageModel
+from modelcraft.store.folder import WEIGHTS_FILE, load_folder
+from modelcraft.store.load import HUB_NAME, locate
+from modelcraft.support.errors import ConfigError
+
+FREE = {"dropout", "noise"}  # settings of a model that its weights do not depend on
+SMALL = 0.02  # the weights of a new character are its random ones times this
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained model that a training starts from.
+
+    `origin` says which one it is (`init_from`, and `init_from_commit` or `init_from_sha256`), and its `vocabulary`.
+    """
+
+    model: LanguageModel
+    origin: Mapping[str, str]
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a setting that the weights were not trained with."""
+        own = vars(self.model.config)
+        for name, value in settings.items():
+            if name in own and name not in FREE and value != own[name]:
+                raise ConfigError(
+                    f"{self.origin['init_from']} has {name} {own[name]}, not {value}; leave {name} out, or train from "
+                    "nothing, without --init-from."
+                )
+
+    def copy_to(self, model: LanguageModel, vocabulary: str) -> None:
+        """Give `model`, which knows the larger `vocabulary`, the trained weights in place.
+
+        Where a tensor has a row (or a column) for each character, those of the known ones are taken over.
+        """
+        known = torch.tensor([vocabulary.index(character) for character in self.origin["vocabulary"]])
+        trained, new = self.model.state_dict(), model.state_dict()
+        for name, weights in new.items():
+            weights.copy_(_grown(trained[name], weights, known))
+
+
+def load_start(source: str, rung: Rung) -> Start:
+    """Load the model to start a training of `rung` from: a rung's name, a folder or a Hub repository.
+
+    Raises ConfigError if it is of another rung, and what `load` raises.
+    """
+    folder = locate(source)
+    model, tokenizer, info = load_folder(folder, "cpu")
+    if info.rung != rung.name:
+        raise ConfigError(
+            f"{source} is of the rung {info.rung}, so {rung.name} cannot start from it; leave --model out, or name a "
+            f"{rung.name}."
+        )
+    return Start(model, _origin(source, folder) | {"vocabulary": tokenizer.vocabulary})
+
+
+def _origin(source: str, folder: Path) -> dict[str, str]:
+    """Name a model and its version: a commit on the Hub, else the hash of its weights. No path of this machine."""
+    if HUB_NAME.fullmatch(source) and not Path(source).expanduser().is_dir():
+        return {"init_from": source.partition("@")[0], "init_from_commit": folder.name}  # the cache names it so
+    weights = (folder / WEIGHTS_FILE).read_bytes()
+    return {"init_from": folder.resolve().name, "init_from_sha256": hashlib.sha256(weights).hexdigest()}
+
+
+def _grown(trained: Tensor, new: Tensor, known: Tensor) -> Tensor:
+    """Return `trained` in the shape of `new`; a dimension that grew is the vocabulary, with the old ids at `known`."""
+    if trained.shape == new.shape:
+        return trained
+    places = [known if old != size else torch.arange(size) for old, size in zip(trained.shape, new.shape, strict=True)]
+    grown = SMALL * new.cpu()
+    grown[torch.meshgrid(places, indexing="ij")] = trained
+    return grown
