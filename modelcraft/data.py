@@ -271,6 +271,13 @@ class Windows:
         return disjoint_windows(self.data, self.block_size, rows)
 
 
+def count_scored(targets: Tensor) -> int:
+    """Return how many characters a loss counts: of targets (B, T) those that are not UNSCORED, of (B, T, V) all."""
+    if targets.is_floating_point():  # probabilities
+        return targets[..., 0].numel()
+    return int((targets != UNSCORED).sum())
+
+
 def garble(idx: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
     """Replace a random `share` of the characters idx (B, T) by others of the same batch.
 

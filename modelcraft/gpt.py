@@ -216,7 +216,8 @@ class GPTLanguageModel(LanguageModel):
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return logits (B, T, V) and, given `targets` (B, T), the mean loss in nats.
 
-        A text longer than the context is read with a band: every position attends to the last `block_size` ones.
+        Targets can also be probabilities (B, T, V). A text longer than the context is read with a band: every position
+        attends to the last `block_size` ones.
         """
         _, T = idx.shape
         at = torch.arange(T, device=idx.device)
@@ -229,7 +230,7 @@ class GPTLanguageModel(LanguageModel):
         logits = self.score(x)  # (B, T, V)
         if targets is None:
             return logits, None
-        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(0, 1))
 
     def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cosines and sines (..., 1, hs/2) of `positions` (...); one for all heads."""

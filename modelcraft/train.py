@@ -24,6 +24,10 @@ def train(
             show_default="from nothing",
         ),
     ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FOLDER|USER/REPO", help="Learn what this trained model finds likely, too."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default="the rung's")] = None,
@@ -44,6 +48,12 @@ def train(
     ] = None,
     save_interval: Annotated[
         int | None, typer.Option(help="Steps between saved states.", show_default="the rung's")
+    ] = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the training text to calibrate the model on, not to learn.", show_default="the rung's"
+        ),
     ] = None,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Let PyTorch compile it.", show_default="the rung's")
@@ -103,6 +113,7 @@ def train(
         "eval_interval": eval_interval,
         "eval_batches": eval_batches,
         "save_interval": save_interval,
+        "held_out": held_out,
         "compile": compile_,
     }
     given = {name: value for name, value in given.items() if value is not None}
@@ -120,6 +131,7 @@ def train(
             resume=resume,
             finish=finish,
             init_from=init_from,
+            teachers=teacher or (),
             samples=samples,
             exact=exact_loss,
         ).run()

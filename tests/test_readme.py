@@ -38,6 +38,11 @@ ELSEWHERE = {
     "python -m modelcraft.train --model gpt": LONG,
     "python -m modelcraft.train --model encoder-decoder": LONG,
     "python -m modelcraft.train --model blend": LONG,
+    "python -m modelcraft.distill": ("tests/training/test_distillation.py", "command(distill"),
+    "python -m modelcraft.train --init-from gpt-mini --corpus path/to/any.txt": (
+        "tests/training/test_start.py",
+        '"--init-from"',
+    ),
     "torchrun --nproc-per-node 2 -m modelcraft.train --model gpt": (
         "tests/training/test_distributed.py",
         "torch.distributed.run",

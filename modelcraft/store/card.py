@@ -104,10 +104,10 @@ def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardDat
         )
         for metric, name, value in _exact_losses(info)
     ]
-    base = info.training.get("init_from") if "init_from_commit" in info.training else None  # a model on the Hub
+    base, _, commit = str(info.training.get("init_from", "")).partition("@")
     return ModelCardData(
         model_name=(repo_id or f"modelcraft-{info.rung}").split("/")[-1],
-        base_model=base if isinstance(base, str) else None,
+        base_model=base if commit and not commit.startswith("sha256:") else None,  # only a model on the Hub
         license="mit",
         language="en" if shakespeare else None,
         library_name="modelcraft",

@@ -1,6 +1,7 @@
 """Find and load a trained model by its name: a rung's bundled weights, a folder, or a repository on the Hub."""
 
 import contextlib
+import hashlib
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from modelcraft.ladder import RUNGS
 from modelcraft.model import LanguageModel
-from modelcraft.store.folder import WEIGHTS_DIR, load_folder
+from modelcraft.store.folder import WEIGHTS_DIR, WEIGHTS_FILE, load_folder
 from modelcraft.support.errors import CheckpointError, HubError, is_plain, shown
 from modelcraft.tokenizer import CharTokenizer
 
@@ -52,3 +53,14 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
     raise CheckpointError(
         f"There is no model {named}; name a rung ({', '.join(RUNGS)}), a model folder, or user/repo on the Hub."
     )
+
+
+def identity(source: str | Path, folder: Path) -> str:
+    """Name the model that `locate` found at `folder`, with its version and without a path of this machine.
+
+    A model from the Hub is `user/repo@commit`, any other `name@sha256:` and the hash of its weights.
+    """
+    if HUB_NAME.fullmatch(str(source)) and not Path(source).expanduser().is_dir():
+        return f"{str(source).partition('@')[0]}@{folder.name}"  # the Hub's cache has a folder for each commit
+    weights = (folder / WEIGHTS_FILE).read_bytes()
+    return f"{folder.resolve().name}@sha256:{hashlib.sha256(weights).hexdigest()}"

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from modelcraft.data import UNSCORED, Batch
+from modelcraft.data import Batch, count_scored
 from modelcraft.support.device import launched
 from modelcraft.support.errors import ConfigError
 
@@ -35,7 +35,7 @@ class Ranks:
         """Wrap `model` so that its backward pass leaves the mean gradient of all processes."""
         return model if self.world == 1 else DistributedDataParallel(model, broadcast_buffers=False)
 
-    def share(self, batch: Batch) -> tuple[Batch, Tensor | float]:
+    def share(self, batch: Batch) -> tuple[Batch, float]:
         """Return this process's rows of a batch, and the weight of their mean loss.
 
         With these weights the mean over the processes is the mean over all scored tokens, even if rows differ in how
@@ -47,7 +47,7 @@ class Ranks:
         if rows % self.world:
             raise ConfigError(f"A batch of {rows} cannot be split evenly over {self.world} processes; change one.")
         mine = {name: tensor[self.rank :: self.world] for name, tensor in batch.items()}
-        scored, all_scored = ((targets != UNSCORED).sum() for targets in (mine["targets"], batch["targets"]))
+        scored, all_scored = (count_scored(targets) for targets in (mine["targets"], batch["targets"]))
         return mine, self.world * scored / all_scored
 
     def any(self, here: bool) -> bool:

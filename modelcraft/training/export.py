@@ -14,13 +14,14 @@ from modelcraft.data import Corpus
 from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.inference.restoring import restore_all
 from modelcraft.ladder import Rung
-from modelcraft.loss import exact_losses
+from modelcraft.loss import exact_loss, exact_losses
 from modelcraft.model import LanguageModel
 from modelcraft.store.card import model_card, write_sample
 from modelcraft.store.folder import CARD_FILE, PICTURE_FILE, ModelInfo, load_folder, round_to, save_folder
 from modelcraft.support.errors import ModelCraftError, ModelCraftWarning, TrainingError, one_line
 from modelcraft.support.files import write_text
 from modelcraft.tokenizer import CharTokenizer
+from modelcraft.training.calibration import calibrate
 from modelcraft.training.plots import loss_curve
 from modelcraft.training.trainer import METRICS_FILE, Trainer
 
@@ -31,12 +32,14 @@ def export(
     corpus: Corpus,
     tokenizer: CharTokenizer,
     folder: Path,
+    held_out: Tensor | None = None,
     progress: bool = False,
     exact: bool = True,
 ) -> ModelInfo:
     """Write the best model of `trainer` to `folder` and return what its config.json says.
 
-    Raises TrainingError if training only made the model worse.
+    It is first calibrated on `held_out` (M,), training text that it has not learned from, if there is any. Raises
+    TrainingError if training only made the model worse.
     """
     if trainer.diverged:
         first, last = (trainer.records[which]["val_loss"] for which in (0, -1))
@@ -54,15 +57,30 @@ def export(
         )
     model = rung.build(trainer.model.config, trainer.device)
     model.load_state_dict(trainer.best, strict=True)
+    origin = {"init_from": trainer.about["start"]["init_from"]} if "start" in trainer.about else {}
+    taught = {"teachers": trainer.about["teachers"]} if "teachers" in trainer.about else {}
     training = {
         **asdict(trainer.config),
         **_progress(trainer),
-        **{name: value for name, value in trainer.about.get("start", {}).items() if name != "vocabulary"},
+        **origin,
+        **taught,
+        **(
+            _calibrated(model, held_out, corpus, tokenizer, exact) if held_out is not None and len(held_out) > 1 else {}
+        ),
         "seconds": round(trainer.seconds, 1),
         "device": trainer.device.type,
         "torch": torch.__version__,
     }
     return write_folder(model, rung, corpus, tokenizer, folder, training, trainer.records, progress, exact)
+
+
+def _calibrated(
+    model: LanguageModel, held_out: Tensor, corpus: Corpus, tokenizer: CharTokenizer, exact: bool
+) -> dict[str, float]:
+    """Calibrate `model`; return the number that its scores were divided by, and the loss that it had before."""
+    _, val_data = corpus.splits(tokenizer, model.block_size)
+    before = {"uncalibrated_loss": exact_loss(model, val_data).nats_per_character} if exact else {}
+    return {"temperature": round(calibrate(model, held_out), 4), **before}
 
 
 def exported(trainer: Trainer, folder: Path, exact: bool = True) -> ModelInfo | None:

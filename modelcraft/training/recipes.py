@@ -21,7 +21,8 @@ class TrainConfig:
 
     With a `muon_learning_rate` Muon updates the matrices (optim.py) on the same schedule. With an `average` such as
     0.998 the measured and kept model is a running average of the weights over about 1 / (1 - average) steps.
-    `compile` lets PyTorch compile the model's parts if there is a compiler.
+    `compile` lets PyTorch compile the model's parts if there is a compiler. The last `held_out` of the training text is
+    not learned from: at the end the model is calibrated on it (calibration.py).
     """
 
     steps: int = field(default=5000, metadata={"most": MOST_STEPS})
@@ -41,6 +42,7 @@ class TrainConfig:
     muon_learning_rate: float = field(default=0.0, metadata={"most": 100})
     average: float = 0.0
     compile: bool = False
+    held_out: float = field(default=0.0, metadata={"most": 0.5})
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -129,6 +131,7 @@ RECIPES: Mapping[str, TrainConfig] = {
         eval_batches=16,
         save_interval=200,
         compile=True,
+        held_out=0.02,
     ),
     "gpt-video": TrainConfig(
         steps=5000,

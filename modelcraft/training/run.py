@@ -4,7 +4,7 @@ import contextlib
 import shlex
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import typer
 from torch import Tensor
 
-from modelcraft.data import Corpus, load_corpus
+from modelcraft.data import Corpus, Dataset, load_corpus
+from modelcraft.gpt import GPTLanguageModel
 from modelcraft.ladder import Rung
-from modelcraft.model import ModelConfig
+from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.store.card import write_sample
 from modelcraft.store.folder import ModelInfo, load_parts
 from modelcraft.support.device import pick_device
@@ -23,6 +24,7 @@ from modelcraft.support.files import write_text
 from modelcraft.support.signals import stopped_at_once
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.training.claim import claimed
+from modelcraft.training.distillation import Taught, load_teachers
 from modelcraft.training.distributed import Ranks
 from modelcraft.training.export import export, exported, write_folder
 from modelcraft.training.fit import FITS
@@ -37,18 +39,20 @@ UNFITTED = "Stopped; nothing was written, so start it again."
 
 @dataclass(frozen=True)
 class Plan:
-    """The decisions of a run: what it learns from (`splits`: training and validation ids), what it makes, and how.
+    """The decisions of a run: what it learns from (training ids, held-out ones, validation ids), and what, and how.
 
     `start` is the trained model that it starts from, if any (None in a resumed run); `origin` says which one that was.
+    `teachers` are the models that it learns from, with their identities.
     """
 
     text: Corpus
     tokenizer: CharTokenizer
     config: ModelConfig
     recipe: TrainConfig
-    splits: tuple[Tensor, Tensor]
+    splits: tuple[Tensor, Tensor, Tensor]
     start: Start | None
     origin: Mapping[str, str]
+    teachers: Sequence[tuple[LanguageModel, str]]
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class TrainingRun:
 
     `recipe` replaces fields of the rung's TrainConfig, and `settings` fields of the rung's config. `resume` continues
     the run in `folder`, `finish` only writes its best model. `init_from` names a trained model to start from, with its
-    sizes and a gentler recipe. `samples` asks for a sample at each evaluation, `exact` for the exact loss at the end.
-    If there are several processes (`ranks`), only the first one writes.
+    sizes and a gentler recipe, and `teachers` names trained models whose student it is to be. `samples` asks for a
+    sample at each evaluation, `exact` for the exact loss at the end. If there are several processes (`ranks`), only the
+    first one writes.
     """
 
     rung: Rung
@@ -71,6 +76,7 @@ class TrainingRun:
     resume: bool = False
     finish: bool = False
     init_from: str | None = None
+    teachers: Sequence[str] = ()
     samples: bool = False
     exact: bool = True
 
@@ -81,6 +87,8 @@ class TrainingRun:
             raise ConfigError(f"{self.rung.name} is not trained by gradient, step by step; leave --{option} out.")
         if self.resume and self.init_from:
             raise ConfigError("A run that is resumed has started already; leave --init-from out.")
+        if self.teachers and not issubclass(self.rung.model_class, GPTLanguageModel):
+            raise ConfigError(f"Only a GPT learns from teachers, not {self.rung.name}; leave --teacher out.")
 
     @property
     def fitted(self) -> bool:
@@ -131,10 +139,14 @@ class TrainingRun:
         tokenizer = CharTokenizer.of(origin.get("vocabulary", "") + text.text)
         config = self._configure(sizes, tokenizer)
         self.rung.check_size(config)
-        splits = text.splits(tokenizer, config.block_size)  # raises if the text is too short
-        for data in () if self.fitted else splits:
+        recipe = replace(recipe, **self.recipe)
+        train_data, val_data = text.splits(tokenizer, config.block_size)  # raises if the text is too short
+        learned = round((1 - recipe.held_out) * len(train_data))
+        train_data, held_out = train_data[:learned], train_data[learned:]
+        for data in () if self.fitted else (train_data, val_data):
             self.rung.build(config, "meta").dataset(data)  # raises if the rung cannot learn from it
-        return Plan(text, tokenizer, config, replace(recipe, **self.recipe), splits, start, origin)
+        teachers = load_teachers(self.teachers, tokenizer)
+        return Plan(text, tokenizer, config, recipe, (train_data, held_out, val_data), start, origin, teachers)
 
     def _configure(self, sizes: Mapping[str, Any], tokenizer: CharTokenizer) -> ModelConfig:
         follows = self.rung.model_class.settings_for(tokenizer.vocabulary)
@@ -156,7 +168,13 @@ class TrainingRun:
             about["start"] = plan.origin
         if plan.start:
             plan.start.copy_to(network, tokenizer.vocabulary)
-        trainer = Trainer(network, *plan.splits, recipe, folder, about, ranks, write if self.samples else None)
+        learned: Tensor | Dataset
+        learned, held_out, val_data = plan.splits
+        if plan.teachers:
+            about["teachers"] = [identity for _, identity in plan.teachers]
+            teachers = [model.to(network.device) for model, _ in plan.teachers]
+            learned = Taught(learned, teachers, network.block_size, network.device)
+        trainer = Trainer(network, learned, val_data, recipe, folder, about, ranks, write if self.samples else None)
         if self.resume:
             trainer.restore()
         if self.finish and not trainer.best:
@@ -179,7 +197,7 @@ class TrainingRun:
             trainer.train(progress=ranks.first)
         if not ranks.first:
             return None
-        return export(trainer, rung, text, tokenizer, folder, progress=True, exact=self.exact)
+        return export(trainer, rung, text, tokenizer, folder, held_out, progress=True, exact=self.exact)
 
     def _fit(self, plan: Plan) -> ModelInfo:
         """Fit a rung that is not trained by gradient to the training text, in one go."""

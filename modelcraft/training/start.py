@@ -5,10 +5,8 @@ characters of the new text, so it grows to the union of both: what the model has
 their new ids, and the new characters start near zero.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +14,8 @@ from torch import Tensor
 
 from modelcraft.ladder import Rung
 from modelcraft.model import LanguageModel
-from modelcraft.store.folder import WEIGHTS_FILE, load_folder
-from modelcraft.store.load import HUB_NAME, locate
+from modelcraft.store.folder import load_folder
+from modelcraft.store.load import identity, locate
 from modelcraft.support.errors import ConfigError
 
 FREE = {"dropout", "noise"}  # settings of a model that its weights do not depend on
@@ -26,22 +24,19 @@ SMALL = 0.02  # the weights of a new character are its random ones times this
 
 @dataclass(frozen=True)
 class Start:
-    """A trained model that a training starts from.
-
-    `origin` says which one it is (`init_from`, and `init_from_commit` or `init_from_sha256`), and its `vocabulary`.
-    """
+    """A trained model that a training starts from; `origin` has its identity (`init_from`) and its `vocabulary`."""
 
     model: LanguageModel
     origin: Mapping[str, str]
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Raise ConfigError for a setting that the weights were not trained with."""
-        own = vars(self.model.config)
+        own, called = vars(self.model.config), self.origin["init_from"].partition("@")[0]
         for name, value in settings.items():
             if name in own and name not in FREE and value != own[name]:
                 raise ConfigError(
-                    f"{self.origin['init_from']} has {name} {own[name]}, not {value}; leave {name} out, or train from "
-                    "nothing, without --init-from."
+                    f"{called} has {name} {own[name]}, not {value}; leave {name} out, or train from nothing, without "
+                    "--init-from."
                 )
 
     def copy_to(self, model: LanguageModel, vocabulary: str) -> None:
@@ -67,15 +62,7 @@ def load_start(source: str, rung: Rung) -> Start:
             f"{source} is of the rung {info.rung}, so {rung.name} cannot start from it; leave --model out, or name a "
             f"{rung.name}."
         )
-    return Start(model, _origin(source, folder) | {"vocabulary": tokenizer.vocabulary})
-
-
-def _origin(source: str, folder: Path) -> dict[str, str]:
-    """Name a model and its version: a commit on the Hub, else the hash of its weights. No path of this machine."""
-    if HUB_NAME.fullmatch(source) and not Path(source).expanduser().is_dir():
-        return {"init_from": source.partition("@")[0], "init_from_commit": folder.name}  # the cache names it so
-    weights = (folder / WEIGHTS_FILE).read_bytes()
-    return {"init_from": folder.resolve().name, "init_from_sha256": hashlib.sha256(weights).hexdigest()}
+    return Start(model, {"init_from": identity(source, folder), "vocabulary": tokenizer.vocabulary})
 
 
 def _grown(trained: Tensor, new: Tensor, known: Tensor) -> Tensor:

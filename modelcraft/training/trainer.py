@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from modelcraft.data import UNSCORED
+from modelcraft.data import Dataset, count_scored
 from modelcraft.loss import mean_loss
 from modelcraft.model import LanguageModel
 from modelcraft.store.folder import STATE_FILE
@@ -42,6 +42,8 @@ BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs 
 class Trainer:
     """Trains `model` on `train_data` (N,), watches its loss on `val_data` (M,), and saves everything in `folder`.
 
+    `train_data` can also be a dataset that was made for the model.
+
     `records` has one entry per evaluation: `step`, `train_loss` and `val_loss` (estimates, nats per character),
     `learning_rate`, `seconds` of work, `characters` seen. `best` is the state dict with the lowest `val_loss` so far.
     """
@@ -49,7 +51,7 @@ class Trainer:
     def __init__(
         self,
         model: LanguageModel,
-        train_data: Tensor,
+        train_data: Tensor | Dataset,
         val_data: Tensor,
         config: TrainConfig,
         folder: Path,
@@ -58,7 +60,8 @@ class Trainer:
         evaluated: Callable[["Trainer"], None] | None = None,
     ) -> None:
         self.model = model
-        self.train_set, self.val_set = model.dataset(train_data), model.dataset(val_data)
+        self.train_set = model.dataset(train_data) if isinstance(train_data, Tensor) else train_data
+        self.val_set = model.dataset(val_data)
         self.config, self.folder = config, folder
         # A resumed run must agree on the rung, its config and the corpus, in their JSON form.
         self.about = json.loads(json.dumps(dict(about or {})))
@@ -177,7 +180,7 @@ class Trainer:
         torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
         noise = self.model.noise * share_of_rate
         batch = self.train_set.draw(self.config.batch_size, self.generator, noise)  # (B, T) each
-        self.characters += int((batch["targets"] != UNSCORED).sum())
+        self.characters += count_scored(batch["targets"])
         share, weight = self.ranks.share(batch)
         with self._autocast():
             _, loss = self.parallel(**share)
@@ -272,8 +275,7 @@ class Trainer:
                 "into another folder with --out."
             )
         for what, now, then in (
-            # Compiling changes only the speed, so a resumed run may switch it.
-            ("training settings", {**asdict(self.config), "compile": None}, {**described["config"], "compile": None}),
+            ("training settings", _essential(self.config), _essential(TrainConfig(**described["config"]))),
             ("model or corpus", self.about, described["about"]),
         ):
             if now != then:
@@ -303,6 +305,11 @@ class Trainer:
                 state.setdefault(int(index), {})[key] = tensor
             optimizer.load_state_dict({"state": state, "param_groups": then["param_groups"]})
         self.generator.set_state(tensors["rng/batches"])
+
+
+def _essential(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings that a resumed run has to share: compiling changes only the speed."""
+    return {**asdict(config), "compile": None}
 
 
 class TrainingStoppedError(TrainingError):

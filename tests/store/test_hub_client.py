@@ -513,6 +513,6 @@ def test_a_training_starts_from_a_model_on_the_hub_and_says_from_which_commit(
     done = client.process(*command, "--steps", "2", "--batch-size", "2", "--eval-batches", "1")
     assert done.returncode == 0, done.stderr
     training = json.loads((client.folder / "run" / "config.json").read_text())["training"]
-    assert (training["init_from"], training["init_from_commit"]) == ("ana/bigram", commit)
+    assert training["init_from"] == f"ana/bigram@{commit}"
     card = ModelCard((client.folder / "run" / "README.md").read_text())
     assert card.data.base_model == "ana/bigram" and commit in card.text

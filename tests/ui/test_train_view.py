@@ -258,7 +258,7 @@ def test_a_training_that_starts_from_the_bundled_model(view):
         time.sleep(0.05)
     assert job.records[0]["val_loss"] < 3.2  # from nothing: ln 65 = 4.17
     assert set(job.entry.tokenizer.vocabulary) == set(read_info(WEIGHTS_DIR / "bigram").vocabulary) | set(POEM)
-    assert job.entry.info.training["init_from"] == "bigram"
+    assert job.entry.info.training["init_from"].startswith("bigram@sha256:")
     with pytest.raises(gr.Error, match="no bundled counting to start from"):
         start(view, BOB, "counting", beginning=BUNDLED)
 
