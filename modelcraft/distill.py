@@ -1,7 +1,8 @@
 """Train the best GPT: several teachers, and a student of their mean: `python -m modelcraft.distill`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,7 +10,9 @@ from modelcraft.support.cli import CorpusName, Device, run
 
 
 def distill(
-    out: Annotated[Path, typer.Option(help="Where the student goes; its teachers go beside it.")] = Path("runs/gpt"),
+    out: Annotated[Path, typer.Option(help="Where the student goes, its teachers beside it.")] = Path(
+        "runs/gpt-student"
+    ),
     corpus: CorpusName = None,
     teachers: Annotated[int, typer.Option(min=1, max=16, help="How many.")] = 3,
     teacher_steps: Annotated[int, typer.Option(help="Batches that each teacher learns from.")] = 5000,
@@ -23,29 +26,30 @@ def distill(
     """
     from modelcraft.ladder import RUNGS
     from modelcraft.store.folder import STATE_FILE
+    from modelcraft.support.errors import TrainingError
     from modelcraft.training.run import TrainingRun
+    from modelcraft.training.state import describe_state
+    from modelcraft.training.trainer import TrainingStoppedError
 
-    out, rung = out.expanduser(), RUNGS["gpt"]
+    def train(folder: Path, recipe: dict[str, Any], settings: dict[str, Any], taught_by: Sequence[Path] = ()) -> None:
+        again, names = (folder / STATE_FILE).exists(), [str(teacher) for teacher in taught_by]
+        TrainingRun(RUNGS["gpt"], folder, corpus, recipe, settings, device, resume=again, teachers=names).run()
+
+    out = out.expanduser().resolve()
+    if (out / STATE_FILE).exists():  # hours before it would be resumed
+        then = describe_state(out)
+        asked = (len(then["about"].get("teachers", ())), then["config"]["steps"], then["about"].get("dropout"))
+        if asked != (teachers, steps, dropout):
+            raise TrainingError(f"{str(out)!r} holds another training; name another folder with --out.")
     folders = [out.with_name(f"{out.name}-teacher-{seed}") for seed in range(1, teachers + 1)]
-    for seed, folder in enumerate(folders, start=1):
-        TrainingRun(
-            rung,
-            folder,
-            corpus,
-            {"steps": teacher_steps, "seed": seed},
-            device=device,
-            resume=(folder / STATE_FILE).exists(),
-        ).run()
-    TrainingRun(
-        rung,
-        out,
-        corpus,
-        {"steps": steps},
-        {"dropout": dropout},
-        device=device,
-        teachers=[str(folder) for folder in folders],
-        resume=(out / STATE_FILE).exists(),
-    ).run()
+    try:
+        for seed, folder in enumerate(folders, start=1):
+            train(folder, {"steps": teacher_steps, "seed": seed}, {})
+        train(out, {"steps": steps}, {"dropout": dropout}, folders)
+    except TrainingStoppedError as error:
+        raise TrainingStoppedError(
+            error.signum, "Stopped; everything is saved, and the same command goes on."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -30,7 +30,10 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default="the rung's")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The highest one; Muon's changes with it.", show_default="the rung's")
+    ] = None,
+    warmup_steps: Annotated[int | None, typer.Option(help="Steps until then.", show_default="the rung's")] = None,
     out: Annotated[Path | None, typer.Option(help="Where all of it goes.", show_default="runs/<model>")] = None,
     device: Device = None,
     seed: Annotated[
@@ -107,6 +110,7 @@ def train(
         "steps": steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "warmup_steps": warmup_steps,
         "seed": seed,
         "precision": precision,
         "patience": patience,

@@ -86,17 +86,19 @@ class Lines:
         ends = torch.tensor([len(line) for line in self.lines]).cumsum(0)
         shares = ends[-1] * torch.arange(BUCKETS + 1) // BUCKETS
         self.buckets = torch.searchsorted(ends, shares, right=True).tolist()
+        self.characters = int(ends[-1]) / len(self.lines)  # of a line, on average
 
     def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
         """Draw lines of similar length, a tenth without their source; `generator` (on the CPU) makes every choice.
 
-        A length is drawn as often as it has characters: a batch of names counts as much as one of long lines, and if
-        it were drawn as often as these, each of its few characters would count more.
+        `batch_size` is the mean number of lines: a batch of short lines has more of them, so that all batches have as
+        many characters, and every line is drawn as often as any other.
         """
         bucket = int(torch.randint(BUCKETS, (), generator=generator))
         first, end = self.buckets[bucket : bucket + 2]
-        drawn = (first + torch.randint(max(1, end - first), (batch_size,), generator=generator)).tolist()
-        unprompted = (torch.rand(batch_size, generator=generator) < UNPROMPTED_SHARE).tolist()
+        rows = max(1, round(batch_size * self.characters / len(self.lines[(first + end - 1) // 2])))
+        drawn = (first + torch.randint(max(1, end - first), (rows,), generator=generator)).tolist()
+        unprompted = (torch.rand(rows, generator=generator) < UNPROMPTED_SHARE).tolist()
         sources = [self._nothing if alone else self.sources[k] for k, alone in zip(drawn, unprompted, strict=True)]
         batch = self._batch([self.lines[k] for k in drawn], sources)
         if noise:

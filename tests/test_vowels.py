@@ -118,14 +118,20 @@ def test_a_batch_has_lines_of_like_length_and_the_seed_decides_them():
     first, second, other = draw(1), draw(1), draw(2)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert first["targets"].shape != other["targets"].shape or not torch.equal(first["targets"], other["targets"])
-    alone = longest = 0
-    for seed in range(100):
+    alone, drawn = 0, Counter()
+    for seed in range(400):
         batch = draw(seed)
         lengths = (batch["targets"] != UNSCORED).sum(1)
-        assert lengths.max() - lengths.min() <= 50 / BUCKETS + 2
+        assert lengths.max() - lengths.min() <= 14  # of 3 to 52
+        assert int(lengths.sum()) == pytest.approx(64 * 27.5, rel=0.45)  # about as many characters as any other
         alone += int((batch["source"][:, 0] == 0).sum())
-        longest = max(longest, int(lengths.max()))
-    assert alone / 6_400 == pytest.approx(0.1, abs=0.02) and longest == 52
+        drawn.update(lengths.tolist())
+    rows = drawn.total()
+    assert rows == pytest.approx(400 * 64, rel=0.2)
+    assert alone / rows == pytest.approx(0.1, abs=0.02)
+    assert set(drawn) == set(range(3, 53))  # every line, and those of any length as often as the others
+    short, long = (sum(drawn[length] for length in range(start, start + 25)) for start in (3, 28))
+    assert short / long == pytest.approx(1, rel=0.15)
     noisy = draw(1, noise=0.5)
     assert torch.equal(noisy["targets"], first["targets"]) and not torch.equal(noisy["idx"], first["idx"])
 

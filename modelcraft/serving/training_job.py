@@ -17,7 +17,7 @@ from modelcraft.data import TRAIN_SHARE, corpus_source
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
 from modelcraft.serving.catalogue import Entry
-from modelcraft.store.folder import STATE_FILE, WEIGHTS_DIR, ModelInfo, load_folder, read_info
+from modelcraft.store.folder import STATE_FILE, WEIGHTS_DIR, WEIGHTS_FILE, ModelInfo, load_folder, read_info
 from modelcraft.support.checks import check_fields, check_number
 from modelcraft.support.errors import MAX_SENTENCE, ConfigError, CorpusError, ModelCraftError, shown
 from modelcraft.training.fit import FITS
@@ -64,7 +64,7 @@ def sizes_of(rung: Rung) -> dict[str, int]:
 
 def bundled(rung: str) -> ModelInfo | None:
     """Return what is known of the bundled model from which a training of `rung` can start, if there is one."""
-    if rung in FITS or not RUNGS[rung].bundled:
+    if rung in FITS or not RUNGS[rung].bundled or not (WEIGHTS_DIR / rung / WEIGHTS_FILE).is_file():
         return None
     with contextlib.suppress(ModelCraftError):
         return read_info(WEIGHTS_DIR / rung)

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from modelcraft.data import TINY_SHAKESPEARE
+from modelcraft.data import TINY_SHAKESPEARE, TRAIN_SHARE
 from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.ladder import rung_named
 from modelcraft.model import LanguageModel
@@ -53,9 +53,10 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
                 "Parameters": f"{parameters:,}",
                 "Context": f"{info.config.block_size:,} characters",
                 "Vocabulary": f"{info.config.vocab_size:,} characters",
-                "Trained on": f"the first 90 % of {_code(corpus)}",
+                "Trained on": f"the first {_learned(info):.3g} % of {_code(corpus)}",
                 "SHA-256 of that text": _code(info.corpus.get("sha256", "not recorded")),
                 **_losses(info),
+                **_uncalibrated(info),
                 **_other_losses(info),
                 **_restored(info),
             }
@@ -104,10 +105,10 @@ def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardDat
         )
         for metric, name, value in _exact_losses(info)
     ]
-    base, _, commit = str(info.training.get("init_from", "")).partition("@")
+    origin = re.fullmatch(r"([\w.-]+/[\w.-]+)@[0-9a-f]{40}", str(info.training.get("init_from")))  # from the Hub
     return ModelCardData(
         model_name=(repo_id or f"modelcraft-{info.rung}").split("/")[-1],
-        base_model=base if commit and not commit.startswith("sha256:") else None,  # only a model on the Hub
+        base_model=origin[1] if origin else None,
         license="mit",
         language="en" if shakespeare else None,
         library_name="modelcraft",
@@ -156,6 +157,21 @@ def _losses(info: ModelInfo) -> dict[str, str]:
     if not (losses := _exact_losses(info)):
         return {"Exact validation loss": "not measured"}
     return {name: f"{value:.4f}" for _, name, value in losses} | {"Measured as": _code(_protocol(info))}
+
+
+def _learned(info: ModelInfo) -> float:
+    """Return how many hundredths of the text it has learned from."""
+    calibrated = isinstance(info.training.get("temperature"), float)
+    held_out = info.training.get("held_out") if calibrated else 0.0
+    return 100 * TRAIN_SHARE * (1 - (held_out if isinstance(held_out, float) else 0.0))
+
+
+def _uncalibrated(info: ModelInfo) -> dict[str, str]:
+    """Return the loss before the scores were divided by the number that calibrates them, if they were."""
+    loss, temperature = (info.training.get(name) for name in ("uncalibrated_loss", "temperature"))
+    if not isinstance(loss, float) or not isinstance(temperature, float):
+        return {}
+    return {f"The same before calibration, T = {temperature:.2f}": f"{loss:.4f} nats per character"}
 
 
 def _protocol(info: ModelInfo) -> str:

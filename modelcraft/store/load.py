@@ -62,5 +62,6 @@ def identity(source: str | Path, folder: Path) -> str:
     """
     if HUB_NAME.fullmatch(str(source)) and not Path(source).expanduser().is_dir():
         return f"{str(source).partition('@')[0]}@{folder.name}"  # the Hub's cache has a folder for each commit
-    weights = (folder / WEIGHTS_FILE).read_bytes()
-    return f"{folder.resolve().name}@sha256:{hashlib.sha256(weights).hexdigest()}"
+    with (folder / WEIGHTS_FILE).open("rb") as weights:
+        version = hashlib.file_digest(weights, "sha256").hexdigest()
+    return f"{Path(source).name or 'folder'}@sha256:{version}"

@@ -22,7 +22,8 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 def calibrate(model: LanguageModel, held_out: Tensor) -> float:
     """Divide the scores of `model` by the T that suits `held_out` (N,) best, in place, and return T.
 
-    T goes into the weights of the last layer, so that every program that uses them is calibrated, too.
+    T goes into the weights of the last layer, so that every program that uses them is calibrated, too. (Of a GPT it
+    is taken off before the cap on the logits, which leaves all but the largest as they are.)
     """
     last = model.get_submodule("lm_head")
     assert isinstance(last, nn.Linear)

@@ -11,14 +11,15 @@ counts are those of the other seven.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from modelcraft.counting import CountingConfig, count
 from modelcraft.data import UNSCORED, Batch, Windows, garble
 from modelcraft.model import LanguageModel, evaluating
+from modelcraft.ngrams import LARGEST
 from modelcraft.store.folder import load_folder
 from modelcraft.store.load import identity, locate
 from modelcraft.support.errors import ConfigError
@@ -31,16 +32,11 @@ FOLDS = 8
 
 
 class Taught(Windows):
-    """A text (N,) in which what `teachers` find likely stands, for the most part, in place of what follows."""
+    """A text (N,) with what teachers find likely as each character but the first: `taught` (N-1, V), see `teach`."""
 
-    def __init__(self, data: Tensor, teachers: Sequence[LanguageModel], block_size: int, device: torch.device) -> None:
+    def __init__(self, data: Tensor, taught: Tensor, block_size: int, device: torch.device) -> None:
         super().__init__(data, block_size, block_size, device)
-        self.teachers = teachers
-
-    @cached_property
-    def taught(self) -> Tensor:
-        """What the teachers find likely at each place (N-1, V); it takes minutes, and 130 bytes a character."""
-        return teach(self.teachers, self.data)
+        self.taught = taught
 
     def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
         """Draw random windows; the targets are probabilities (B, T, V)."""
@@ -60,26 +56,43 @@ def load_teachers(sources: Sequence[str], tokenizer: CharTokenizer) -> list[tupl
     teachers = []
     for source in sources:
         folder = locate(source)
-        model, knows, _ = load_folder(folder, "cpu")
-        if not model.continues or knows.vocabulary != tokenizer.vocabulary:
-            raise ConfigError(f"{source} cannot teach here: a teacher continues texts, of the same characters.")
+        model, knows, info = load_folder(folder, "cpu")
+        if not model.continues:
+            raise ConfigError(f"{source} is of the rung {info.rung}, which continues no text; name another teacher.")
+        if knows.vocabulary != tokenizer.vocabulary:
+            raise ConfigError(f"{source} knows other characters than this text has; name a teacher trained on it.")
         teachers.append((model, identity(source, folder)))
     return teachers
 
 
-def teach(networks: Sequence[LanguageModel], data: Tensor) -> Tensor:
-    """Return how likely the teachers find each character at each place of `data` (N,) but the first: (N-1, V), bf16."""
-    taught = sum(probabilities(network, data, TEMPERATURE) for network in networks) * (NETWORKS / len(networks))
-    assert isinstance(taught, Tensor)
-    config = CountingConfig(vocab_size=networks[0].config.vocab_size)
-    for fold in range(FOLDS):
-        first, end = (len(data) * k // FOLDS for k in (fold, fold + 1))
-        counted = count(torch.cat((data[:first], data[end:])), config)
-        before = max(0, first - counted.block_size)  # the context of the first character
-        taught[max(0, first - 1) : end - 1] += (1 - NETWORKS) * probabilities(counted, data[before:end])[
-            max(0, first - 1) - before :
-        ]
+def teach(networks: Sequence[LanguageModel], data: Tensor, progress: bool = False) -> Tensor:
+    """Return how likely the teachers find each character at each place of `data` (N,) but the first: (N-1, V), bf16.
+
+    It takes minutes for a million characters.
+    """
+    vocab_size = networks[0].config.vocab_size
+    taught = torch.zeros(len(data) - 1, vocab_size)
+    with tqdm(total=len(networks) + FOLDS, desc="teachers", leave=False, disable=not progress) as bar:
+        for network in networks:
+            taught += probabilities(network, data, TEMPERATURE) * (NETWORKS / len(networks))
+            bar.update()
+        for fold in range(FOLDS):
+            first, end = (len(data) * k // FOLDS for k in (fold, fold + 1))
+            counted = count(torch.cat((data[:first], data[end:])), counting_config(vocab_size))
+            before = max(0, first - counted.block_size)  # the context of the first character
+            found = probabilities(counted, data[before:end])
+            place = max(0, first - 1)  # of the first character in `taught`
+            taught[place : end - 1] += (1 - NETWORKS) * found[place - before :]
+            bar.update()
     return taught.bfloat16()
+
+
+def counting_config(vocab_size: int) -> CountingConfig:
+    """Return the rung's own config, with shorter n-grams where a large vocabulary leaves no room for them."""
+    block_size = CountingConfig.block_size
+    while (vocab_size + 1) ** (block_size + 1) > LARGEST:
+        block_size -= 1
+    return CountingConfig(vocab_size=vocab_size, block_size=block_size)
 
 
 def probabilities(model: LanguageModel, data: Tensor, temperature: float = 1.0) -> Tensor:

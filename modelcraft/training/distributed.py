@@ -44,8 +44,8 @@ class Ranks:
         if self.world == 1:
             return batch, 1.0
         rows = len(batch["targets"])
-        if rows % self.world:
-            raise ConfigError(f"A batch of {rows} cannot be split evenly over {self.world} processes; change one.")
+        if rows < self.world:
+            raise ConfigError(f"A batch of {rows} has no row for each of {self.world} processes; change one.")
         mine = {name: tensor[self.rank :: self.world] for name, tensor in batch.items()}
         scored, all_scored = (count_scored(targets) for targets in (mine["targets"], batch["targets"]))
         return mine, self.world * scored / all_scored

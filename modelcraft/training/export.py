@@ -57,30 +57,24 @@ def export(
         )
     model = rung.build(trainer.model.config, trainer.device)
     model.load_state_dict(trainer.best, strict=True)
-    origin = {"init_from": trainer.about["start"]["init_from"]} if "start" in trainer.about else {}
-    taught = {"teachers": trainer.about["teachers"]} if "teachers" in trainer.about else {}
     training = {
         **asdict(trainer.config),
         **_progress(trainer),
-        **origin,
-        **taught,
-        **(
-            _calibrated(model, held_out, corpus, tokenizer, exact) if held_out is not None and len(held_out) > 1 else {}
-        ),
         "seconds": round(trainer.seconds, 1),
         "device": trainer.device.type,
         "torch": torch.__version__,
     }
+    if start := trainer.about.get("start"):
+        training["init_from"] = start["init_from"]
+    if teachers := trainer.about.get("teachers"):
+        training["teachers"] = teachers
+    if held_out is not None and len(held_out):
+        round_to(model, rung.stored_as)  # so that the loss before and the one after are both those of stored weights
+        if exact:
+            _, val_data = corpus.splits(tokenizer, model.block_size)
+            training["uncalibrated_loss"] = exact_loss(model, val_data).nats_per_character
+        training["temperature"] = round(calibrate(model, held_out), 4)
     return write_folder(model, rung, corpus, tokenizer, folder, training, trainer.records, progress, exact)
-
-
-def _calibrated(
-    model: LanguageModel, held_out: Tensor, corpus: Corpus, tokenizer: CharTokenizer, exact: bool
-) -> dict[str, float]:
-    """Calibrate `model`; return the number that its scores were divided by, and the loss that it had before."""
-    _, val_data = corpus.splits(tokenizer, model.block_size)
-    before = {"uncalibrated_loss": exact_loss(model, val_data).nats_per_character} if exact else {}
-    return {"temperature": round(calibrate(model, held_out), 4), **before}
 
 
 def exported(trainer: Trainer, folder: Path, exact: bool = True) -> ModelInfo | None:

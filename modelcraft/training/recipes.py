@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from modelcraft.sampling import MAX_SEED
 from modelcraft.support.checks import check_fields
@@ -149,19 +150,31 @@ RECIPES: Mapping[str, TrainConfig] = {
 }
 
 
-def gentler(recipe: TrainConfig) -> TrainConfig:
+def gentler(recipe: TrainConfig, steps: int | None = None) -> TrainConfig:
     """Return `recipe` for a training that starts from trained weights: fewer steps, lower rates, a short warm-up.
 
-    There are ten evaluations, and the best is kept: a short text is soon known by heart.
+    There are ten evaluations, and the best model is kept: a short text is soon known by heart. Nothing is held out,
+    since the trained model may have learned from it.
     """
-    steps = max(300, recipe.steps // 10)
+    steps = steps or max(300, recipe.steps // 10)
     return replace(
         recipe,
         steps=steps,
         learning_rate=recipe.learning_rate / 3,
         muon_learning_rate=recipe.muon_learning_rate / 3,
-        warmup_steps=20,
+        warmup_steps=min(20, steps),
         decay_share=0.8,
-        eval_interval=steps // 10,
+        eval_interval=max(1, steps // 10),
+        eval_batches=min(recipe.eval_batches, 50),
         save_interval=min(recipe.save_interval, steps),
+        held_out=0.0,
     )
+
+
+def adjusted(recipe: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
+    """Return `recipe` with some settings replaced; another learning rate changes Muon's in proportion."""
+    changed = replace(recipe, **settings)
+    if "learning_rate" in settings and "muon_learning_rate" not in settings:
+        muon = recipe.muon_learning_rate * changed.learning_rate / recipe.learning_rate
+        changed = replace(changed, muon_learning_rate=muon)
+    return changed

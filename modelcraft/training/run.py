@@ -5,14 +5,14 @@ import shlex
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 from torch import Tensor
 
-from modelcraft.data import Corpus, Dataset, load_corpus
+from modelcraft.data import Corpus, load_corpus
 from modelcraft.gpt import GPTLanguageModel
 from modelcraft.ladder import Rung
 from modelcraft.model import LanguageModel, ModelConfig
@@ -24,15 +24,16 @@ from modelcraft.support.files import write_text
 from modelcraft.support.signals import stopped_at_once
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.training.claim import claimed
-from modelcraft.training.distillation import Taught, load_teachers
+from modelcraft.training.distillation import Taught, load_teachers, teach
 from modelcraft.training.distributed import Ranks
 from modelcraft.training.export import export, exported, write_folder
 from modelcraft.training.fit import FITS
-from modelcraft.training.recipes import RECIPES, TrainConfig, gentler
+from modelcraft.training.recipes import RECIPES, TrainConfig, adjusted, gentler
 from modelcraft.training.start import Start, load_start
 from modelcraft.training.state import describe_state
 from modelcraft.training.trainer import SAMPLE_FILE, Trainer, TrainingStoppedError
 
+LEAST_HELD_OUT = 1_000  # characters: fewer say too little about how sure a model may be
 STOPPED_AT_ONCE = "Stopped at once; --resume goes on from the last saved state."
 UNFITTED = "Stopped; nothing was written, so start it again."
 
@@ -42,7 +43,7 @@ class Plan:
     """The decisions of a run: what it learns from (training ids, held-out ones, validation ids), and what, and how.
 
     `start` is the trained model that it starts from, if any (None in a resumed run); `origin` says which one that was.
-    `teachers` are the models that it learns from, with their identities.
+    `teachers` are the models that it learns from, `taught_by` their identities.
     """
 
     text: Corpus
@@ -52,7 +53,8 @@ class Plan:
     splits: tuple[Tensor, Tensor, Tensor]
     start: Start | None
     origin: Mapping[str, str]
-    teachers: Sequence[tuple[LanguageModel, str]]
+    teachers: Sequence[LanguageModel]
+    taught_by: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class TrainingRun:
         Raises TrainingStoppedError after Ctrl-C or SIGTERM, and any error that says why this cannot be trained.
         """
         plan = self._plan()
+        self.ranks.wait()  # what the others still read must not be moved aside
         claim = claimed(self.folder, self.resume) if self.ranks.first else contextlib.nullcontext()
         try:
             with stopped_at_once(), claim as earlier:
@@ -123,30 +126,34 @@ class TrainingRun:
     def _plan(self) -> Plan:
         """Decide everything, and refuse what cannot be trained, before anything is written or moved."""
         recipe, sizes = RECIPES.get(self.rung.name, TrainConfig()), vars(self.rung.config)
-        start, origin = None, {}
+        start, origin, taught_by = None, {}, []
         if self.init_from:
             start = load_start(self.init_from, self.rung)
-            start.check_settings(self.settings)
-            recipe, sizes, origin = gentler(recipe), vars(start.model.config), dict(start.origin)
+            sizes, origin = vars(start.model.config), dict(start.origin)
+            recipe = gentler(recipe, self.recipe.get("steps"))
         if self.resume:  # it keeps the settings that it was started with
             then = describe_state(self.folder)
             recipe, about = TrainConfig(**then["config"]), then["about"]
             sizes = {name: about.get(name, size) for name, size in sizes.items()}
-            origin = about.get("start", {})
+            origin, taught_by = about.get("start", {}), about.get("teachers", [])
+        recipe = adjusted(recipe, self.recipe)
         text = load_corpus(self.corpus)
         if self.ranks.first and text.notice:
             typer.echo(text.notice, err=True)
         tokenizer = CharTokenizer.of(origin.get("vocabulary", "") + text.text)
         config = self._configure(sizes, tokenizer)
+        if start:
+            start.check_settings(self.settings)
         self.rung.check_size(config)
-        recipe = replace(recipe, **self.recipe)
         train_data, val_data = text.splits(tokenizer, config.block_size)  # raises if the text is too short
-        learned = round((1 - recipe.held_out) * len(train_data))
-        train_data, held_out = train_data[:learned], train_data[learned:]
-        for data in () if self.fitted else (train_data, val_data):
+        train_data, held_out = held_back(train_data, recipe.held_out)
+        for data in () if self.fitted else (train_data, val_data, *([held_out] if len(held_out) else [])):
             self.rung.build(config, "meta").dataset(data)  # raises if the rung cannot learn from it
         teachers = load_teachers(self.teachers, tokenizer)
-        return Plan(text, tokenizer, config, recipe, (train_data, held_out, val_data), start, origin, teachers)
+        if teachers and versions(taught_by) != versions(now := [identity for _, identity in teachers]):
+            taught_by = now
+        splits = (train_data, held_out, val_data)
+        return Plan(text, tokenizer, config, recipe, splits, start, origin, [model for model, _ in teachers], taught_by)
 
     def _configure(self, sizes: Mapping[str, Any], tokenizer: CharTokenizer) -> ModelConfig:
         follows = self.rung.model_class.settings_for(tokenizer.vocabulary)
@@ -168,13 +175,10 @@ class TrainingRun:
             about["start"] = plan.origin
         if plan.start:
             plan.start.copy_to(network, tokenizer.vocabulary)
-        learned: Tensor | Dataset
-        learned, held_out, val_data = plan.splits
-        if plan.teachers:
-            about["teachers"] = [identity for _, identity in plan.teachers]
-            teachers = [model.to(network.device) for model, _ in plan.teachers]
-            learned = Taught(learned, teachers, network.block_size, network.device)
-        trainer = Trainer(network, learned, val_data, recipe, folder, about, ranks, write if self.samples else None)
+        train_data, held_out, val_data = plan.splits
+        if plan.taught_by:
+            about["teachers"] = plan.taught_by
+        trainer = Trainer(network, train_data, val_data, recipe, folder, about, ranks, write if self.samples else None)
         if self.resume:
             trainer.restore()
         if self.finish and not trainer.best:
@@ -194,10 +198,22 @@ class TrainingRun:
                 err=True,
             )
         if not self.finish and not done:
+            if plan.taught_by:
+                trainer.lessons = self._lessons(plan, network)
             trainer.train(progress=ranks.first)
         if not ranks.first:
             return None
         return export(trainer, rung, text, tokenizer, folder, held_out, progress=True, exact=self.exact)
+
+    def _lessons(self, plan: Plan, student: LanguageModel) -> Taught:
+        """Let the teachers read the text."""
+        if not plan.teachers:
+            raise TrainingError(
+                f"The run in {str(self.folder)!r} needs its teachers to go on; name them again with --teacher."
+            )
+        teachers = [model.to(student.device) for model in plan.teachers]
+        taught = teach(teachers, plan.splits[0], progress=self.ranks.first)
+        return Taught(plan.splits[0], taught, student.block_size, student.device)
 
     def _fit(self, plan: Plan) -> ModelInfo:
         """Fit a rung that is not trained by gradient to the training text, in one go."""
@@ -223,3 +239,15 @@ class TrainingRun:
             + f"Exact validation loss: {measured}, after {info.training['seconds']:.0f} s of training.\n"
             f"Play it: python -m modelcraft.generate --model {shlex.quote(str(self.folder))}"
         )
+
+
+def held_back(train_data: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Split training ids (N,) into what is learned from and a `share` at the end to calibrate on, if that is enough."""
+    held = round(share * len(train_data))
+    learned = len(train_data) - (held if held >= LEAST_HELD_OUT else 0)
+    return train_data[:learned], train_data[learned:]
+
+
+def versions(identities: Sequence[str]) -> list[str]:
+    """Return the versions of models without their names: a model stays the same one when its folder is renamed."""
+    return [identity.rpartition("@")[2] for identity in identities]

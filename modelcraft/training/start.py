@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modelcraft.gpt import GPTConfig
 from modelcraft.ladder import Rung
 from modelcraft.model import LanguageModel
 from modelcraft.store.folder import load_folder
@@ -19,7 +20,8 @@ from modelcraft.store.load import identity, locate
 from modelcraft.support.errors import ConfigError
 
 FREE = {"dropout", "noise"}  # settings of a model that its weights do not depend on
-SMALL = 0.02  # the weights of a new character are its random ones times this
+FREE_OF_A_GPT = {*FREE, "block_size"}  # it has no table of positions
+SMALL = 0.02  # the weights of a new character are its random ones times this: the first steps turn them quickly
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,10 @@ class Start:
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Raise ConfigError for a setting that the weights were not trained with."""
-        own, called = vars(self.model.config), self.origin["init_from"].partition("@")[0]
+        free = FREE_OF_A_GPT if isinstance(self.model.config, GPTConfig) else FREE
+        own, called = vars(self.model.config), self.origin["init_from"].rpartition("@")[0]
         for name, value in settings.items():
-            if name in own and name not in FREE and value != own[name]:
+            if name in own and name not in free and value != own[name]:
                 raise ConfigError(
                     f"{called} has {name} {own[name]}, not {value}; leave {name} out, or train from nothing, without "
                     "--init-from."

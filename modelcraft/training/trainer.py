@@ -42,8 +42,6 @@ BF16_PARAMETERS = 200_000  # a guess so far: in a small model, converting costs 
 class Trainer:
     """Trains `model` on `train_data` (N,), watches its loss on `val_data` (M,), and saves everything in `folder`.
 
-    `train_data` can also be a dataset that was made for the model.
-
     `records` has one entry per evaluation: `step`, `train_loss` and `val_loss` (estimates, nats per character),
     `learning_rate`, `seconds` of work, `characters` seen. `best` is the state dict with the lowest `val_loss` so far.
     """
@@ -51,7 +49,7 @@ class Trainer:
     def __init__(
         self,
         model: LanguageModel,
-        train_data: Tensor | Dataset,
+        train_data: Tensor,
         val_data: Tensor,
         config: TrainConfig,
         folder: Path,
@@ -60,8 +58,8 @@ class Trainer:
         evaluated: Callable[["Trainer"], None] | None = None,
     ) -> None:
         self.model = model
-        self.train_set = model.dataset(train_data) if isinstance(train_data, Tensor) else train_data
-        self.val_set = model.dataset(val_data)
+        self.train_set, self.val_set = model.dataset(train_data), model.dataset(val_data)
+        self.lessons: Dataset = self.train_set  # what the steps learn from; a student's are more than its text
         self.config, self.folder = config, folder
         # A resumed run must agree on the rung, its config and the corpus, in their JSON form.
         self.about = json.loads(json.dumps(dict(about or {})))
@@ -179,7 +177,7 @@ class Trainer:
         # Dropout draws from torch's own generators. Seeding them at each step leaves no state for a resume to restore.
         torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
         noise = self.model.noise * share_of_rate
-        batch = self.train_set.draw(self.config.batch_size, self.generator, noise)  # (B, T) each
+        batch = self.lessons.draw(self.config.batch_size, self.generator, noise)  # (B, T) each
         self.characters += count_scored(batch["targets"])
         share, weight = self.ranks.share(batch)
         with self._autocast():

@@ -1,6 +1,5 @@
 """Distillation: the targets are what the teachers say, place by place, and a student of the truth comes near it."""
 
-import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from modelcraft.data import Windows
 from modelcraft.distill import distill
 from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.ladder import RUNGS
-from modelcraft.loss import exact_loss
+from modelcraft.loss import estimate_loss, exact_loss
 from modelcraft.model import LanguageModel, ModelConfig, seeded
 from modelcraft.store.folder import read_info
 from modelcraft.support.cli import run
@@ -66,7 +65,7 @@ def test_the_teachers_are_mixed_and_counts_do_not_know_what_they_judge(teacher, 
 
 
 def test_the_targets_stand_beside_what_is_read(teacher, data):
-    dataset = Taught(data, [teacher], 4, CPU)
+    dataset = Taught(data, teach([teacher], data), 4, CPU)
     batch = dataset.draw(5, torch.Generator().manual_seed(3))
     same = Windows(data, 4, 4, CPU).draw(5, torch.Generator().manual_seed(3))  # with characters as targets
     assert torch.equal(batch["idx"], same["idx"])
@@ -106,13 +105,17 @@ def test_a_student_of_the_truth_comes_nearer_to_it(tmp_path, monkeypatch):
     recipe = TrainConfig(150, 8, 5e-3, eval_interval=150, eval_batches=1, save_interval=150)
     config = GPTConfig(vocab_size=tokenizer.vocab_size, dropout=0.0, noise=0.0, **SMALL)
     losses = []
-    for number, dataset in enumerate((data, Taught(data, [Truth(tokenizer)], 16, CPU))):
+    for number, taught in enumerate((None, teach([Truth(tokenizer)], data))):
         with seeded(1):
             model = GPTLanguageModel(config)
-        trainer = Trainer(model, dataset, held_out, recipe, tmp_path / str(number))
+        trainer = Trainer(model, data, held_out, recipe, tmp_path / str(number))
+        if taught is not None:
+            trainer.lessons = Taught(data, taught, 16, CPU)
         trainer.train()
         assert trainer.characters == 150 * 8 * 16
         losses.append(exact_loss(model, held_out).nats_per_character)
+        # What is recorded as the training loss is the text's, whatever the steps learn from.
+        assert trainer.records[-1]["train_loss"] == pytest.approx(estimate_loss(model, data, 1, 8), abs=1e-6)
     alone, taught = losses
     assert CHAIN.entropy < taught < alone - 0.05
     assert taught < CHAIN.entropy + 0.1
@@ -167,16 +170,53 @@ def test_one_command_trains_teachers_and_their_student_and_goes_on_where_it_stop
     assert weights(parts) == weights(whole)
 
 
+def test_a_student_learns_from_the_same_numbers_wherever_it_was_stopped(tmp_path, command, monkeypatch):
+    """In bf16, too: the teachers read the text before the training, in float32."""
+    monkeypatch.setitem(RECIPES, "gpt", replace(RECIPES["gpt"], precision="bf16", eval_interval=3, save_interval=1))
+    assert command(train, "--model", "gpt", "--out", str(tmp_path / "teacher"))[0] == 0
+    options = ["--model", "gpt", "--steps", "7", "--teacher", str(tmp_path / "teacher")]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command(train, *options, "--out", str(whole))[0] == 0
+    step, steps = Trainer._train_step, []
+
+    def interrupted(self):
+        steps.append(self.step)
+        if len(steps) == 5:  # between two evaluations
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(Trainer, "_train_step", interrupted)
+    assert command(train, *options, "--out", str(parts))[0] == 130
+    code, said = command(train, "--resume", "--out", str(parts))
+    assert code == 1 and "needs its teachers to go on; name them again with --teacher" in said
+    moved = (tmp_path / "teacher").rename(tmp_path / "moved")  # it is still the same one
+    assert command(train, "--resume", "--teacher", str(moved), "--out", str(parts))[0] == 0
+    assert weights(parts) == weights(whole)
+    for options in (["--finish"], ["--resume"]):  # nothing is left to learn, so no teacher is needed
+        code, said = command(train, *options, "--out", str(parts))
+        assert code == 0, said
+    assert weights(parts) == weights(whole)
+
+
+@pytest.mark.parametrize("vocab_size", [9, 65, 511, 512, 4_000])
+def test_counts_find_room_for_any_vocabulary(vocab_size):
+    config = distillation.counting_config(vocab_size)
+    assert config.block_size == 6 or (vocab_size + 1) ** (config.block_size + 2) >= 2**63
+
+
 def test_what_cannot_teach_or_learn_is_one_sentence(tmp_path, command):
     assert command(distill, "--out", str(tmp_path / "gpt"), "--teachers", "1", "--steps", "2")[0] == 0
     out, teacher = ["--out", str(tmp_path / "new")], ["--teacher", str(tmp_path / "gpt-teacher-1")]
     for options, says in (
         (["--model", "bigram", *teacher], "Only a GPT learns from teachers, not bigram"),
-        (["--model", "gpt", "--teacher", "bigram"], "bigram cannot teach here: a teacher continues texts, of the same"),
-        (["--model", "gpt", "--teacher", "encoder-decoder"], "encoder-decoder cannot teach here"),
-        (["--resume", "--out", str(tmp_path / "gpt")], "was started with other model or corpus (teachers:"),
+        (["--model", "gpt", "--teacher", "bigram"], "bigram knows other characters than this text has"),
+        (["--model", "gpt", "--teacher", "encoder-decoder"], "which continues no text; name another teacher"),
+        (["--resume", "--out", str(tmp_path / "gpt"), "--teacher", "nowhere"], "no model 'nowhere'"),
     ):
         code, said = command(train, *out, *options)
         assert code == 1 and says in said and len(said.strip().splitlines()) == 1, said
     assert not (tmp_path / "new").exists()
-    assert math.isfinite(read_info(tmp_path / "gpt").validation_loss)
+    # A student that was asked for otherwise is not trained over, and its teachers are not trained for nothing.
+    code, said = command(distill, "--out", str(tmp_path / "gpt"), "--teachers", "2", "--steps", "2")
+    assert code == 1 and "holds another training; name another folder with --out" in said
+    assert not (tmp_path / "gpt-teacher-2").exists()

@@ -98,18 +98,18 @@ def test_resumed_on_another_number_of_processes(text, alone, tmp_path, first, th
 
 
 def test_a_batch_that_cannot_be_split_is_refused():
-    batch = {"idx": torch.zeros(3, 4), "targets": torch.zeros(3, 4)}
-    with pytest.raises(ConfigError, match="A batch of 3 cannot be split evenly over 2 processes"):
+    batch = {"idx": torch.zeros(1, 4), "targets": torch.zeros(1, 4)}
+    with pytest.raises(ConfigError, match="A batch of 1 has no row for each of 2 processes"):
         Ranks(0, 2).share(batch)
 
 
 def test_the_shares_are_the_batch_and_their_mean_is_its_mean():
-    targets = torch.tensor([[1, 2], [3, UNSCORED], [4, 5], [UNSCORED, UNSCORED]])
-    batch = {"idx": torch.arange(8).view(4, 2), "targets": targets}
-    each = torch.rand(4, 2)
+    targets = torch.tensor([[1, 2], [3, UNSCORED], [4, 5], [UNSCORED, UNSCORED], [6, 7]])  # an odd number of rows
+    batch = {"idx": torch.arange(10).view(5, 2), "targets": targets}
+    each = torch.rand(5, 2)
     shares = [Ranks(rank, 2).share(batch) for rank in range(2)]
     rows = torch.cat([share["idx"] for share, _ in shares])
-    assert sorted(rows.flatten().tolist()) == list(range(8))
+    assert sorted(rows.flatten().tolist()) == list(range(10))
     means = []
     for share, weight in shares:
         losses_here = each.flatten()[share["idx"]][share["targets"] != UNSCORED]

@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from modelcraft.support.errors import ConfigError
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.train import train
 from modelcraft.training.fit import FITS
-from modelcraft.training.recipes import RECIPES, gentler
+from modelcraft.training.recipes import RECIPES, adjusted, gentler
 from modelcraft.training.start import Start, load_start
 from modelcraft.training.state import read_state
 from modelcraft.training.trainer import Trainer
@@ -146,11 +147,16 @@ def test_the_rung_and_the_recipe_follow_and_can_be_set(tmp_path, trained, comman
     assert code == 0, said
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["rung"] == "head" and config["config"]["block_size"] == 12
-    gentle = gentler(RECIPES["head"])
-    assert config["training"]["steps"] == 20
+    gentle = gentler(RECIPES["head"], 20)
+    assert (config["training"]["steps"], config["training"]["eval_interval"]) == (20, 2)
     assert config["training"]["learning_rate"] == gentle.learning_rate == RECIPES["head"].learning_rate / 3
     assert config["training"]["warmup_steps"] == gentle.warmup_steps == 20
-    assert gentle.steps == 500 and gentle.eval_interval == 50 and gentler(RECIPES["gpt-mini"]).steps == 300
+    gentle, gpt = gentler(RECIPES["head"]), gentler(RECIPES["gpt"])
+    assert (gentle.steps, gentle.eval_interval) == (500, 50) and gentler(RECIPES["gpt-mini"]).steps == 300
+    assert gpt.held_out == 0.0  # the trained model may have learned from it
+    # Another learning rate is another one for all weights.
+    assert adjusted(gpt, {"learning_rate": gpt.learning_rate * 2}).muon_learning_rate == gpt.muon_learning_rate * 2
+    assert adjusted(gpt, {"steps": 7}) == replace(gpt, steps=7)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +185,14 @@ def test_a_mismatch_is_one_sentence(tmp_path, trained, command, options, says):
 
 def test_settings_that_the_weights_do_not_depend_on_may_differ():
     config = config_of("gpt", OLD)
-    start = Start(RUNGS["gpt"].build(config), {"init_from": "it", "vocabulary": OLD})
-    start.check_settings({"dropout": 0.5, "noise": 0.0, "n_head": 2})
+    start = Start(RUNGS["gpt"].build(config), {"init_from": "it@sha256:0", "vocabulary": OLD})
+    start.check_settings({"dropout": 0.5, "noise": 0.0, "n_head": 2, "block_size": 8})
     with pytest.raises(ConfigError, match="it has logit_cap 15, not 30; leave logit_cap out"):
         start.check_settings({"logit_cap": 30})
+
+
+def test_a_table_of_positions_fixes_the_context():
+    config = config_of("block", OLD)
+    start = Start(RUNGS["block"].build(config), {"init_from": "it@sha256:0", "vocabulary": OLD})
+    with pytest.raises(ConfigError, match="it has block_size 16, not 8; leave block_size out"):
+        start.check_settings({"block_size": 8})

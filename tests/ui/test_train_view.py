@@ -243,6 +243,11 @@ def test_the_form_follows_the_rung_and_the_text(view):
     assert not any(dial["interactive"] for dial in dials)
     assert asyncio.run(view.resize("gpt-mini", BUNDLED)) == dials
     assert all(dial["interactive"] for dial in asyncio.run(view.resize("gpt-mini", NOTHING)))
+    # Another text of one's own leaves what was set; the app's text begins anew.
+    assert asyncio.run(view.begin("gpt-mini", UPLOADED, BUNDLED)) == gr.skip()
+    assert asyncio.run(view.begin("gpt-mini", OURS, NOTHING)) == gr.skip()
+    assert asyncio.run(view.begin("gpt-mini", OURS, BUNDLED))[1]["value"] == NOTHING
+    assert asyncio.run(view.begin("gpt-mini", PASTED, NOTHING))[1]["value"] == BUNDLED
     for call in (view.refit("blend", OURS), view.resize("blend", NOTHING)):
         with pytest.raises(gr.Error, match="The rungs that can be trained here"):
             asyncio.run(call)

@@ -136,6 +136,7 @@ class TrainView:
             value=NOTHING,
             label="Start from",
             info="the bundled model can spell already, and learns a text of yours in fewer steps",
+            interactive=bundled(QUICK_RUNG) is not None,
             elem_classes="mc-pills",
             elem_id="train-beginning",
         )
@@ -164,7 +165,7 @@ class TrainView:
         refitted = [self.steps, self.beginning, *self.sizes]
         self.rung.input(self.refit, [self.rung, self.source], refitted, **options)
         self.source.input(self.choose, self.source, [self.upload_row, self.pasted], **options)
-        self.source.input(self.refit, [self.rung, self.source], refitted, **options)
+        self.source.input(self.begin, [self.rung, self.source, self.beginning], refitted, **options)
         self.beginning.input(self.resize, [self.rung, self.beginning], self.sizes, **options)
         self.upload.upload(self.take, [self.visitor, self.upload], [self.visitor, self.uploaded], **options)
         packed = self.download.click(self.pack, self.visitor, self.file, **options)
@@ -302,6 +303,12 @@ class TrainView:
         chosen = BUNDLED if there and source != OURS else NOTHING
         steps = gr.update(interactive=rung not in FITS)
         return [steps, gr.update(value=chosen, interactive=there), *_dials(rung, chosen)]
+
+    @told
+    async def begin(self, rung: Any, source: Any, beginning: Any) -> Any:
+        """Refit the form if another text asks for another beginning; else leave the sizes that were set."""
+        fitting = NOTHING if source == OURS else BUNDLED
+        return gr.skip() if beginning == fitting else await self.refit(rung, source)
 
     @told
     async def resize(self, rung: Any, beginning: Any) -> list[Any]:
