@@ -19,7 +19,7 @@ FLOORS = (
     ("insight",),
     ("serving",),
     ("ui",),
-    ("train", "distill", "evaluate", "generate", "hub"),
+    ("train", "distill", "evaluate", "generate", "export", "hub"),
     ("__init__",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

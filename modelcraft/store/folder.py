@@ -17,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from modelcraft.gpt import GPTConfig
 from modelcraft.ladder import RUNGS, rung_named
 from modelcraft.model import LanguageModel, ModelConfig
+from modelcraft.store import nanochat
 from modelcraft.support.device import pick_device
 from modelcraft.support.errors import CheckpointError, ConfigError, VocabularyError, shown
 from modelcraft.support.files import HOME, check_is_file, replacing, write_text
@@ -60,25 +62,53 @@ class ModelInfo:
 
 
 def save_folder(
-    folder: Path, model: LanguageModel, info: ModelInfo, card: str | None, dtype: torch.dtype = torch.float32
+    folder: Path,
+    model: LanguageModel,
+    info: ModelInfo,
+    card: str | None,
+    dtype: torch.dtype = torch.float32,
+    for_transformers: bool = False,
 ) -> None:
     """Write the model folder; each file appears whole or not at all, and `config.json`, its marker, last.
 
     If `card` is None, the caller writes the card afterwards.
-    Floats are stored as `dtype`; round the model to it (`round_to`) before you measure it.
+    Floats are stored as `dtype`; round the model to it (`round_to`) before you measure it. A GPT that is written
+    `for_transformers` is a model of transformers, too (nanochat.py).
     """
     # Clones, because safetensors refuses tensors that share memory, such as tied weights.
     weights = {
         name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
         for name, tensor in model.state_dict().items()
     }
+    theirs: dict[str, Any] = {}
+    if for_transformers:
+        config = as_gpt(info)
+        weights, theirs = nanochat.their_weights(weights, config), nanochat.their_config(config)
+        for name, content in nanochat.their_files(info.vocabulary, config).items():
+            write_text(folder / name, content)
     with replacing(folder / WEIGHTS_FILE) as aside:
         save_file(weights, aside, metadata={"format": "pt"})
     if card is not None:
         write_text(folder / CARD_FILE, card)
     parameters = {"parameters": model.num_parameters}
     described = {"format": FORMAT} | parameters | asdict(info) | parameters  # twice: for its place, then for its value
+    described |= theirs
     write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+
+
+def is_gpt(info: ModelInfo) -> bool:
+    """Say whether the model is a GPT, which transformers knows; the encoder–decoder's config is a GPT's, too."""
+    return type(info.config) is GPTConfig
+
+
+def as_gpt(info: ModelInfo) -> GPTConfig:
+    """Return the config of a GPT; raise ConfigError for another rung."""
+    if not is_gpt(info):
+        raise ConfigError(
+            f"transformers has no model like the rung {info.rung}; the GPTs it has: gpt, gpt-mini and gpt-video."
+        )
+    assert isinstance(info.config, GPTConfig)
+    return info.config
 
 
 def round_to(model: LanguageModel, dtype: torch.dtype) -> None:
@@ -96,7 +126,7 @@ def load_folder(
     info = read_info(folder)
     rung = rung_named(info.rung)
     expected = rung.build(info.config, device="meta").state_dict()
-    weights = _read_weights(folder / WEIGHTS_FILE, expected)
+    weights = _read_weights(folder / WEIGHTS_FILE, expected, as_gpt(info) if is_gpt(info) else None)
     # Build the model only after all these checks; building it also makes what is not a weight, such as a mask.
     model = rung.build(info.config, parts=load_parts(rung.parts, folder, info.vocabulary))
     model.load_state_dict(weights, strict=True)
@@ -182,7 +212,8 @@ def _of_a_newer_version(described: dict[str, Any]) -> str | None:
     """Name something unknown that a newer version may have added: a format, key, rung or rung's setting."""
     if described.get("format", FORMAT) != FORMAT:
         return f"its format is {shown(described['format'])}, and this version reads {FORMAT!r}"
-    if unknown := sorted(set(described) - {"format", *ModelInfo.__dataclass_fields__}):
+    theirs = described.get("model_type") == nanochat.MODEL_TYPE  # transformers adds keys of its own
+    if unknown := [] if theirs else sorted(set(described) - {"format", *ModelInfo.__dataclass_fields__}):
         return f"it has an unknown key {shown(unknown[0])}"
     name, settings = described.get("rung"), described.get("config")
     if not isinstance(name, str) or not isinstance(settings, dict):
@@ -226,18 +257,23 @@ def _checked_info(described: Any) -> ModelInfo:
     )
 
 
-def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the tensors that a model expects after checking the header; floats become float32 from any stored type."""
+def _read_weights(path: Path, expected: Mapping[str, Tensor], gpt: GPTConfig | None) -> dict[str, Tensor]:
+    """Read the tensors that a model expects after checking the header; floats become float32 from any stored type.
+
+    Those of a `gpt` may also be stored as transformers has them (nanochat.py).
+    """
     try:
         check_is_file(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             names = set(file.keys())
-            if missing := sorted(set(expected) - names):
+            theirs = gpt is not None and nanochat.EMBEDDING in names
+            stored = {name: nanochat.their_name(name) if theirs else name for name in expected}
+            if missing := sorted(set(stored.values()) - names):
                 raise CheckpointError(f"{str(path)!r} lacks the tensor {missing[0]!r}; get the model again.")
-            if extra := sorted(names - set(expected)):
+            if extra := sorted(names - set(stored.values())):
                 raise CheckpointError(f"{str(path)!r} has a tensor {extra[0]!r} that the model does not know.")
             for name, tensor in expected.items():
-                header = file.get_slice(name)
+                header = file.get_slice(stored[name])
                 shape, dtype = tuple(header.get_shape()), header.get_dtype()
                 if shape != tuple(tensor.shape):
                     raise CheckpointError(
@@ -250,7 +286,9 @@ def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
                     raise CheckpointError(
                         f"{str(path)!r}: the tensor {name!r} is stored as {dtype}, not as whole numbers."
                     )
-            weights = {name: file.get_tensor(name).to(tensor.dtype) for name, tensor in expected.items()}
+            weights = {name: file.get_tensor(stored[name]).to(tensor.dtype) for name, tensor in expected.items()}
+            if theirs and gpt is not None:
+                weights = {name: nanochat.mirrored(name, tensor, gpt.head_size) for name, tensor in weights.items()}
     except (SafetensorError, OSError, ValueError, struct.error) as error:
         gone = f"The weights {str(path)!r} are missing; get the model again."
         raise CheckpointError(why_unread(path, gone, "get the model again")) from error

@@ -45,6 +45,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # it exports 
 from huggingface_hub.utils._http import default_client_factory
 
 from modelcraft.ladder import rung_named
+from modelcraft.model import LanguageModel
 from modelcraft.store.card import model_card, write_sample
 from modelcraft.store.folder import (
     CARD_FILE,
@@ -53,8 +54,10 @@ from modelcraft.store.folder import (
     PICTURE_FILE,
     WEIGHTS_FILE,
     ModelInfo,
+    is_gpt,
     load_folder,
     read_info,
+    save_folder,
 )
 from modelcraft.support.errors import TOKEN, CheckpointError, HubError, ModelCraftError, is_plain
 
@@ -93,6 +96,7 @@ def push(
     model, tokenizer, info = load_folder(folder, "cpu")
     picture = folder / PICTURE_FILE
     card = model_card(info, model.num_parameters, write_sample(model, tokenizer), repo_id, picture.is_file())
+    files = _files(folder, model, info)
     command = ["python", "-m", "modelcraft.hub", "push", str(folder), repo_id]
     command += ["--private"] if private else []
     command += ["--revision", revision] if revision else []
@@ -118,19 +122,24 @@ def push(
             raise HubError(theirs + safe, theirs + later)
         if revision:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-        files: list[tuple[str, Path | bytes]] = [
-            (CONFIG_FILE, folder / CONFIG_FILE),
-            (WEIGHTS_FILE, folder / WEIGHTS_FILE),
-            (CARD_FILE, card.encode("utf-8")),
-            *([(PICTURE_FILE, picture)] if picture.is_file() else []),
-        ]
         commit = api.create_commit(
             repo_id,
-            [CommitOperationAdd(name, content) for name, content in files],
+            [CommitOperationAdd(name, content) for name, content in {**files, CARD_FILE: card.encode()}.items()],
             commit_message=f"ModelCraft {info.rung}",
             revision=revision,
         )
     return f"{api.endpoint}/{repo_id}/tree/{revision or commit.oid}"
+
+
+def _files(folder: Path, model: LanguageModel, info: ModelInfo) -> dict[str, bytes]:
+    """Return the files to upload, by their names, without the card; a GPT's are those of transformers, too."""
+    there = [CONFIG_FILE, WEIGHTS_FILE, PICTURE_FILE]
+    files = {name: (folder / name).read_bytes() for name in there if (folder / name).is_file()}
+    if is_gpt(info):
+        with tempfile.TemporaryDirectory() as aside:
+            save_folder(Path(aside), model, info, None, rung_named(info.rung).stored_as, for_transformers=True)
+            files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
+    return files
 
 
 def _is_ours(api: HfApi, repo_id: str, files: Set[str]) -> bool:
