@@ -38,7 +38,7 @@ def export(
     folder = (out or Path("runs") / f"{source.resolve().name}-{to}").expanduser()
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{str(folder)!r} is not empty; name another folder with --out.")
-    card = model_card(info, trained.num_parameters, write_sample(trained, tokenizer))
+    card = model_card(info, trained.num_parameters, write_sample(trained, tokenizer), for_transformers=True)
     save_folder(folder, trained, info, card, rung_named(info.rung).stored_as, for_transformers=True)
     if to == Target.ONNX:
         from modelcraft.store.onnx import save_onnx

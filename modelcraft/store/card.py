@@ -32,18 +32,25 @@ def write_sample(model: LanguageModel, tokenizer: CharTokenizer) -> str:
     return f"{start}\n→ {tokenizer.decode(list(restored))}"
 
 
-def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | None = None, picture: bool = False) -> str:
+def model_card(
+    info: ModelInfo,
+    parameters: int,
+    sample: str,
+    repo_id: str | None = None,
+    picture: bool = False,
+    for_transformers: bool = False,
+) -> str:
     """Return the card of a model: YAML for the Hub, then what a reader wants to know.
 
     `parameters` is their number, `sample` the text that the model wrote (or empty), `repo_id` its place on the Hub
-    (None: it is only a folder so far). With `picture` the page shows `loss_curve.png`. Raises ConfigError for an
-    unknown rung.
+    (None: it is only a folder so far). With `picture` the page shows `loss_curve.png`; `for_transformers` says that
+    the folder is a model of transformers, too. Raises ConfigError for an unknown rung.
     """
     corpus = str(info.corpus.get("name", "a text of its own"))
     model_class = rung_named(info.rung).model_class
     start, continues = _start(model_class, info.vocabulary), model_class.continues
     sections = [
-        f"---\n{_metadata(info, corpus, repo_id).to_yaml()}\n---",
+        f"---\n{_metadata(info, corpus, repo_id, for_transformers).to_yaml()}\n---",
         f"# ModelCraft: {info.rung}",
         f"A character-level {'language model' if continues else 'encoder–decoder'}, the rung *{info.rung}* of the "
         "ladder from counting to GPT. "
@@ -68,6 +75,7 @@ def model_card(info: ModelInfo, parameters: int, sample: str, repo_id: str | Non
         "for token in modelcraft.stream(model, ids, modelcraft.SamplingParams(seed=1)):\n"
         '    print(tokenizer.decode([token]), end="", flush=True)\n```',
         *(_written(sample, continues) if sample else []),
+        *(_for_transformers(repo_id) if for_transformers else []),
         "## How it was trained",
         _table({_code(name): _code(value) for name, value in info.training.items()}),
         *(["![Training and validation loss over the characters seen](loss_curve.png)"] if picture else []),
@@ -89,7 +97,19 @@ def _start(model_class: type[LanguageModel], vocabulary: str) -> str:
     return first if model_class.continues else CharTokenizer(vocabulary).normalize(model_class.example).text or first
 
 
-def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardData:
+def _for_transformers(repo_id: str | None) -> list[str]:
+    named = repo_id or "path/to/this/folder"
+    return [
+        "## Or load it in transformers, without ModelCraft",
+        "```python\nfrom transformers import pipeline\n\n"
+        f'write = pipeline("text-generation", "{named}")\n'
+        'print(write("ROMEO:", truncation=True)[0]["generated_text"])\n```',
+        "There it is called NanoChat, and the numbers are the same. A text may grow without end; only a prompt that is "
+        "longer than the context has to be cut by `truncation=True`.",
+    ]
+
+
+def _metadata(info: ModelInfo, corpus: str, repo_id: str | None, for_transformers: bool) -> ModelCardData:
     # We know the language, and that the Hub has the text, only for tiny Shakespeare.
     shakespeare = corpus == TINY_SHAKESPEARE
     measured = [
@@ -111,7 +131,7 @@ def _metadata(info: ModelInfo, corpus: str, repo_id: str | None) -> ModelCardDat
         base_model=origin[1] if origin else None,
         license="mit",
         language="en" if shakespeare else None,
-        library_name="modelcraft",
+        library_name="transformers" if for_transformers else "modelcraft",
         pipeline_tag="text-generation",
         tags=["modelcraft", "character-level", "text-generation", info.rung],
         datasets=[HUB_DATASET] if shakespeare else None,

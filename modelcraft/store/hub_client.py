@@ -95,7 +95,9 @@ def push(
     check_repo_id(repo_id, revision)
     model, tokenizer, info = load_folder(folder, "cpu")
     picture = folder / PICTURE_FILE
-    card = model_card(info, model.num_parameters, write_sample(model, tokenizer), repo_id, picture.is_file())
+    card = model_card(
+        info, model.num_parameters, write_sample(model, tokenizer), repo_id, picture.is_file(), is_gpt(info)
+    )
     files = _files(folder, model, info)
     command = ["python", "-m", "modelcraft.hub", "push", str(folder), repo_id]
     command += ["--private"] if private else []

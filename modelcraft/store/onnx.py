@@ -8,6 +8,7 @@ Needs the packages onnx and onnxscript.
 
 import importlib
 import io
+import logging
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -62,8 +63,11 @@ def save_onnx(model: GPTLanguageModel, path: Path) -> None:
     example = (ids, torch.ones(B, S + T, dtype=torch.long), torch.arange(S, S + T)[None], past)
     layers = [f"{i}.{part}" for i in range(c.n_layer) for part in ("key", "value")]
     free = torch.export.Dim.DYNAMIC
+    log = logging.getLogger("torch.onnx")
+    before = log.level
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter tells of its progress
         warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
         program = torch.onnx.export(
             Step(model).eval(),
             example,
@@ -74,6 +78,7 @@ def save_onnx(model: GPTLanguageModel, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
+    log.setLevel(before)
     assert program is not None
     with replacing(path) as aside:
         program.save(str(aside), external_data=False)
