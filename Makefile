@@ -10,7 +10,7 @@ fast:
 	ruff check .
 	ruff format --check .
 	mypy
-	biome lint --skip=complexity/noImportantStyles --diagnostic-level=error modelcraft/ui/components
+	biome lint --skip=complexity/noImportantStyles --diagnostic-level=error modelcraft/ui/components modelcraft/ui/browser
 	pytest -n 2 -m "not browser and not slow"
 
 check:

@@ -55,6 +55,8 @@ ELSEWHERE = {
     "pip install -r requirements-dev.txt && pytest": (".ci/run", "-r requirements-dev.txt"),
     "pytest -m cases": (".ci/run", "\npytest"),
     "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu": ("", "it needs PyTorch's own index"),
+    "python -m modelcraft.export gpt --to transformers": ("tests/test_export.py", "runs/mine-transformers/"),
+    "python -m modelcraft.export gpt --to onnx": ("tests/test_export.py", '"--to", "onnx"'),
     "hf auth login": BY_HAND,
     "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": (
         "tests/ui/test_app_start.py",

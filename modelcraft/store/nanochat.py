@@ -8,6 +8,7 @@ The tokenizer becomes one of the library `tokenizers`: byte-pair encoding withou
 `CharTokenizer.normalize` would replace, it replaces by rules; what has no equivalent, it leaves out.
 """
 
+import functools
 import json
 import unicodedata
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ def their_tokenizer(vocabulary: str) -> dict[str, Any]:
         "truncation": None,
         "padding": None,
         "added_tokens": [],
-        "normalizer": {"type": "Sequence", "normalizers": _rules(vocabulary)},
+        "normalizer": {"type": "Sequence", "normalizers": normalizers(vocabulary)},
         "pre_tokenizer": {
             "type": "Split",
             "pattern": {"Regex": r"[\s\S]"},
@@ -120,8 +121,9 @@ def their_tokenizer(vocabulary: str) -> dict[str, Any]:
     }
 
 
-def _rules(vocabulary: str) -> list[dict[str, Any]]:
-    """Return the replacements that fit a text to the vocabulary, as `CharTokenizer.normalize` does."""
+@functools.lru_cache(maxsize=16)
+def normalizers(vocabulary: str) -> list[dict[str, Any]]:
+    """Return the rules that fit a text to the vocabulary, as `CharTokenizer.normalize` does; it takes a second."""
     tokenizer, known = CharTokenizer(vocabulary), set(vocabulary)
     rules: list[dict[str, Any]] = []
     if "\r" not in known:

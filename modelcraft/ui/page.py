@@ -18,9 +18,11 @@ from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.component import script, stylesheet
 from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
+from modelcraft.ui.in_browser import add_routes
 from modelcraft.ui.middleware import Function, RequestMiddleware
 from modelcraft.ui.server import App, Page
 from modelcraft.ui.tabs.attention import AttentionView
+from modelcraft.ui.tabs.browser import BrowserView
 from modelcraft.ui.tabs.chat import Chat
 from modelcraft.ui.tabs.counting import CountingView
 from modelcraft.ui.tabs.embeddings import EmbeddingsView
@@ -48,6 +50,7 @@ def build(service: Service) -> Page:
             "Surprise": SurpriseView,
             "Counting": CountingView,
             "Embeddings": EmbeddingsView,
+            "In your browser": BrowserView,
             "Train": functools.partial(TrainView, visitor=visitor),
             "Ladder": Ladder,
         }
@@ -83,6 +86,8 @@ def launch(demo: Page, service: Service, **options: Any) -> None:
         streams=service.streams,
         queued=demo.queued,
     )
+    app = App(middleware=[middleware])
+    add_routes(app, service)
     demo.launch(
         theme=theme.theme(),
         css=stylesheet(),
@@ -94,7 +99,7 @@ def launch(demo: Page, service: Service, **options: Any) -> None:
         max_threads=256,
         max_file_size=MAX_BODY,
         state_session_capacity=MAX_SESSIONS,
-        _app=App(middleware=[middleware]),
+        _app=app,
         _frontend=False,  # Gradio's second self-check gives up after three seconds, however busy the machine is
         prevent_thread_lock=True,
         **options,

@@ -1,0 +1,147 @@
+// The tab "In your browser", and the page of a static Space: `mount` brings the markup of browser.html to life.
+//
+// A description of a model says what it is and where its weights are; they are fetched when the first text is asked for.
+import {Tokenizer} from "./tokenizer.js";
+
+const MOST_SEED = 2 ** 32;
+
+// `base` is the address of this folder. Returns `open`, which takes the address of a description.
+export function mount(root, base) {
+  const part = name => root.querySelector(`.mc-browser-${name}`);
+  const [said, bar, page, prompt, text] = ["said", "bar", "page", "prompt", "text"].map(part);
+  const form = root.querySelector("form"), field = name => form.querySelector(`[name=${name}]`);
+  const [go, stop, line, seed] = ["go", "stop", "line", "seed"].map(field);
+  const compare = field("compare");
+  let worker = null, model = null, tokenizer = null, last = null;  // last: what was asked for, and what was written
+
+  const say = sentence => { said.textContent = sentence; };
+  const writing = on => {
+    go.hidden = on;
+    stop.hidden = !on;
+    compare.disabled = on || !last;
+    page.setAttribute("aria-busy", on);
+    root.classList.toggle("mc-writing", on);
+    if (document.activeElement === document.body) (on ? stop : go).focus({preventScroll: true});
+  };
+  const size = bytes => `${(bytes / 1e6).toFixed(1)} MB`;
+  const speed = number => `${Math.round(number).toLocaleString("en")} characters a second, in this browser`;
+
+  async function open(address) {
+    worker?.terminate();
+    worker = null;
+    last = null;
+    go.disabled = true;
+    writing(false);
+    const response = await fetch(address), found = await response.json().catch(() => ({}));
+    if (!response.ok) return say(found.problem ?? "The model did not arrive; load the page again.");
+    model = {...found, weights: new URL(found.weights, address).href};
+    tokenizer = new Tokenizer(model.vocabulary, model.rules);
+    compare.hidden = !model.api;
+    say(`${model.name} · ${model.parameters.toLocaleString("en")} parameters · ${size(model.bytes)}, fetched once`);
+    go.disabled = false;
+  }
+
+  // Resolves when the worker has the model.
+  function ready() {
+    if (worker) return Promise.resolve();
+    worker = new Worker(new URL("worker.js", base), {type: "module"});
+    return new Promise((resolve, reject) => {
+      worker.onerror = () => reject(new Error("This browser runs no module workers; update it, or use the chat."));
+      worker.onmessage = ({data}) => {
+        if (data.problem) reject(new Error(data.problem));
+        if (data.loaded !== undefined) {
+          bar.hidden = false;
+          bar.value = data.loaded / (data.total || model.bytes);
+          say(`Fetching ${model.name}: ${size(data.loaded)} of ${size(data.total || model.bytes)}`);
+        }
+        if (data.ready) {
+          bar.hidden = true;
+          resolve();
+        }
+      };
+      worker.postMessage({do: "load", config: model.config, weights: model.weights});
+    });
+  }
+
+  async function write() {
+    const chosen = seed.value.trim() === "" ? Math.floor(Math.random() * MOST_SEED) : Number(seed.value);
+    if (!Number.isInteger(chosen) || chosen < 0) return say("The seed is a whole number, or nothing.");
+    const {ids, left} = tokenizer.encode(line.value);
+    if (!ids.length) return say("Write a line first, such as ROMEO:");
+    writing(true);
+    try {
+      await ready();
+    } catch (error) {
+      worker = null;
+      writing(false);
+      bar.hidden = true;
+      return say(error.message);
+    }
+    prompt.textContent = tokenizer.decode(ids);
+    text.textContent = "";
+    const missing = left.length ? ` · left out, for the model does not know it: ${left.join(" ")}` : "";
+    worker.onmessage = ({data}) => {
+      if (data.problem) {
+        writing(false);
+        return say(data.problem);
+      }
+      const follows = page.scrollHeight - page.scrollTop - page.clientHeight < 8;
+      text.append(tokenizer.decode(data.ids));
+      if (follows) page.scrollTop = page.scrollHeight;
+      say(`${speed(data.speed)} · seed ${chosen}${missing}`);
+      if (!data.done) return;
+      last = {prompt: prompt.textContent, params, text: text.textContent, speed: data.speed};
+      writing(false);
+    };
+    const params = {seed: chosen};
+    for (const dial of ["length", "temperature", "topK", "topP"]) params[dial] = Number(field(dial).value);
+    worker.postMessage({do: "write", ids, params});
+  }
+
+  // Lets the server write the same with the same seed, and says who was faster and whether the texts agree.
+  async function compared() {
+    const {prompt, params, text: here, speed: ours} = last;
+    compare.disabled = true;
+    say("The server writes the same …");
+    try {
+      const call = new URL(model.api, document.baseURI);
+      const asked = {
+        prompt, model: model.id, length: params.length, temperature: params.temperature, top_k: params.topK,
+        top_p: params.topP, seed: params.seed,
+      };
+      const headers = {"Content-Type": "application/json"}, begun = performance.now();
+      const {event_id} = await (await fetch(call, {method: "POST", headers, body: JSON.stringify(asked)})).json();
+      const events = await (await fetch(`${call}/${event_id}`)).text();
+      const theirs = here.length / (performance.now() - begun) * 1000;
+      const there = JSON.parse(events.trimEnd().split("data: ").at(-1))[0];
+      const same = there === here ? "the same text, letter by letter" : "another text: a number was rounded otherwise";
+      const rounded = number => Math.round(number).toLocaleString("en");
+      say(`This browser: ${rounded(ours)} characters a second · the server, with the way there: ${rounded(theirs)} · ${same}`);
+    } catch {
+      say("The server did not answer; try again.");
+    }
+    compare.disabled = false;
+  }
+
+  compare.addEventListener("click", compared);
+  form.addEventListener("submit", event => {
+    event.preventDefault();
+    if (!go.hidden && !go.disabled) write();
+  });
+  stop.addEventListener("click", () => {
+    worker?.postMessage({do: "stop"});
+    writing(false);
+  });
+  line.addEventListener("keydown", event => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+  for (const dial of form.querySelectorAll("input[type=range]")) {
+    const shown = dial.parentElement.querySelector("output");
+    const show = () => { shown.textContent = dial.value; };
+    dial.addEventListener("input", show);
+    show();
+  }
+  return {open};
+}
