@@ -1,7 +1,8 @@
 """The Space's entry point: prepares the process and serves the page.
 
 `python app.py` serves it on http://127.0.0.1:7860; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change that address, and
-MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on the Hub to run in place of bundled ones.
+MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on the Hub to run in place of bundled ones,
+and MODELCRAFT_MODEL the rung that the page opens with.
 """
 
 import contextlib

@@ -1,20 +1,26 @@
-"""Push a model folder to the Hugging Face Hub, and pull it back: `python -m modelcraft.hub push FOLDER USER/REPO`."""
+"""Push a model to the Hugging Face Hub, pull it, deploy the app: `python -m modelcraft.hub push FOLDER USER/REPO`."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from modelcraft.store.hub_client import pull, push
-from modelcraft.support.cli import run
+from modelcraft.ladder import DEFAULT_RUNG, RUNGS
+from modelcraft.store.hub_client import check_repo_id, pull, push
+from modelcraft.support.cli import MODEL_HELP, run
+from modelcraft.support.errors import HubError
+from modelcraft.support.files import HOME
 
 __all__ = ["pull", "push"]
+# The files of the app; what a Space does not need, such as tests, stays here.
+APP = ("app.py", "README.md", "LICENSE", "requirements.txt", "modelcraft/**", "weights/**", "docs/*")
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Push a model folder to the Hugging Face Hub, or pull one from there.",
+    help="Push a model folder to the Hugging Face Hub, pull one from there, or deploy the app to a Space.",
 )
 
 
@@ -43,6 +49,51 @@ def pull_folder(
     """Download a model, and print the folder that it is in."""
     repo_id, _, revision = source.partition("@")
     typer.echo(pull(repo_id, revision or None))
+
+
+@app.command("deploy")
+def deploy_space(
+    space: Annotated[str, typer.Argument(metavar="USER/SPACE", help="Where to; made if it is missing.")],
+    model: Annotated[str, typer.Option(help=f"The model that it opens with. {MODEL_HELP}")] = DEFAULT_RUNG,
+    static: Annotated[
+        bool, typer.Option("--static", help="One page with a GPT in it, which runs in the visitor's browser only.")
+    ] = False,
+    hardware: Annotated[
+        str | None, typer.Option(help="The Space's hardware, such as cpu-basic or t4-small.", show_default="the Hub's")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the Space, and its model, private ones.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Deploy over a Space that holds something else.")] = False,
+) -> None:
+    """Put the app on a Space, or with --static one page without a server; wait until it runs, and print its address.
+
+    A model in a folder is pushed first, to USER/SPACE-model. A second time, only what has changed is uploaded.
+    """
+    from modelcraft.store.folder import read_info
+    from modelcraft.store.load import locate
+    from modelcraft.store.space import deploy
+
+    check_repo_id(space)
+    if static:
+        from modelcraft.serving.catalogue import Entry
+        from modelcraft.store.folder import load_folder
+        from modelcraft.ui.static_space import write_page
+
+        with tempfile.TemporaryDirectory() as temporary:
+            page = Path(temporary)
+            write_page(Entry(*load_folder(locate(model), "cpu"), "deployed"), page, space.rpartition("/")[2])
+            address, changed = deploy(space, page, "static", {}, None, hardware, private, replace)
+    else:
+        if not (HOME / "app.py").is_file():
+            raise HubError("The app is not here: deploy from a checkout of the repository, or use --static.")
+        rung, repo = read_info(locate(model)).rung, ""
+        if model not in RUNGS:
+            repo = model
+            if (folder := Path(model).expanduser()).is_dir():
+                repo = f"{space}-model"
+                typer.echo(f"The model: {push(folder, repo, private)}")
+        variables = {"MODELCRAFT_MODEL": rung} | ({"MODELCRAFT_HUB_REPOS": repo} if repo else {})
+        address, changed = deploy(space, HOME, "gradio", variables, APP, hardware, private, replace)
+    typer.echo(f"The Space: {address}" + ("" if changed else ", unchanged"))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ class File:
 @dataclass
 class Repo:
     private: bool = False
+    made: dict[str, Any] = field(default_factory=dict)  # what a Space was asked for: its sdk, its hardware
+    variables: dict[str, str] = field(default_factory=dict)  # of a Space
+    stages: list[str] = field(default_factory=lambda: ["BUILDING", "RUNNING"])  # of a Space; the last one stays
     commits: dict[str, dict[str, File]] = field(default_factory=dict)  # commit id → path → file
     branches: dict[str, str] = field(default_factory=dict)
 
@@ -148,6 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create":  # the repository's name stands in the body
             self.wanted = json.loads(self.body)
             self.name = f"{self.wanted['organization']}/{self.wanted['name']}"
+            self.name = f"spaces/{self.name}" if self.wanted.get("type") == "space" else self.name
             request += f" {self.name}"
         try:
             if failure := self.server.failure_for(request, range(400, 600)):
@@ -179,16 +183,16 @@ class Handler(BaseHTTPRequestHandler):
             content = json.loads(self.body)["content"]
             ok = content.startswith("---\n") and content.count("\n---\n") == 1
             self._send(200 if ok else 400, {"errors": [] if ok else [{"message": "no YAML"}], "warnings": []})
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(\w+)/([^/]+))?", path):
-            name, what, argument = match[1], match[2] or "revision", unquote(match[3] or "main")
-            getattr(self, f"_{what}")(self._repo(name), name, argument)
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+        elif match := re.fullmatch(r"/api/(models|spaces)/([^/]+/[^/]+)(?:/(\w+)(?:/([^/]+))?)?", path):
+            name = f"spaces/{match[2]}" if match[1] == "spaces" else match[2]
+            getattr(self, f"_{match[3] or 'revision'}")(self._repo(name), name, unquote(match[4] or "main"))
+        elif match := re.fullmatch(r"/((?:spaces/)?[^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             self._lfs_batch(self._repo(match[1]))
         elif match := re.fullmatch(r"/lfs/(\w+)", path):
             assert hashlib.sha256(self.body).hexdigest() == match[1]
             self.server.lfs_objects[match[1]] = self.body
             self._send(200, {})
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        elif match := re.fullmatch(r"/((?:spaces/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(self._repo(match[1]), unquote(match[2]), match[3])
         else:
             raise AnswerError(404, message=f"this Hub does not know {path}")
@@ -210,8 +214,22 @@ class Handler(BaseHTTPRequestHandler):
             self._send(409, {"error": "You already created this model repo", **address})
             return
         repo = self.server.repos[self.name] = Repo(private=self.wanted.get("visibility") == "private")
+        repo.made = {key: value for key, value in self.wanted.items() if key in ("sdk", "hardware")}
+        repo.variables = {one["key"]: one["value"] for one in self.wanted.get("variables", ())}
         repo.commit({".gitattributes": File(b"*.safetensors filter=lfs\n")})
         self._send(200, address)
+
+    def _variables(self, repo: Repo, name: str, _: str) -> None:
+        self._check_may_write()
+        if self.body:
+            asked = json.loads(self.body)
+            repo.variables[asked["key"]] = asked["value"]
+        self._send(200, {key: {"value": value} for key, value in repo.variables.items()})
+
+    def _runtime(self, repo: Repo, name: str, _: str) -> None:
+        stage = repo.stages.pop(0) if len(repo.stages) > 1 else repo.stages[0]
+        hardware = {"current": None, "requested": repo.made.get("hardware", "cpu-basic")}
+        self._send(200, {"stage": stage, "hardware": hardware, "gcTimeout": None, "replicas": {"requested": 1}})
 
     def _branch(self, repo: Repo, name: str, branch: str) -> None:
         self._check_may_write()
@@ -258,6 +276,7 @@ class Handler(BaseHTTPRequestHandler):
     def _revision(self, repo: Repo, name: str, revision: str) -> None:
         sha = self._sha(repo, revision)
         files = [{"rfilename": path} for path in repo.commits[sha]]
+        name = name.removeprefix("spaces/")
         self._send(200, {"id": name, "modelId": name, "sha": sha, "private": repo.private, "siblings": files})
 
     def _tree(self, repo: Repo, name: str, revision: str) -> None:

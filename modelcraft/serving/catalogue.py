@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import re
 import threading
 from collections.abc import Sequence
@@ -81,8 +82,10 @@ class Catalogue:
 
     @property
     def default(self) -> str:
-        """The rung that a visitor sees first."""
+        """The rung that a visitor sees first: MODELCRAFT_MODEL, if it is there."""
         names = self.names
+        if (wanted := os.environ.get("MODELCRAFT_MODEL")) in names:
+            return str(wanted)
         return DEFAULT_RUNG if DEFAULT_RUNG in names or not names else names[0]
 
     def get(self, name: str | None = None) -> Entry:

@@ -105,7 +105,7 @@ def push(
     safe = f" The weights are safe in {folder}; push them later with `{shlex.join(command)}`."
     if lacking := check_login(token):
         raise HubError(lacking + safe, SIGN_IN + later)
-    with _in_one_sentence(repo_id, revision, safe, later):
+    with in_one_sentence(repo_id, revision, safe, later):
         api = HfApi(token=token or get_token())
         try:
             api.create_repo(repo_id, private=private or None, exist_ok=over != "nothing")
@@ -187,7 +187,7 @@ def pull(
 
 
 def _pull(repo_id: str, revision: str | None, token: str | None) -> Path:
-    with _in_one_sentence(repo_id, revision):
+    with in_one_sentence(repo_id, revision):
         if malformed := _malformed(token or get_token()):
             raise HubError(malformed, SIGN_IN)
         # One commit for all files, whatever is pushed meanwhile.
@@ -311,7 +311,7 @@ def _check_names(response: httpx.Response) -> None:
 
 
 @contextlib.contextmanager
-def _in_one_sentence(repo_id: str, revision: str | None, ending: str = "", for_visitors: str = "") -> Iterator[None]:
+def in_one_sentence(repo_id: str, revision: str | None, ending: str = "", for_visitors: str = "") -> Iterator[None]:
     """Turn any error of the client into a HubError: what went wrong, what to do, and an ending.
 
     Visitors read what went wrong and an ending of their own, because only the owner can follow the advice.

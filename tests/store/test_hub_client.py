@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from modelcraft.bigram import create_model
 from modelcraft.store.card import model_card, write_sample
 from modelcraft.store.folder import ModelInfo, load_folder, save_folder
-from modelcraft.store.hub_client import _in_one_sentence, check_repo_id
+from modelcraft.store.hub_client import check_repo_id, in_one_sentence
 from modelcraft.support.errors import HubError
 from modelcraft.tokenizer import CharTokenizer
 
@@ -372,7 +372,7 @@ def test_visitors_read_what_went_wrong_and_no_advice_for_the_owner(tmp_path: Pat
     for cause in causes:
         with (
             pytest.raises(HubError) as caught,
-            _in_one_sentence("ana/model", None, f" Safe in {tmp_path}.", " Try on."),
+            in_one_sentence("ana/model", None, f" Safe in {tmp_path}.", " Try on."),
         ):
             raise cause
         owner, visitor = str(caught.value), caught.value.for_visitors
