@@ -31,6 +31,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 
 # Where each command is run that this file does not run, and by what it is known there.
+DEPLOYED = ("tests/store/test_space.py", '["deploy", SPACE')
 BY_HAND = ("", "it needs a person's account on the Hub")
 LONG = ("", "it takes too long for a test; its result is in weights/")
 ELSEWHERE = {
@@ -67,8 +68,9 @@ ELSEWHERE = {
         '"modelcraft.hub", "push"',
     ),
     "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": (STARTED, "MODELCRAFT_HUB_REPOS="),
-    "hf repos create USER/SPACE --type space --sdk gradio": BY_HAND,
-    'hf upload USER/SPACE . --type space --exclude "runs/*" --exclude "data/*.txt" --exclude "*venv/*"': BY_HAND,
+    "python -m modelcraft.hub deploy USER/SPACE": DEPLOYED,
+    "python -m modelcraft.hub deploy USER/SPACE --model runs/gpt-mini": DEPLOYED,
+    "python -m modelcraft.hub deploy USER/SPACE --model gpt --static": DEPLOYED,
 }
 HERE = [
     "python -m modelcraft.generate",
