@@ -249,5 +249,5 @@ def test_it_learns_to_read_its_source():
     right, shuffled, none = (exact_loss(model, some(100), source).nats_per_character for source in model.protocols)
     assert right < 0.1
     assert 0.3 < none < shuffled
-    restored = list(stream(model.eval(), encoded("bcd\ndcb").tolist(), SamplingParams(60, temperature=0)))
-    assert "".join(ALPHABET[i] for i in restored) == "baced\ndceba"
+    restored = list(stream(model.eval(), encoded("bcdcb\ndcbbd").tolist(), SamplingParams(60, temperature=0)))
+    assert "".join(ALPHABET[i] for i in restored) == "bacedceba\ndcebabad"
