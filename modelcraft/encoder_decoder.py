@@ -19,8 +19,8 @@ position but by that of the next consonant (`cursor`): as many places into the s
 
 What it gains shows when the source is changed. The loss in nats per character, on lines that it has never seen:
 
-    the line's own source   0.20
-    another line's          5.28   worse than guessing (4.17): it believes what it reads
+    the line's own source   0.19
+    another line's          5.45   worse than guessing (4.17): it believes what it reads
     none                    1.73   what is left is a small GPT
 
 Before you run it: a mask kept every other rung from seeing what it has to predict. Why may the encoder do without one?

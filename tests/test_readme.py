@@ -31,7 +31,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 
 # Where each command is run that this file does not run, and by what it is known there.
-DEPLOYED = ("tests/store/test_space.py", '["deploy", SPACE')
+DEPLOYED = ("tests/store/test_deploy.py", '["deploy", SPACE')
 BY_HAND = ("", "it needs a person's account on the Hub")
 LONG = ("", "it takes too long for a test; its result is in weights/")
 ELSEWHERE = {
@@ -56,8 +56,8 @@ ELSEWHERE = {
     "pip install -r requirements-dev.txt && pytest": (".ci/run", "-r requirements-dev.txt"),
     "pytest -m cases": (".ci/run", "\npytest"),
     "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu": ("", "it needs PyTorch's own index"),
-    "python -m modelcraft.export gpt --to transformers": ("tests/test_export.py", "runs/mine-transformers/"),
-    "python -m modelcraft.export gpt --to onnx": ("tests/test_export.py", '"--to", "onnx"'),
+    "python -m modelcraft.export gpt --to transformers": ("tests/test_export_command.py", "runs/mine-transformers/"),
+    "python -m modelcraft.export gpt --to onnx": ("tests/test_export_command.py", '"--to", "onnx"'),
     "hf auth login": BY_HAND,
     "python -m modelcraft.train --model bigram --push-to-hub USER/REPO": (
         "tests/ui/test_app_start.py",

@@ -37,13 +37,13 @@ def test_a_text_of_ones_own_becomes_a_model(visitor):
     page.fill("#train-steps input[type=number]", "3000")
     page.press("#train-steps input[type=number]", "Tab")
     page.click("#train-go")
-    says(page, "head on pasted text: step")
+    says(page, "head on pasted text, from the bundled model: step")
     page.wait_for_selector("#train .mc-plot svg")
 
     page.reload()  # the training outlives its page
     page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
     open_tab(page, "Train")
-    says(page, "head on pasted text: step")
+    says(page, "head on pasted text, from the bundled model: step")
     page.click("#train-pause")
     says(page, "paused at step")
     page.click("#train-resume")
