@@ -312,9 +312,13 @@ def stuck(server, monkeypatch):
     """The server with all its places taken: events wait for their turn until the test is over."""
     queue = server.demo._queue
     places = queue.active_jobs
-    queue.active_jobs = [object()]
+    queue.active_jobs = [[]]  # a place that is taken, by no event
     yield server
     queue.active_jobs = places
+    deadline = time.monotonic() + 30
+    while any(waiting.queue for waiting in queue.event_queue_per_concurrency_id.values()):  # those of the test
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert server.call("generate", {"prompt": "A", "length": 3})[-1][0] == "complete"
 
 
