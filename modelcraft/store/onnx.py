@@ -6,11 +6,12 @@ B × n_kv × S × hs for each layer) never holds more than the context, so a tex
 Needs the packages onnx and onnxscript.
 """
 
+import contextlib
 import importlib
 import io
 import logging
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -50,6 +51,20 @@ class Step(nn.Module):
         return model.score(x), *present
 
 
+@contextlib.contextmanager
+def _silently() -> Iterator[None]:
+    """Let the exporter tell nobody of its progress, nor of packages that it does without."""
+    log = logging.getLogger("torch.onnx")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
+
+
 def save_onnx(model: GPTLanguageModel, path: Path) -> None:
     """Write `model` to `path` in one file, in float32; raise ConfigError if a package for it is missing."""
     try:
@@ -63,11 +78,7 @@ def save_onnx(model: GPTLanguageModel, path: Path) -> None:
     example = (ids, torch.ones(B, S + T, dtype=torch.long), torch.arange(S, S + T)[None], past)
     layers = [f"{i}.{part}" for i in range(c.n_layer) for part in ("key", "value")]
     free = torch.export.Dim.DYNAMIC
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter tells of its progress
-        warnings.simplefilter("ignore")
-        log.setLevel(logging.ERROR)
+    with _silently():
         program = torch.onnx.export(
             Step(model).eval(),
             example,
@@ -78,7 +89,6 @@ def save_onnx(model: GPTLanguageModel, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
-    log.setLevel(before)
     assert program is not None
     with replacing(path) as aside:
         program.save(str(aside), external_data=False)

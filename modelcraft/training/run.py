@@ -150,7 +150,8 @@ class TrainingRun:
         for data in () if self.fitted else (train_data, val_data, *([held_out] if len(held_out) else [])):
             self.rung.build(config, "meta").dataset(data)  # raises if the rung cannot learn from it
         teachers = load_teachers(self.teachers, tokenizer)
-        if teachers and versions(taught_by) != versions(now := [identity for _, identity in teachers]):
+        now = [identity for _, identity in teachers]
+        if teachers and versions(now) != versions(taught_by):  # of a resumed run: it will refuse them
             taught_by = now
         splits = (train_data, held_out, val_data)
         return Plan(text, tokenizer, config, recipe, splits, start, origin, [model for model, _ in teachers], taught_by)

@@ -5,29 +5,38 @@ stored, from the loaded model, so no path of this machine is shown, and a visito
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from safetensors.torch import save
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from modelcraft.gpt import GPTLanguageModel
 from modelcraft.ladder import rung_named
+from modelcraft.model import LanguageModel
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
+from modelcraft.store.folder import is_gpt
 from modelcraft.store.nanochat import normalizers
 from modelcraft.support.errors import ConfigError, ModelCraftError
 
 SCRIPTS = Path(__file__).parent / "browser"
-MEDIA = {".js": "text/javascript", ".wasm": "application/wasm"}
+MEDIA = {".js": "text/javascript", ".wasm": "application/wasm", ".safetensors": "application/octet-stream"}
+CHUNK = 1 << 16  # bytes
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def add_routes(app: Starlette, service: Service) -> None:
     """Serve the scripts, and the models of `service` that a browser can run."""
+    contents: WeakKeyDictionary[LanguageModel, bytes] = WeakKeyDictionary()  # one for all who fetch a model
+
+    async def content(entry: Entry) -> bytes:
+        if entry.model not in contents:
+            contents[entry.model] = await asyncio.to_thread(stored, entry)
+        return contents[entry.model]
 
     async def script(request: Request) -> Response:
         path = SCRIPTS / request.path_params["file"]
@@ -37,21 +46,27 @@ def add_routes(app: Starlette, service: Service) -> None:
 
     async def model(request: Request) -> Response:
         entry = await service.get(request.path_params["name"])
-        server = {"id": entry.name, "api": "gradio_api/call/v2/generate"}
-        return JSONResponse(await asyncio.to_thread(description, entry, f"../weights/{entry.name}") | server)
+        size = len(await content(entry))
+        about = await asyncio.to_thread(description, entry, f"../weights/{entry.name}", size)
+        return JSONResponse(about | {"id": entry.name, "api": "gradio_api/call/v2/generate"})
 
     async def weights(request: Request) -> Response:
         entry = await service.get(request.path_params["name"])
-        return Response(await asyncio.to_thread(stored, entry), media_type="application/octet-stream")
+        data = await content(entry)
+
+        async def chunks() -> AsyncIterator[bytes]:  # for a slow reader, no more than one is held at a time
+            for start in range(0, len(data), CHUNK):
+                yield data[start : start + CHUNK]
+
+        return StreamingResponse(chunks(), headers={"Content-Length": str(len(data))}, media_type=MEDIA[".safetensors"])
 
     app.add_route("/browser/{file}", script)
     app.add_route("/browser/model/{name}", _in_a_sentence(model))
     app.add_route("/browser/weights/{name}", _in_a_sentence(weights))
 
 
-def description(entry: Entry, weights: str) -> dict[str, Any]:
-    """Say what a model is, and at which address its weights are; raise ConfigError for one that needs the server."""
-    check_runs(entry)
+def description(entry: Entry, weights: str, size: int) -> dict[str, Any]:
+    """Say what a model is, at which address its weights are, and how many bytes they have."""
     return {
         "name": entry.title,
         "parameters": entry.model.num_parameters,
@@ -59,21 +74,16 @@ def description(entry: Entry, weights: str) -> dict[str, Any]:
         "vocabulary": entry.tokenizer.vocabulary,
         "rules": normalizers(entry.tokenizer.vocabulary),
         "weights": weights,
-        "bytes": len(stored(entry)),
+        "bytes": size,
     }
 
 
 def stored(entry: Entry) -> bytes:
-    """Return the content of `model.safetensors`; raise ConfigError for a model that needs the server."""
-    check_runs(entry)
+    """Return the content of `model.safetensors`; raise ConfigError unless it is a GPT, which `browser/gpt.js` runs."""
+    if not is_gpt(entry.info):
+        raise ConfigError(f"A browser runs the GPTs only, and {entry.title} is none; choose gpt or gpt-mini.")
     dtype = rung_named(entry.info.rung).stored_as
     return save({name: tensor.detach().cpu().to(dtype) for name, tensor in entry.model.state_dict().items()})
-
-
-def check_runs(entry: Entry) -> None:
-    """Raise ConfigError unless the model is a GPT, the one that `browser/gpt.js` can run."""
-    if type(entry.model) is not GPTLanguageModel:
-        raise ConfigError(f"A browser runs the GPTs only, and {entry.title} is none; choose gpt or gpt-mini.")
 
 
 def _in_a_sentence(handler: Handler) -> Handler:

@@ -34,6 +34,7 @@ QUEUE_S = 3  # how long to wait until some of them are done
 REQUESTS = (1_000, 250)  # open at a time, including those that a page keeps open: in total, and per address
 PAGES = (100, 2)  # per address: at once, and per second; each takes 10 ms, or 60 from the first to the last
 HEAVY = ("/", "/config", f"{PREFIX}/info", f"{PREFIX}/openapi.json")
+MODELS = ("/browser/model/", "/browser/weights/")  # up to 9 MB each; they count as pages
 FILE = f"{PREFIX}/file="
 EVENT = re.compile(rf".*{PREFIX}/call/(?:v2/)?[^/]+/([^/]+)/?")
 NO_EVENT = "There is no such event, or what came of it has been read; ask anew."
@@ -113,7 +114,8 @@ class RequestMiddleware:
                 _check_address(scope["path"].partition(FILE)[2])
             if scope["path"].endswith("/upload_progress"):
                 self._check_progress(scope["query_string"], address)
-            if scope["method"] == "GET" and scope["path"].removeprefix(scope.get("root_path", "")) in HEAVY:
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            if scope["method"] == "GET" and (path in HEAVY or path.startswith(MODELS)):
                 self.pages.spend(address)
             if scope["method"] == "GET" and (event := EVENT.fullmatch(scope["path"])):
                 if not self.pending(event[1]):

@@ -61,7 +61,8 @@ with ModelCraft.
 
 def write_page(entry: Entry, folder: Path, title: str) -> None:
     """Write the page, its scripts and the model of `entry` to `folder`; raise ConfigError unless it is a GPT."""
-    about = description(entry, "model.safetensors")  # raises for another rung
+    weights = stored(entry)  # raises for another rung
+    about = description(entry, "model.safetensors", len(weights))
     markup = (FOLDER / "browser.html").read_text(encoding="utf-8")
     adds = f"{entry.model.num_parameters:,} parameters, character by character"
     write_text(folder / "index.html", PAGE.format(title=html.escape(title), adds=adds, markup=markup))
@@ -70,7 +71,7 @@ def write_page(entry: Entry, folder: Path, title: str) -> None:
         FRONT_MATTER.format(title=title, quoted=json.dumps(title), parameters=entry.model.num_parameters),
     )
     write_text(folder / "model.json", json.dumps(about, ensure_ascii=False) + "\n")
-    (folder / "model.safetensors").write_bytes(stored(entry))
+    (folder / "model.safetensors").write_bytes(weights)
     scripts = [path for path in SCRIPTS.iterdir() if path.suffix in (*MEDIA, ".css")]
     for path in (*scripts, FOLDER / "browser.css"):
         shutil.copyfile(path, folder / path.name)

@@ -53,6 +53,14 @@ def test_the_bundled_models():
     assert not entry.model.training
 
 
+def test_the_environment_says_which_model_the_page_opens_with(weights, monkeypatch):
+    monkeypatch.setenv("MODELCRAFT_MODEL", "second")
+    models = Catalogue("cpu", weights)
+    assert models.default == "second" and models.get().name == "second"
+    monkeypatch.setenv("MODELCRAFT_MODEL", "nothing of the kind")
+    assert models.default == "bigram"
+
+
 def test_a_model_is_loaded_when_it_is_first_asked_for(weights, loaded):
     models = Catalogue("cpu", weights)
     assert models.names == ["bigram", "second"]

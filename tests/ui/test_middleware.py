@@ -281,6 +281,12 @@ def test_values_without_end_are_refused_before_anybody_looks_at_them(server, pat
     assert "too many parts" in json.loads(answer)["error"]
 
 
+def test_models_for_browsers_count_as_pages(server, layer, monkeypatch):
+    monkeypatch.setattr(layer, "pages", Allowance(2, 0.1))
+    addresses = ["browser/weights/gpt-mini", "browser/model/gpt-mini", "browser/weights/gpt-mini", "browser/gpt.js"]
+    assert [httpx.get(f"{server.url}/{one}").status_code for one in addresses] == [200, 200, 429, 200]
+
+
 def test_pages_of_an_address_have_a_bound(server, layer, monkeypatch):
     monkeypatch.setattr(layer, "pages", Allowance(2, 0.1))
     assert [httpx.get(f"{server.url}{path}").status_code for path in ("/", "/config", "/")] == [200, 200, 429]
