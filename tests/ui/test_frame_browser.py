@@ -12,6 +12,7 @@ STORAGE = "() => { try { localStorage.setItem('here', 'yes'); return true; } cat
 @pytest.fixture(scope="module")
 def server():
     one = AppServer()
+    one.delay = 0.02  # a text is long enough to be stopped
     yield one
     one.close()
 
@@ -53,14 +54,13 @@ def test_the_page_works_in_a_frame(browser, server, other_site, forbidden):
         frame = page.frames[1]
         frame.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')", timeout=20_000)
         assert not (forbidden and frame.evaluate(STORAGE))
-        frame.fill("#length input[type=number]", "2000")  # long enough to be stopped
+        frame.fill("#length input[type=number]", "2000")
         frame.press("#length input[type=number]", "Tab")
         frame.fill("#message textarea", "ROMEO:")
         frame.press("#message textarea", "Enter")
         frame.wait_for_selector(".mc-turn[data-who=model]")
         frame.click("#stop")
         frame.click("role=tab[name='Train']")
-        frame.wait_for_selector("#train-go")
         frame.click("#train-go")
         frame.wait_for_function("document.querySelector('.mc-plots-said')?.textContent.includes(': ')")
         frame.click("#train-stop")

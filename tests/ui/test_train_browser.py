@@ -1,5 +1,6 @@
 """Training in a real browser: paste a text, watch, leave, come back, play, take home."""
 
+import threading
 import zipfile
 
 import pytest
@@ -75,6 +76,19 @@ def test_a_text_of_ones_own_becomes_a_model(visitor):
     stranger.page.click("#model input")
     stranger.page.wait_for_selector("[role=option]:has-text('bigram')")
     assert not stranger.page.locator("[role=option]", has_text="yours").count()
+
+
+def test_train_waits_until_the_page_knows_who_is_there(visitor, server, monkeypatch):
+    seen, welcome = threading.Event(), server.service.visitors.welcome
+    monkeypatch.setattr(server.service.visitors, "welcome", lambda address: seen.wait(30) and welcome(address))
+    page = visitor().page
+    open_tab(page, "Train")
+    page.wait_for_selector("#train-go:disabled")
+    seen.set()
+    page.click("#train-go")  # waits until it is enabled
+    says(page, ": step")
+    page.click("#train-stop")
+    says(page, "done in")
 
 
 def test_a_file_is_taken(visitor, tmp_path, server):

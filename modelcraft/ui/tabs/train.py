@@ -73,7 +73,9 @@ class TrainView:
     def _build(self) -> None:
         self.view = plots_view("train", 420)
         with gr.Row(elem_classes="mc-examples", elem_id="train-lead"):
-            self.go = gr.Button("Train", variant="primary", size="sm", min_width=0, elem_id="train-go")
+            self.go = gr.Button(  # enabled when the page knows who its visitor is: see `open`
+                "Train", variant="primary", size="sm", min_width=0, interactive=False, elem_id="train-go"
+            )
             names = ("Pause", "Resume", "Stop", "Play it", "Download")
             self.lead = [
                 gr.Button(name, size="sm", min_width=0, interactive=False, elem_id=f"train-{name.split()[0].lower()}")
