@@ -48,7 +48,7 @@ async def run(race: Race, **fields) -> list[tuple[float, dict]]:
     """Let a race run to its end; return (seconds, lanes by name) of every event."""
     began = time.monotonic()
     events = []
-    async for view, *_ in start(race, **fields):
+    async for view in start(race, **fields):
         events.append((time.monotonic() - began, {lane["name"]: lane for lane in view}))
     return events
 
@@ -139,7 +139,7 @@ def test_stop_ends_all_lanes_at_once(race, catalogue, monkeypatch, way):
 
     async def stop() -> float:
         racing = start(race, length=2000)
-        async for view, *_ in racing:
+        async for view in racing:
             if all(lane["text"] for lane in view):
                 break
         assert race.service.running == 4

@@ -15,6 +15,7 @@ from modelcraft.ui.tabs.race import QUESTION, first_choice
 
 ODD = "  ROMEO:\n\n   *bold* _it_ `code` # head\n<b>b</b> &amp; $x$ ${1} {{value}} \\n</div> – “q” 日本"
 RESTING = "!document.querySelector('.mc-lane.mc-writing')"
+WRITTEN = "[...document.querySelectorAll('.mc-lane-text')].some(text => text.textContent)"
 ALL_WRITE = "[...document.querySelectorAll('.mc-lane-text')].every(text => text.textContent.length > 10)"
 
 
@@ -63,8 +64,8 @@ def lanes(page, part: str) -> list[str]:
 
 
 def wait_for_the_end(page) -> None:
+    page.page.wait_for_function(f"{WRITTEN} && {RESTING}")
     page.page.wait_for_selector("#race-go", state="visible")
-    page.page.wait_for_function(RESTING)
 
 
 def boxes(page, selector: str) -> list[dict]:
@@ -139,7 +140,6 @@ def test_four_lanes_write_exactly_what_the_library_writes(racer, catalogue):
         }"""
     )
     page.page.click("#race-go")
-    page.page.wait_for_selector("#race-stop", state="visible")
     wait_for_the_end(page)
     texts = lanes(page, "text")
     assert texts == [text_of(catalogue, name, "ROMEO:", 50, 7, 1.2) for name in WELL[:4]]
@@ -163,7 +163,6 @@ def test_text_is_exact_whatever_it_is(racer, server, monkeypatch):
     monkeypatch.setattr(server.service.catalogue, "loaded", lambda name=None: markup)
     page.page.fill("#race-prompt textarea", ODD)
     page.page.click("#race-go")
-    page.page.wait_for_selector("#race-stop", state="visible")
     wait_for_the_end(page)
     (written,) = lanes(page, "text")
     assert len(written) > 2 * len(ODD) and written == (ODD * 99)[: len(written)]
@@ -240,7 +239,6 @@ def test_a_fifth_rung_is_not_taken_and_the_order_is_the_ladders(racer):
     assert ticked == WELL[:4]
     page.set("race-length", 5)
     page.page.click("#race-go")
-    page.page.wait_for_selector("#race-stop", state="visible")
     wait_for_the_end(page)
     texts = lanes(page, "text")
     page.page.uncheck(f"#race-rungs input[name={WELL[1]}]", force=True)
@@ -256,7 +254,6 @@ def test_a_lane_that_cannot_write_says_why_in_its_column(racer, catalogue):
     choose(page, WELL[0], NARROW, BROKEN)
     page.set("race-length", 20)
     page.page.click("#race-examples button >> text=QUEEN")
-    page.page.wait_for_selector("#race-stop", state="visible")
     wait_for_the_end(page)
     assert page.page.input_value("#race-prompt textarea") == "QUEEN"
     assert lanes(page, "text") == [text_of(catalogue, WELL[0], "QUEEN", 20, 1337), "", ""]
@@ -321,7 +318,7 @@ def test_nothing_jumps_while_they_race(racer, width):
     page.page.click("#race-go")
     page.page.wait_for_function("document.querySelectorAll('.mc-lane-text')[1].textContent.length > 250")
     assert boxes(page, parts) == before
-    page.page.wait_for_selector("#race-stop", state="detached")
+    page.page.wait_for_selector("#race-stop", state="hidden")
     wait_for_the_end(page)
     assert boxes(page, parts) == before
     page.page.click("role=tab[name=Chat]")
@@ -336,7 +333,6 @@ def test_it_fits_and_can_be_read(racer, scheme, width):
     choose(page, *WELL[:2], NARROW, BROKEN)
     page.set("race-length", 30)
     page.page.click("#race-go")
-    page.page.wait_for_selector("#race-stop", state="visible")
     wait_for_the_end(page)
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
     for box in boxes(page, ".mc-lane, .mc-lane-page, #race-go, #race-rungs label, #race-length, #race-seed"):

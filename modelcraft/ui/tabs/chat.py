@@ -23,7 +23,7 @@ from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.ui import component
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.labels import choices
-from modelcraft.ui.script import YOU, Turn, plain_view, read_script, script, script_view, whole_text
+from modelcraft.ui.script import YOU, ScriptValue, Turn, plain_view, read_script, script, script_view, whole_text
 from modelcraft.ui.widgets import told
 
 EXAMPLES = ("ROMEO:", "JULIET:", "To be, or not to be", "First Citizen:\nBefore we proceed", "O, what a")
@@ -68,7 +68,7 @@ class Chat:
                 elem_id="message",
             )
             self.go = gr.Button("Write", variant="primary", min_width=0, elem_id="go")
-            self.stop = gr.Button("Stop", variant="stop", min_width=0, visible=False, elem_id="stop")
+            self.stop = gr.Button("Stop", variant="stop", min_width=0, elem_id="stop")
         with gr.Row(elem_id="examples", elem_classes="mc-examples"):
             self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
         self.model = gr.Dropdown(
@@ -103,7 +103,7 @@ class Chat:
 
     def _wire(self) -> None:
         dials = [self.length, self.temperature, self.model, self.top_k, self.top_p, self.seed, self.pace]
-        outputs = [self.script, self.message, self.go, self.stop, self.status]
+        outputs = [self.script, self.message, self.status]
         # The service checks everything; Gradio's own checks would not know a model that a visitor has trained.
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
         starts: list[tuple[Any, Any]] = [(self.message.submit, self.message), (self.go.click, self.message)]
@@ -114,11 +114,11 @@ class Chat:
         # End the run first, and change the page only then, so that no text of the run can come after the change.
         def after_ending(button: gr.Button, change: Callable[..., Any], outputs: list[Any]) -> None:
             ended = button.click(None, None, None, cancels=runs, **options)
-            ended.then(change, self.script, [*outputs, self.go, self.stop], **options)
+            ended.then(change, self.script, outputs, **options)
 
         after_ending(self.stop, self.stopped, [self.script])
         after_ending(self.undo, self.undone, [self.script, self.message])
-        after_ending(self.clear, lambda _: (script(), *self.idle()), [self.script])
+        after_ending(self.clear, lambda _: script(), [self.script])
         self.copy.click(None, self.script, None, js=component.script("copy"), api_visibility="private").then(
             lambda: gr.Info("Copied.", duration=2), None, None, **options
         )
@@ -173,25 +173,20 @@ class Chat:
                 gr.Warning(asked.notice)
             reply: Turn = {"who": asked.entry.title, "text": ""}
             meter = Meter()
-            going = (gr.update(visible=False), gr.update(visible=True))
-            yield script([*turns, reply], writing=True), message, *going, skip
+            yield script([*turns, reply], writing=True), message, skip
             texts = as_read(self.service.write(asked, meter), unread_events())
             async with aclosing(texts):
                 async for text in texts:
                     reply = {"who": asked.entry.title, "text": text}
-                    yield script([*turns, reply], writing=True), skip, skip, skip, skip
-            yield script([*turns, reply]), skip, *self.idle(), status_line(asked.entry, meter)
+                    yield script([*turns, reply], writing=True), skip, skip
+            yield script([*turns, reply]), skip, status_line(asked.entry, meter)
         finally:
             self._writing.discard(session)
 
-    def idle(self) -> Updates:
-        """Show Write in place of Stop."""
-        return gr.update(visible=True), gr.update(visible=False)
-
     @told
-    def stopped(self, value: Any) -> Updates:
+    def stopped(self, value: Any) -> ScriptValue:
         """Keep the text so far, and show that the model has stopped writing."""
-        return script(read_script(value)), *self.idle()
+        return script(read_script(value))
 
     @told
     def undone(self, value: Any) -> Updates:
@@ -200,7 +195,7 @@ class Chat:
         while turns and turns[-1]["who"] != YOU:
             turns.pop()
         line = turns.pop()["text"] if turns else ""
-        return script(turns), line or gr.skip(), *self.idle()
+        return script(turns), line or gr.skip()
 
     @told
     async def look_again(self, model: Any) -> Updates:

@@ -39,7 +39,6 @@ RACE_TICK_S = 1 / 15  # an event updates all lanes: as much work for a browser a
 EXAMPLES = ("ROMEO:", "QUEEN", "First Cit", "To be, or not to", "The king's ")
 QUESTION = "Before you press Start: which of them will be the first to write a name that stands in the play?"
 log = logging.getLogger(__name__)
-Updates = tuple[Any, ...]
 
 
 class Race:
@@ -69,7 +68,7 @@ class Race:
                 elem_id="race-prompt",
             )
             self.go = gr.Button("Start", variant="primary", min_width=0, elem_id="race-go")
-            self.stop = gr.Button("Stop", variant="stop", min_width=0, visible=False, elem_id="race-stop")
+            self.stop = gr.Button("Stop", variant="stop", min_width=0, elem_id="race-stop")
         with gr.Row(elem_id="race-examples", elem_classes="mc-examples"):
             self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
         self.rungs = gr.CheckboxGroup(
@@ -114,14 +113,12 @@ class Race:
     def _wire(self, ladder: list[Lane]) -> None:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         dials = [self.rungs, self.seed, self.temperature, self.length, self.pace]
-        outputs = [self.view, self.go, self.stop]
         starts: list[tuple[Any, Any]] = [(self.prompt.submit, self.prompt), (self.go.click, self.prompt)]
         starts += [(button.click, button) for button in self.examples]
         # Skip Gradio's own checks: their messages are not for visitors, and ours check everything.
-        runs = [start(self.start, [line, *dials], outputs, preprocess=False, **options) for start, line in starts]
-        # Mark the columns as stopped last: after the server's answer, no text of the run can follow.
-        ended = self.stop.click(None, None, None, cancels=runs, **options)
-        ended = ended.then(self.idle, None, [self.go, self.stop], **options)
+        runs = [start(self.start, [line, *dials], self.view, preprocess=False, **options) for start, line in starts]
+        # Ask the server once before the columns are marked as stopped: after its answer, no text of the run can follow.
+        ended = self.stop.click(None, None, None, cancels=runs, **options).then(lambda: None, None, None, **options)
         ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
         for button in self.examples:
             button.click(None, button, self.prompt, js="line => line", **options)
@@ -131,7 +128,7 @@ class Race:
     @told
     async def start(
         self, request: gr.Request, prompt: Any, names: Any, seed: Any, temperature: Any, length: Any, pace: Any
-    ) -> AsyncIterator[Updates]:
+    ) -> AsyncIterator[list[Lane]]:
         """Let the rungs called `names` continue the prompt, all at the same time, in one stream of events."""
         session = request.session_hash or ""
         luck = read_seed(seed)
@@ -156,7 +153,7 @@ class Race:
 
     async def _race(
         self, lanes: list[Lane], prompt: str, params: SamplingParams, pace: float
-    ) -> AsyncGenerator[Updates, None]:
+    ) -> AsyncGenerator[list[Lane], None]:
         requests: dict[str, TextRequest] = {}
 
         async def get_ready(lane: Lane) -> None:
@@ -169,10 +166,9 @@ class Race:
                     lane["text"], lane["speed"] = text, round(meter.speed)
             lane["writing"] = False
 
-        skip = gr.skip()
         clock = asyncio.get_running_loop().time
         shown, sent = snapshot(lanes), clock()
-        yield shown, gr.update(visible=False), gr.update(visible=True)
+        yield shown
         for part in (get_ready, write):  # a fair start: no rung writes before all are ready
             going = [lane for lane in lanes if lane["writing"]]
             async with aclosing(together([guarded(lane, part(lane)) for lane in going], RACE_TICK_S)) as ticks:
@@ -180,16 +176,11 @@ class Race:
                     now = snapshot(lanes)
                     if now != shown or clock() - sent >= HEARTBEAT_S:
                         shown, sent = now, clock()
-                        yield shown, skip, skip
+                        yield shown
             if part is get_ready:
                 for notice in dict.fromkeys(asked.notice for asked in requests.values() if asked.notice):
                     gr.Warning(notice)
-        yield snapshot(lanes), *self.idle()
-
-    @told
-    def idle(self) -> Updates:
-        """Show Start in place of Stop."""
-        return gr.update(visible=True), gr.update(visible=False)
+        yield snapshot(lanes)
 
     def ladder(self) -> list[Lane]:
         """Return an empty lane for every rung that can race."""
