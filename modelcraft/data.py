@@ -14,14 +14,13 @@ from torch import Tensor
 from modelcraft.support.device import read_at_once
 from modelcraft.support.download import NO_CORPUS, download
 from modelcraft.support.errors import CorpusError, VocabularyError
-from modelcraft.support.files import HOME
+from modelcraft.support.files import HOME, INSTALLED
 from modelcraft.support.wording import describe, listing
 from modelcraft.tokenizer import CharTokenizer
 
 TINY_SHAKESPEARE = "tiny_shakespeare"
 TINY_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-DATA_DIR = HOME / "data"
 UTF_8, UTF_16, WINDOWS_1252 = "UTF-8", "UTF-16", "Windows-1252"
 NO_TEXT = {  # the first bytes of files that hold a text, but in their own format
     b"PK\x03\x04": "a Word document or another archive",
@@ -89,6 +88,15 @@ def corpus_title() -> str:
     return "tiny Shakespeare" if name == TINY_SHAKESPEARE else name
 
 
+def data_dir() -> Path:
+    """Return the folder of the texts: data/ in the repository, else one in the Hub's cache, which HF_HOME moves."""
+    if not INSTALLED:
+        return HOME / "data"
+    from huggingface_hub import cached_assets_path
+
+    return cached_assets_path("modelcraft", "data")
+
+
 def load_corpus(name_or_path: str | Path | None = None) -> Corpus:
     r"""Load tiny Shakespeare by its name, or any UTF-8 text by its path.
 
@@ -97,7 +105,7 @@ def load_corpus(name_or_path: str | Path | None = None) -> Corpus:
     """
     source = str(name_or_path or os.environ.get("MODELCRAFT_CORPUS") or TINY_SHAKESPEARE)
     if source == TINY_SHAKESPEARE:
-        path = DATA_DIR / f"{TINY_SHAKESPEARE}.txt"
+        path = data_dir() / f"{TINY_SHAKESPEARE}.txt"
         if not path.exists():
             download(TINY_SHAKESPEARE_URL, path, TINY_SHAKESPEARE_SHA256)
     else:

@@ -9,12 +9,10 @@ import typer
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS
 from modelcraft.store.hub_client import check_repo_id, pull, push
 from modelcraft.support.cli import MODEL_HELP, run
-from modelcraft.support.errors import HubError
-from modelcraft.support.files import HOME
 
 __all__ = ["pull", "push"]
 # The files of the app; what a Space does not need, such as tests, stays here.
-APP = ("app.py", "README.md", "LICENSE", "requirements.txt", "modelcraft/**", "weights/**", "docs/*")
+APP = ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "modelcraft/**", "weights/**", "docs/*")
 
 app = typer.Typer(
     add_completion=False,
@@ -70,7 +68,7 @@ def deploy_space(
     """
     from modelcraft.store.folder import read_info
     from modelcraft.store.load import locate
-    from modelcraft.store.space import deploy
+    from modelcraft.store.space import app_folder, deploy
 
     check_repo_id(space)
     if static:
@@ -83,16 +81,15 @@ def deploy_space(
             write_page(Entry(*load_folder(locate(model), "cpu"), "deployed"), page, space.rpartition("/")[2])
             address, changed = deploy(space, page, "static", {}, None, hardware, private, replace)
     else:
-        if not (HOME / "app.py").is_file():
-            raise HubError("The app is not here: deploy from a checkout of the repository, or use --static.")
         rung, repo = read_info(locate(model)).rung, ""
         if model not in RUNGS:
             repo = model
-            if (folder := Path(model).expanduser()).is_dir():
+            if (own := Path(model).expanduser()).is_dir():
                 repo = f"{space}-model"
-                typer.echo(f"The model: {push(folder, repo, private)}")
+                typer.echo(f"The model: {push(own, repo, private)}")
         variables = {"MODELCRAFT_MODEL": rung} | ({"MODELCRAFT_HUB_REPOS": repo} if repo else {})
-        address, changed = deploy(space, HOME, "gradio", variables, APP, hardware, private, replace)
+        with app_folder() as folder:
+            address, changed = deploy(space, folder, "gradio", variables, APP, hardware, private, replace)
     typer.echo(f"The Space: {address}" + ("" if changed else ", unchanged"))
 
 

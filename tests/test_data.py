@@ -151,7 +151,7 @@ def test_tiny_shakespeare_is_fetched_once(tmp_path, monkeypatch):
         path.write_text("Speak, speak.")
 
     monkeypatch.delenv("MODELCRAFT_CORPUS", raising=False)
-    monkeypatch.setattr(data, "DATA_DIR", tmp_path)
+    monkeypatch.setattr(data, "data_dir", lambda: tmp_path)
     monkeypatch.setattr(data, "download", fetch)
     assert load_corpus().text == load_corpus(TINY_SHAKESPEARE).text == "Speak, speak."
     assert fetched == [(data.TINY_SHAKESPEARE_URL, data.TINY_SHAKESPEARE_SHA256)]

@@ -20,7 +20,7 @@ FLOORS = (
     ("serving",),
     ("ui",),
     ("train", "distill", "evaluate", "generate", "export", "hub"),
-    ("__init__",),
+    ("__init__", "__main__"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -36,7 +36,7 @@ from modelcraft.store.folder import CARD_FILE, CONFIG_FILE, PICTURE_FILE, WEIGHT
 from modelcraft.support.control import STOP, STOPPED
 from modelcraft.support.device import threads_for, threads_for_serving
 from modelcraft.support.errors import FOR_VISITOR, BusyError, ConfigError
-from modelcraft.support.files import HOME, replacing, write_text
+from modelcraft.support.files import PACKAGE, replacing, write_text
 from modelcraft.support.scratch import Scratch
 from modelcraft.training.trainer import METRICS_FILE
 
@@ -302,7 +302,7 @@ class TrainingQueue:
         job.wanted = None if job.status == Status.TRAINING else Status.DONE
         threads = str(min(threads_for_serving(), threads_for(job.order.parameters)))
         environment = {name: value for name, value in os.environ.items() if NEEDED.fullmatch(name.upper())}
-        path = os.pathsep.join(filter(None, (str(HOME), environment.get("PYTHONPATH", ""))))
+        path = os.pathsep.join(filter(None, (str(PACKAGE.parent), environment.get("PYTHONPATH", ""))))
         environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, FOR_VISITOR: str(job.folder / SENTENCE_FILE)}
         with (job.folder / LOG_FILE).open("ab") as written:
             job.process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import replace
 from typing import Any
@@ -69,6 +70,7 @@ def model_card(
             }
         ),
         "## Load it",
+        f"ModelCraft is installed from {_address()}, for `pip install modelcraft` brings another project.",
         "```python\nimport modelcraft\n\n"
         f'model, tokenizer = modelcraft.load("{repo_id or "path/to/this/folder"}")\n'
         f"ids = tokenizer.encode({json.dumps(start)})\n"
@@ -83,6 +85,12 @@ def model_card(
         "The weights are under the MIT licence.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _address() -> str:
+    space = os.environ.get("SPACE_ID")  # set where the app runs on a Space
+    named = f"https://huggingface.co/spaces/{space}" if space else "ADDRESS"
+    return f"its {'Space' if space else 'repository or a Space of it'} (`pip install git+{named}`, with git-lfs)"
 
 
 def _written(sample: str, continues: bool) -> list[str]:

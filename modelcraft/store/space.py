@@ -1,6 +1,9 @@
 """Put a folder on a Space of the Hugging Face Hub, in one commit."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -8,11 +11,24 @@ from huggingface_hub import HfApi, SpaceHardware, SpaceStage, get_token
 
 from modelcraft.store.hub_client import SIGN_IN, check_login, check_repo_id, in_one_sentence
 from modelcraft.support.errors import HubError
+from modelcraft.support.files import HOME, INSTALLED, PACKAGE
 
 SDK = Literal["gradio", "static"]
 STARTS_WITHIN_S = 1_800.0  # a build installs PyTorch
 OURS = {"modelcraft/__init__.py", "gpt.js"}  # what only our app and our page have
 FRESH = {".gitattributes", "README.md", "style.css", "index.html"}  # what the Hub itself may put there
+
+
+@contextlib.contextmanager
+def app_folder() -> Iterator[Path]:
+    """Yield the folder of the app as the repository has it; where the package is installed, it is put together."""
+    if not INSTALLED:
+        yield HOME
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = shutil.copytree(HOME, Path(temporary) / "app")
+        shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns(HOME.name, "__pycache__"))
+        yield folder
 
 
 def deploy(

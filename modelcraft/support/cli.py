@@ -27,8 +27,8 @@ CorpusName = Annotated[
 Device = Annotated[str | None, typer.Option(help=DEVICE_HELP, show_default="auto")]
 
 
-def run(command: Callable[..., Any] | typer.Typer) -> None:
-    """Run a command with the arguments of this process, then exit with its exit code."""
+def run(command: Callable[..., Any] | typer.Typer, name: str | None = None) -> None:
+    """Run a command with the arguments of this process, then exit with its exit code; `name` is what its help says."""
     if isinstance(command, typer.Typer):
         app = command
     else:
@@ -38,7 +38,7 @@ def run(command: Callable[..., Any] | typer.Typer) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # print "?" for characters that it cannot encode, as terminals do
         sys.stdout.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name=name)
     except ModelCraftError as error:
         _fail(error)
     except typer.TyperException as error:

@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parents[2]  # contains the package and, beside it, data, docs and weights
+PACKAGE = Path(__file__).resolve().parents[1]
+INSTALLED = (PACKAGE / "bundled").is_dir()  # by pip from a wheel, not editable
+HOME = PACKAGE / "bundled" if INSTALLED else PACKAGE.parent  # contains app.py, docs and weights
 PART = ".part"
 
 

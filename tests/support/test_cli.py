@@ -18,7 +18,7 @@ def call(module: str, *options: str, encoding: str) -> subprocess.CompletedProce
 
 @pytest.mark.cases
 @pytest.mark.parametrize("encoding", ["cp437", "ascii", "cp1252:strict"])
-@pytest.mark.parametrize("module", ["train", "distill", "evaluate", "generate", "hub"])
+@pytest.mark.parametrize("module", ["train", "distill", "evaluate", "generate", "export", "hub"])
 def test_a_pipe_of_any_encoding_takes_the_help(module, encoding):
     shown = call(module, "--help", encoding=encoding)
     assert shown.returncode == 0, shown.stderr
