@@ -71,6 +71,14 @@ def train(
     samples: Annotated[
         bool, typer.Option("--samples", help="Write a sample to sample.txt at each evaluation.")
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="trackio|tensorboard",
+            help="Give what goes into metrics.jsonl to this package, too.",
+            show_default="none",
+        ),
+    ] = None,
     exact_loss: Annotated[
         bool,
         typer.Option(
@@ -138,6 +146,7 @@ def train(
             teachers=teacher or (),
             samples=samples,
             exact=exact_loss,
+            track=track,
         ).run()
     if not ranks.first:  # a torch thread may still run: Python's normal exit once ended in a C++ error
         os._exit(0)

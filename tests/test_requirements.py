@@ -1,6 +1,7 @@
 """What is locked is what is required."""
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,3 +16,12 @@ def test_the_lock_has_every_requirement_in_its_version_and_every_file_by_its_has
     assert missing == []
     for block in blocks:
         assert re.fullmatch(r"\S+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\\n|$))+", block), block[:80]
+
+
+def test_the_optional_extras_are_tested_in_the_version_that_they_name():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    tested = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    always = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    for name, (requirement,) in extras.items():
+        assert requirement in tested and requirement.startswith(f"{name}==")
+        assert name not in always

@@ -30,6 +30,7 @@ FORMAT = "modelcraft-1"
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 PICTURE_FILE = "loss_curve.png"  # beside them, if there is one
 STATE_FILE = "training_state.safetensors"  # beside them, during and after training
+TENSORBOARD_DIR = "tensorboard"  # beside them, if the training was tracked there
 WEIGHTS_DIR = HOME / "weights"
 LFS_POINTER = b"version https://git-lfs"  # the start of a file that git-lfs has not fetched yet
 MAX_CONFIG_BYTES = 4 << 20

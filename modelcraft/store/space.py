@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from huggingface_hub import HfApi, SpaceHardware, SpaceStage, get_token
 
+from modelcraft.store.folder import TENSORBOARD_DIR
 from modelcraft.store.hub_client import SIGN_IN, check_login, check_repo_id, in_one_sentence
 from modelcraft.support.errors import HubError
 from modelcraft.support.files import HOME, INSTALLED, PACKAGE
@@ -80,7 +81,7 @@ def deploy(
             repo_type="space",
             folder_path=folder,
             allow_patterns=list(patterns) if patterns else None,
-            ignore_patterns=["**/__pycache__/**", "**/*.pyc"],
+            ignore_patterns=["**/__pycache__/**", "**/*.pyc", f"weights/*/{TENSORBOARD_DIR}/*"],
             commit_message="ModelCraft",
         )
         changed = changed or commit.oid != before

@@ -5,7 +5,7 @@ import shlex
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from modelcraft.training.fit import FITS
 from modelcraft.training.recipes import RECIPES, TrainConfig, adjusted, gentler
 from modelcraft.training.start import Start, load_start
 from modelcraft.training.state import describe_state
+from modelcraft.training.tracking import check_tracker, tracked
 from modelcraft.training.trainer import SAMPLE_FILE, Trainer, TrainingStoppedError
 
 LEAST_HELD_OUT = 1_000  # characters: fewer say too little about how sure a model may be
@@ -64,8 +65,8 @@ class TrainingRun:
     `recipe` replaces fields of the rung's TrainConfig, and `settings` fields of the rung's config. `resume` continues
     the run in `folder`, `finish` only writes its best model. `init_from` names a trained model to start from, with its
     sizes and a gentler recipe, and `teachers` names trained models whose student it is to be. `samples` asks for a
-    sample at each evaluation, `exact` for the exact loss at the end. If there are several processes (`ranks`), only the
-    first one writes.
+    sample at each evaluation, `exact` for the exact loss at the end; `track` names the tracker that gets the losses, if
+    any. If there are several processes (`ranks`), only the first one writes.
     """
 
     rung: Rung
@@ -81,9 +82,10 @@ class TrainingRun:
     teachers: Sequence[str] = ()
     samples: bool = False
     exact: bool = True
+    track: str | None = None
 
     def __post_init__(self) -> None:
-        options = [*self.recipe, *(["init_from"] if self.init_from else [])]
+        options = [*self.recipe, *(name for name in ("init_from", "track") if getattr(self, name))]
         if self.fitted and options:
             option = options[0].replace("_", "-")
             raise ConfigError(f"{self.rung.name} is not trained by gradient, step by step; leave --{option} out.")
@@ -91,6 +93,8 @@ class TrainingRun:
             raise ConfigError("A run that is resumed has started already; leave --init-from out.")
         if self.teachers and not issubclass(self.rung.model_class, GPTLanguageModel):
             raise ConfigError(f"Only a GPT learns from teachers, not {self.rung.name}; leave --teacher out.")
+        if self.track is not None:
+            check_tracker(self.track)
 
     @property
     def fitted(self) -> bool:
@@ -179,7 +183,7 @@ class TrainingRun:
         train_data, held_out, val_data = plan.splits
         if plan.taught_by:
             about["teachers"] = plan.taught_by
-        trainer = Trainer(network, train_data, val_data, recipe, folder, about, ranks, write if self.samples else None)
+        trainer = Trainer(network, train_data, val_data, recipe, folder, about, ranks, [write] if self.samples else [])
         if self.resume:
             trainer.restore()
         if self.finish and not trainer.best:
@@ -201,7 +205,10 @@ class TrainingRun:
         if not self.finish and not done:
             if plan.taught_by:
                 trainer.lessons = self._lessons(plan, network)
-            trainer.train(progress=ranks.first)
+            settings, track = trainer.about | asdict(recipe), self.track if ranks.first else None
+            with tracked(track, folder, settings, trainer.records, self.resume) as send:
+                trainer.evaluated.append(lambda trainer: send(trainer.records[-1]))
+                trainer.train(progress=ranks.first)
         if not ranks.first:
             return None
         return export(trainer, rung, text, tokenizer, folder, held_out, progress=True, exact=self.exact)

@@ -55,7 +55,7 @@ class Trainer:
         folder: Path,
         about: Mapping[str, Any] | None = None,
         ranks: Ranks | None = None,
-        evaluated: Callable[["Trainer"], None] | None = None,
+        evaluated: Sequence[Callable[["Trainer"], None]] = (),
     ) -> None:
         self.model = model
         self.train_set, self.val_set = model.dataset(train_data), model.dataset(val_data)
@@ -64,7 +64,7 @@ class Trainer:
         # A resumed run must agree on the rung, its config and the corpus, in their JSON form.
         self.about = json.loads(json.dumps(dict(about or {})))
         self.device = model.device
-        self.evaluated = evaluated  # called by the first process after each evaluation
+        self.evaluated = [*evaluated]  # called by the first process after each evaluation
         self.ranks = ranks or Ranks()  # which of several processes this one is
         self.parallel = self.ranks.wrap(model)
         self.step = 0
@@ -220,8 +220,8 @@ class Trainer:
         if self.best_record is self.records[-1]:
             self.best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
         self._write_metrics()
-        if self.evaluated is not None and self.ranks.first:
-            self.evaluated(self)
+        for call in self.evaluated if self.ranks.first else ():
+            call(self)
 
     def _write_metrics(self) -> None:
         if self.ranks.first:

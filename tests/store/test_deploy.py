@@ -9,6 +9,7 @@ from hub_server import GOOD_TOKEN, Failure, File, HubServer
 from test_hub_client import Client, check_failure, client, make_folder, server  # noqa: F401
 
 from modelcraft.hub import APP
+from modelcraft.store.folder import TENSORBOARD_DIR
 
 SPACE = "ana/mine"
 
@@ -29,6 +30,8 @@ def checkout(client: Client, tmp_path: Path) -> Path:  # noqa: F811
         shutil.copy(root / name, folder / name)
     (folder / "runs").mkdir()
     (folder / "runs" / "secret.txt").write_text("not for the Space")
+    (folder / "weights" / "bigram" / TENSORBOARD_DIR).mkdir()
+    (folder / "weights" / "bigram" / TENSORBOARD_DIR / "events").write_text("nor this")
     client.environment["PYTHONPATH"] = f"{tmp_path / 'site'}:{folder}"
     return folder
 
@@ -50,6 +53,7 @@ def test_the_app_with_ones_own_model_and_again_with_nothing_new(server, client, 
     assert files["app.py"] == (checkout / "app.py").read_bytes()
     assert {"modelcraft/ui/browser/product.wasm", "weights/gpt-mini/model.safetensors", "README.md"} <= set(files)
     assert not any(path.startswith(("runs", "tests")) or "__pycache__" in path for path in files)
+    assert not any(TENSORBOARD_DIR in path for path in files)
     # The second time nothing is changed, neither a file nor a variable.
     assert len(repo.commits) == 2 and len(server.repos["ana/mine-model"].commits) == 2
     assert second["code"] == 0 and second["out"].splitlines()[-1].endswith(", unchanged"), second
