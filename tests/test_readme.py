@@ -68,6 +68,12 @@ ELSEWHERE = {
         '"modelcraft.hub", "push"',
     ),
     "MODELCRAFT_HUB_REPOS=USER/REPO python app.py": (STARTED, "MODELCRAFT_HUB_REPOS="),
+    "pip install git+https://huggingface.co/spaces/USER/SPACE": (".ci/run", '"$environment"/wheel/*.whl'),
+    "gptcraft app": ("tests/test_main.py", 'call("app")'),
+    "pip install 'gradio[mcp]==6.31.0' && GRADIO_MCP_SERVER=True python app.py": (
+        "tests/ui/test_mcp.py",
+        '"GRADIO_MCP_SERVER", "True"',
+    ),
     "python -m modelcraft.hub deploy USER/SPACE": DEPLOYED,
     "python -m modelcraft.hub deploy USER/SPACE --model runs/gpt-mini": DEPLOYED,
     "python -m modelcraft.hub deploy USER/SPACE --model gpt --static": DEPLOYED,

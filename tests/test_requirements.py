@@ -22,6 +22,7 @@ def test_the_optional_extras_are_tested_in_the_version_that_they_name():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     tested = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
     always = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    for name, (requirement,) in extras.items():
-        assert requirement in tested and requirement.startswith(f"{name}==")
-        assert name not in always
+    for name, requirements in extras.items():
+        assert set(requirements) <= set(tested)
+        assert any(requirement.startswith((f"{name}==", f"gradio[{name}]==")) for requirement in requirements)
+        assert not any(requirement in always for requirement in requirements)

@@ -60,6 +60,18 @@ def add_api(service: Service) -> None:
         seed: int | None = None,
         stop: str = "",
     ) -> AsyncIterator[str]:
+        """Continue a prompt.
+
+        Parameters:
+            prompt: The text to continue, such as ROMEO: and no instruction; of encoder-decoder the lines to restore.
+            length: How many characters to write, 1 to 2,000.
+            temperature: 0 always takes the likeliest character, 1 draws by the model's own odds; at most 2.
+            model: A name that the tool models lists; without one, the app's own choice.
+            top_k: Draw from so many of the likeliest characters only; 0 from all.
+            top_p: Draw from the likeliest that hold this share of the odds; 1 from all.
+            seed: A whole number; the same one gives the same text. Without one, another text each time.
+            stop: A text before which the model ends.
+        """
         service.streams.check(current_client())
         asked = await service.check(prompt, length, temperature, model, top_k, top_p, seed, stop=stop)
         async with aclosing(written(asked)) as texts:

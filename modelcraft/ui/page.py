@@ -13,7 +13,7 @@ from modelcraft.serving.catalogue import Catalogue
 from modelcraft.serving.service import Service
 from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support.errors import ModelCraftError
-from modelcraft.ui import theme
+from modelcraft.ui import mcp, theme
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.component import script, stylesheet
@@ -89,6 +89,7 @@ def launch(demo: Page, service: Service, **options: Any) -> None:
     app = App(middleware=[middleware])
     add_routes(app, service)
     demo.launch(
+        mcp_server=mcp.wanted(),
         theme=theme.theme(),
         css=stylesheet(),
         footer_links=["api"],
@@ -104,6 +105,8 @@ def launch(demo: Page, service: Service, **options: Any) -> None:
         prevent_thread_lock=True,
         **options,
     )
+    if demo.mcp_server_obj:
+        mcp.refine(demo.mcp_server_obj)
     served = demo.server.config  # uvicorn reads it at each connection
     served.limit_concurrency, served.http_protocol_class = MAX_CONNECTIONS, bounded(served.http_protocol_class)
 

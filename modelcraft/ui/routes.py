@@ -16,6 +16,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modelcraft.ui import mcp
+
 # For programs and for pages of all sites: the API, and what its clients read before they use it.
 OPEN = (
     "GET /config",
@@ -60,6 +62,13 @@ OWN = (
     "POST /gradio_api/cancel",
     "POST /gradio_api/reset",
 )
+# For programs, if assistants may use the app: see mcp.py.
+ASSISTANTS = (
+    "GET /gradio_api/mcp",
+    "POST /gradio_api/mcp",
+    "DELETE /gradio_api/mcp",
+    "GET /gradio_api/mcp/schema",
+)
 # Another site may open these in a window or a frame: the page itself, and the way back from signing in.
 LED_TO = re.compile(r"/|/login/(huggingface|callback)|/favicon\.ico|/manifest\.json")
 FOREIGN = "modelcraft.foreign"  # key in a scope: whether another site's page sent the request
@@ -86,7 +95,8 @@ class Routes:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.open, self.own = _compiled(OPEN), _compiled(OWN)
+        own = OWN + ASSISTANTS if mcp.wanted() else OWN
+        self.open, self.own = _compiled(OPEN), _compiled(own)
         self.behind_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

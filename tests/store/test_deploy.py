@@ -26,7 +26,7 @@ def checkout(client: Client, tmp_path: Path) -> Path:  # noqa: F811
     shutil.copytree(root / "modelcraft", folder / "modelcraft", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("bigram", "gpt-mini"):
         shutil.copytree(root / "weights" / name, folder / "weights" / name)
-    for name in ("app.py", "README.md", "LICENSE", "requirements.txt"):
+    for name in ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt"):
         shutil.copy(root / name, folder / name)
     (folder / "runs").mkdir()
     (folder / "runs" / "secret.txt").write_text("not for the Space")
@@ -86,7 +86,20 @@ def test_one_page_with_a_model_in_it(server, client):  # noqa: F811
     check_failure(other, "A browser runs the GPTs only, and block is none")
 
 
-def test_what_goes_wrong_is_one_sentence(server, client, checkout, tmp_path):  # noqa: F811
+def test_an_installed_app_is_the_one_of_the_repository(server, client, checkout):  # noqa: F811
+    command = ["deploy", SPACE, "--model", "bigram"]
+    first = client.hub(command)[0]
+    assert first["out"] == f"The Space: {server.url}/spaces/{SPACE}", first
+    bundled = checkout / "modelcraft" / "bundled"  # as the wheel has it
+    bundled.mkdir()
+    for name in ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "weights"):
+        (checkout / name).rename(bundled / name)
+    assert client.hub(command)[0]["out"].endswith(", unchanged")
+    assert len(space(server).commits) == 2
+    assert not any("bundled" in path for path in space(server).files())
+
+
+def test_what_goes_wrong_is_one_sentence(server, client, checkout):  # noqa: F811
     def deployed(*more: str, **environment: str) -> dict:
         return client.hub(["deploy", SPACE, "--model", "bigram", *more], **environment)[0]
 
@@ -107,8 +120,6 @@ def test_what_goes_wrong_is_one_sentence(server, client, checkout, tmp_path):  #
     check_failure(deployed(), "holds something else; say that it is to be replaced (--replace)")
     space(server).stages = ["RUNNING"]
     assert deployed("--replace")["code"] == 0
-    (checkout / "app.py").unlink()
-    check_failure(deployed(), "The app is not here: deploy from a checkout of the repository")
     assert GOOD_TOKEN not in json.dumps(list(server.log))
 
 
