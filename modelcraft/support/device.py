@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from modelcraft.support.errors import ConfigError, ModelCraftWarning, shown
+from modelcraft.support.surroundings import on_zero_gpu
 
 READ_AT_ONCE = 16_384  # characters on a CPU: a batch that fits its caches is faster than a larger one
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun for each process
@@ -22,11 +23,13 @@ BYTES_A_CHARACTER = 1 << 17  # memory to read one: the scores of six heads over 
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """Return `device`; without one, return the accelerator if there is one, else the CPU.
+    """Return `device`; without one, return the accelerator if there is one, else the CPU, also on ZeroGPU hardware.
 
     Raises ConfigError for a device that this machine does not have.
     """
     if device is None or device == "auto":
+        if on_zero_gpu():  # its GPU is there for single calls only, though PyTorch says that there is one
+            return torch.device("cpu")
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")
     try:

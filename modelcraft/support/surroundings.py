@@ -30,10 +30,29 @@ def prepare() -> Scratch:
         check_is_free(host, port)
         scratch = Scratch()
         give_uploads(scratch.path / "uploads")
+        if on_zero_gpu():
+            register_for_zero_gpu()
         return scratch
     except ModelCraftError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def on_zero_gpu() -> bool:
+    """Say whether this is a Space on ZeroGPU hardware, which lends a GPU for the seconds of one function call."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def register_for_zero_gpu() -> None:
+    """Register a function for the lent GPU, before PyTorch is imported: ZeroGPU ends an app that has none.
+
+    Nobody calls it. The models are small, and the engine is a thread that goes on and on, so all runs on the CPU there.
+    """
+    try:
+        import spaces
+    except ImportError as error:
+        raise StartError("ZeroGPU hardware needs the package spaces; add it to requirements.txt.") from error
+    spaces.GPU(lambda: None)
 
 
 def address() -> tuple[str, int]:

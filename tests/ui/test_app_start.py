@@ -24,6 +24,15 @@ from pressing import POEM, Page
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# What the package spaces looks for when it is imported, and only PyTorch for CUDA has.
+NAMES_OF_CUDA = """
+import torch
+
+if torch.version.cuda is None:
+    torch.version.cuda, torch._C._cuda_init, torch.cuda._is_in_bad_fork = "13.0", bool, bool
+"""
+
+
 @pytest.fixture
 def environment(tmp_path):
     """What a newcomer's shell has: no login, an empty cache."""
@@ -96,6 +105,36 @@ def test_a_notebooks_backend_for_pictures_is_no_obstacle(start):
     """Every notebook sets it, also where the package that it names is not installed."""
     client = Client(start(MPLBACKEND="module://matplotlib_inline.backend_inline").url, verbose=False)
     assert len(client.predict("ROMEO:", length=10, model="bigram", api_name="/generate")) == 10
+
+
+def test_zero_gpu_hardware_is_told_of_a_function_and_all_runs_on_the_cpu(start, tmp_path):
+    """With the real package, as far as that goes: its server takes everything, and CUDA is only named."""
+    (tmp_path / "sitecustomize.py").write_text(NAMES_OF_CUDA)
+    told = []
+
+    class Hardware(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            told.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hardware) as hardware:
+        threading.Thread(target=hardware.serve_forever).start()
+        address = f"http://127.0.0.1:{hardware.server_port}"
+        try:
+            app = start(SPACES_ZERO_GPU="true", SPACES_ZERO_DEVICE_API_URL=address, PYTHONPATH=str(tmp_path))
+            client = Client(app.url, verbose=False)
+            assert len(client.predict("ROMEO:", length=100, model="gpt", api_name="/generate")) == 100
+            models = client.predict(api_name="/models")["models"]
+            assert next(model for model in models if model["name"] == "gpt")["device"] == "cpu"
+            assert "Traceback" not in app.end()
+        finally:
+            hardware.shutdown()
+    assert told == ["/startup-report"]  # which it sends only if a function is registered
 
 
 def test_train_push_and_run_what_was_pushed(start, environment, tmp_path):
