@@ -11,8 +11,6 @@ from modelcraft.store.hub_client import check_repo_id, pull, push
 from modelcraft.support.cli import MODEL_HELP, run
 
 __all__ = ["pull", "push"]
-# The files of the app; what a Space does not need, such as tests, stays here.
-APP = ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "modelcraft/**", "weights/**", "docs/*")
 
 app = typer.Typer(
     add_completion=False,
@@ -79,7 +77,7 @@ def deploy_space(
         with tempfile.TemporaryDirectory() as temporary:
             page = Path(temporary)
             write_page(Entry(*load_folder(locate(model), "cpu"), "deployed"), page, space.rpartition("/")[2])
-            address, changed = deploy(space, page, "static", {}, None, hardware, private, replace)
+            address, changed = deploy(space, page, "static", {}, hardware, private, replace)
     else:
         rung, repo = read_info(locate(model)).rung, ""
         if model not in RUNGS:
@@ -88,8 +86,8 @@ def deploy_space(
                 repo = f"{space}-model"
                 typer.echo(f"The model: {push(own, repo, private)}")
         variables = {"MODELCRAFT_MODEL": rung} | ({"MODELCRAFT_HUB_REPOS": repo} if repo else {})
-        with app_folder() as folder:
-            address, changed = deploy(space, folder, "gradio", variables, APP, hardware, private, replace)
+        with app_folder(space, repo) as folder:
+            address, changed = deploy(space, folder, "gradio", variables, hardware, private, replace)
     typer.echo(f"The Space: {address}" + ("" if changed else ", unchanged"))
 
 

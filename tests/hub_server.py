@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 BREAK_OFF = 0
 GOOD_TOKEN = "hf_aTokenThatNobodyMaySee"
+APPS_TOKEN = "hf_oauth_aTokenOfAnApp"  # of scope contribute-repos: it makes repositories, and writes to those only
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class HubServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.repos: dict[str, Repo] = {}
+        self.made_by_app: set[str] = set()  # repositories made with APPS_TOKEN
         self.lfs_objects: dict[str, bytes] = {}
         self.lfs_suffixes: tuple[str, ...] = ()  # files with these endings are uploaded as large ones
         self.failures: list[Failure] = []
@@ -174,9 +176,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str) -> None:
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        if token not in ("", GOOD_TOKEN) and not path.startswith("/lfs/"):
+        if token not in ("", GOOD_TOKEN, APPS_TOKEN) and not path.startswith("/lfs/"):
             raise AnswerError(401, message="Invalid credentials in Authorization header")
-        self.may_write = token == GOOD_TOKEN
+        self.of_an_app = token == APPS_TOKEN
+        theirs = any(re.search(rf"/{re.escape(name)}(?=[./]|$)", path) for name in self.server.made_by_app)
+        self.may_write = token == GOOD_TOKEN or (self.of_an_app and (theirs or path == "/api/repos/create"))
         if path == "/api/repos/create":
             self._create()
         elif path == "/api/validate-yaml":
@@ -204,6 +208,8 @@ class Handler(BaseHTTPRequestHandler):
         return repo
 
     def _check_may_write(self) -> None:
+        if not self.may_write and self.of_an_app:
+            raise AnswerError(403, message="The scopes of this token do not allow it.")
         if not self.may_write:
             raise AnswerError(401, message="Invalid username or password.")
 
@@ -214,6 +220,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(409, {"error": "You already created this model repo", **address})
             return
         repo = self.server.repos[self.name] = Repo(private=self.wanted.get("visibility") == "private")
+        if self.of_an_app:
+            self.server.made_by_app.add(self.name)
         repo.made = {key: value for key, value in self.wanted.items() if key in ("sdk", "hardware")}
         repo.variables = {one["key"]: one["value"] for one in self.wanted.get("variables", ())}
         repo.commit({".gitattributes": File(b"*.safetensors filter=lfs\n")})

@@ -3,32 +3,41 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, cast
 
-from huggingface_hub import HfApi, SpaceHardware, SpaceStage, get_token
+from huggingface_hub import HfApi, RepoCard, SpaceHardware, SpaceStage, get_token
 
 from modelcraft.store.folder import TENSORBOARD_DIR
 from modelcraft.store.hub_client import SIGN_IN, check_login, check_repo_id, in_one_sentence
 from modelcraft.support.errors import HubError
-from modelcraft.support.files import HOME, INSTALLED, PACKAGE
+from modelcraft.support.files import HOME, PACKAGE
 
 SDK = Literal["gradio", "static"]
+# What a Space needs beside the package; other things, such as tests, stay here.
+APP = ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "docs", "weights")
+THUMBNAIL = "docs/chat-wide-light.png"
 STARTS_WITHIN_S = 1_800.0  # a build installs PyTorch
 OURS = {"modelcraft/__init__.py", "gpt.js"}  # what only our app and our page have
 FRESH = {".gitattributes", "README.md", "style.css", "index.html"}  # what the Hub itself may put there
 
 
 @contextlib.contextmanager
-def app_folder() -> Iterator[Path]:
-    """Yield the folder of the app as the repository has it; where the package is installed, it is put together."""
-    if not INSTALLED:
-        yield HOME
-        return
+def app_folder(space: str, model: str) -> Iterator[Path]:
+    """Yield a folder with all that a Space needs of the app; its README names `model`, if any, and has a thumbnail."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = shutil.copytree(HOME, Path(temporary) / "app")
-        shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns(HOME.name, "__pycache__"))
+        folder = Path(temporary)
+        without = shutil.ignore_patterns("__pycache__", "bundled", TENSORBOARD_DIR)
+        for source in (*(HOME / name for name in APP), PACKAGE):
+            if source.is_dir():
+                shutil.copytree(source, folder / source.name, ignore=without)
+            else:
+                shutil.copy(source, folder)
+        card = RepoCard.load(folder / "README.md", ignore_metadata_errors=True)
+        card.data.models = [model.partition("@")[0]] if model else None
+        card.data.thumbnail = f"{HfApi().endpoint}/spaces/{space}/resolve/main/{THUMBNAIL}"
+        card.save(folder / "README.md")
         yield folder
 
 
@@ -37,13 +46,12 @@ def deploy(
     folder: Path,
     sdk: SDK,
     variables: Mapping[str, str],
-    patterns: Sequence[str] | None = None,
     hardware: str | None = None,
     private: bool = False,
     replace: bool = False,
     wait_s: float = STARTS_WITHIN_S,
 ) -> tuple[str, bool]:
-    """Upload the files of `folder` (only those that fit `patterns`); return the Space's address, and if it changed.
+    """Upload the files of `folder`; return the Space's address, and whether it changed.
 
     The Space is made if it is missing, and its variables are set; what is as it should be is left alone. Waits until
     the Space runs. Raises HubError, also for a Space that holds something else, unless `replace` is set.
@@ -80,8 +88,6 @@ def deploy(
             repo_id=space,
             repo_type="space",
             folder_path=folder,
-            allow_patterns=list(patterns) if patterns else None,
-            ignore_patterns=["**/__pycache__/**", "**/*.pyc", f"weights/*/{TENSORBOARD_DIR}/*"],
             commit_message="ModelCraft",
         )
         changed = changed or commit.oid != before

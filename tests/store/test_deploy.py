@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from hub_server import GOOD_TOKEN, Failure, File, HubServer
+from huggingface_hub import RepoCard
 from test_hub_client import Client, check_failure, client, make_folder, server  # noqa: F401
 
-from modelcraft.hub import APP
 from modelcraft.store.folder import TENSORBOARD_DIR
+from modelcraft.store.space import APP
 
 SPACE = "ana/mine"
 
@@ -28,6 +29,7 @@ def checkout(client: Client, tmp_path: Path) -> Path:  # noqa: F811
         shutil.copytree(root / "weights" / name, folder / "weights" / name)
     for name in ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt"):
         shutil.copy(root / name, folder / name)
+    shutil.copytree(root / "docs", folder / "docs")
     (folder / "runs").mkdir()
     (folder / "runs" / "secret.txt").write_text("not for the Space")
     (folder / "weights" / "bigram" / TENSORBOARD_DIR).mkdir()
@@ -51,6 +53,13 @@ def test_the_app_with_ones_own_model_and_again_with_nothing_new(server, client, 
     assert repo.variables == {"MODELCRAFT_MODEL": "bigram", "MODELCRAFT_HUB_REPOS": "ana/mine-model"}
     files = repo.files()
     assert files["app.py"] == (checkout / "app.py").read_bytes()
+    card, ours = RepoCard(files["README.md"].decode()), RepoCard((checkout / "README.md").read_text(encoding="utf-8"))
+    assert card.text == ours.text
+    assert card.data.to_dict() == ours.data.to_dict() | {
+        "models": ["ana/mine-model"],
+        "thumbnail": f"{server.url}/spaces/{SPACE}/resolve/main/docs/chat-wide-light.png",
+    }
+    assert "docs/chat-wide-light.png" in files
     assert {"modelcraft/ui/browser/product.wasm", "weights/gpt-mini/model.safetensors", "README.md"} <= set(files)
     assert not any(path.startswith(("runs", "tests")) or "__pycache__" in path for path in files)
     assert not any(TENSORBOARD_DIR in path for path in files)
@@ -92,7 +101,7 @@ def test_an_installed_app_is_the_one_of_the_repository(server, client, checkout)
     assert first["out"] == f"The Space: {server.url}/spaces/{SPACE}", first
     bundled = checkout / "modelcraft" / "bundled"  # as the wheel has it
     bundled.mkdir()
-    for name in ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "weights"):
+    for name in ("app.py", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "docs", "weights"):
         (checkout / name).rename(bundled / name)
     assert client.hub(command)[0]["out"].endswith(", unchanged")
     assert len(space(server).commits) == 2
@@ -125,4 +134,4 @@ def test_what_goes_wrong_is_one_sentence(server, client, checkout):  # noqa: F81
 
 def test_the_files_of_the_app_are_there():
     root = Path(__file__).resolve().parents[2]
-    assert all(list(root.glob(pattern.replace("/**", "/*"))) for pattern in APP)
+    assert all((root / name).exists() for name in APP)

@@ -8,7 +8,7 @@ import time
 import httpx
 import itsdangerous
 import pytest
-from hub_server import GOOD_TOKEN, File, Repo, running_hub
+from hub_server import APPS_TOKEN, File, Repo, running_hub
 from pressing import POEM, Page
 from test_app_start import environment, start  # noqa: F401  (fixtures)
 
@@ -18,7 +18,7 @@ SECRET = "the-spaces-own-secret"
 def signed_in(token: str) -> dict[str, str]:
     """Return the cookie that Gradio leaves with a visitor who has signed in with Hugging Face."""
     about = {"name": "T", "preferred_username": "tester", "profile": "", "picture": ""}
-    info = {"access_token": token, "scope": "manage-repos", "userinfo": about, "expires_at": time.time() + 3600}
+    info = {"access_token": token, "scope": "contribute-repos", "userinfo": about, "expires_at": time.time() + 3600}
     session = {"oauth_info": info}
     key = hashlib.sha256(f"{SECRET}-v4".encode()).hexdigest()
     signer = itsdangerous.TimestampSigner(key)
@@ -32,7 +32,7 @@ def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
             SPACE_ID="tester/space",
             OAUTH_CLIENT_ID="id",
             OAUTH_CLIENT_SECRET=SECRET,
-            OAUTH_SCOPES="openid profile manage-repos",
+            OAUTH_SCOPES="openid profile contribute-repos",
             OPENID_PROVIDER_URL="http://127.0.0.1:9",
             GRADIO_SERVER_NAME="127.0.0.1",
             HF_ENDPOINT=hub.url,
@@ -53,9 +53,9 @@ def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
         assert "Sign in with Hugging Face first." in stranger["output"]["error"]
         assert not hub.repos
 
-        nothing = page.press("train-push", [Page(app.url).visitor, "my-tyger", False, False], signed_in(GOOD_TOKEN))
+        nothing = page.press("train-push", [Page(app.url).visitor, "my-tyger", False, False], signed_in(APPS_TOKEN))
         assert "no finished model of yours" in nothing["output"]["error"]
-        wrong = page.press("train-push", [page.visitor, "a b/../c", False, False], signed_in(GOOD_TOKEN))
+        wrong = page.press("train-push", [page.visitor, "a b/../c", False, False], signed_in(APPS_TOKEN))
         assert "no name of a Hub repository" in wrong["output"]["error"]
         refused = page.press("train-push", [page.visitor, "my-tyger", False, False], signed_in("hf_wrong"))
         assert "Your model is still here" in refused["output"]["error"]
@@ -64,24 +64,28 @@ def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
         theirs = hub.repos["tester/diary"] = Repo(
             commits={"1": {"README.md": File(b"Dear diary")}}, branches={"main": "1"}
         )
-        before = page.press("train-push", [page.visitor, "diary", False, False], signed_in(GOOD_TOKEN))
+        before = page.press("train-push", [page.visitor, "diary", False, False], signed_in(APPS_TOKEN))
         assert "tester/diary exists already" in before["output"]["error"]
         assert theirs.files() == {"README.md": b"Dear diary"}
 
         # Another site's page, whose visitor's browser sends the cookie along.
         for site in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
             with pytest.raises(httpx.HTTPStatusError, match="403"):
-                page.press("train-push", [page.visitor, "diary", False, True], signed_in(GOOD_TOKEN) | site)
+                page.press("train-push", [page.visitor, "diary", False, True], signed_in(APPS_TOKEN) | site)
         assert theirs.files() == {"README.md": b"Dear diary"}
 
         own = {"Sec-Fetch-Site": "same-origin", "Origin": app.url}  # as the page itself asks, in a frame or not
-        assert page.press("train-push", [page.visitor, "my-tyger", True, False], signed_in(GOOD_TOKEN) | own)["success"]
+        assert page.press("train-push", [page.visitor, "my-tyger", True, False], signed_in(APPS_TOKEN) | own)["success"]
         repo = hub.repos["tester/my-tyger"]
         assert repo.private
         assert set(repo.files()) >= {"config.json", "model.safetensors", "README.md", "loss_curve.png"}
-        again = page.press("train-push", [page.visitor, "my-tyger", True, True], signed_in(GOOD_TOKEN))
+        again = page.press("train-push", [page.visitor, "my-tyger", True, True], signed_in(APPS_TOKEN))
         assert again["success"]
         assert again["output"]["data"] == [False]  # the box is for one time
+        # Not even who says so can push over what this app has not made.
+        refused = page.press("train-push", [page.visitor, "diary", False, True], signed_in(APPS_TOKEN))
+        assert "gives no access to tester/diary" in refused["output"]["error"]
+        assert theirs.files() == {"README.md": b"Dear diary"}
         output = app.end()
-        assert GOOD_TOKEN not in output + page.said
+        assert APPS_TOKEN not in output + page.said
         assert "hf_wrong" not in output + page.said
