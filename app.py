@@ -59,6 +59,8 @@ def serve() -> None:
             at_the_end.callback(demo.close)
             try:
                 launch(demo, service, server_port=address()[1])
+            except ModelCraftError:
+                raise
             except Exception as error:  # Gradio may raise any type
                 reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
                 raise StartError(

@@ -1,5 +1,6 @@
 """All commands under one name: `gptcraft train` is `python -m modelcraft.train`, `gptcraft app` is `python app.py`."""
 
+import ast
 import runpy
 import sys
 from importlib import import_module
@@ -7,6 +8,7 @@ from importlib import import_module
 from modelcraft.support.cli import run
 from modelcraft.support.files import HOME
 
+HELP = ("--help", "-h", "help")
 COMMANDS = {
     "train": "Train a rung on a text.",
     "distill": "Train the best GPT: several teachers, and a student of their mean.",
@@ -24,14 +26,18 @@ def main() -> None:
     name = asked[0] if asked else "--help"
     if name not in COMMANDS:
         named = "".join(f"  {command:10}{what}\n" for command, what in COMMANDS.items())
-        usage = f"Usage: gptcraft COMMAND …\n\n{named}\ngptcraft COMMAND --help says more of each.\n"
-        if name in ("--help", "-h", "help"):
+        usage = f"Usage: gptcraft COMMAND ...\n\n{named}\ngptcraft COMMAND --help says more of each.\n"
+        if name in HELP:
             print(usage, end="")
             sys.exit(0 if asked else 2)
         print(f"There is no command {name!r}; take one of {', '.join(COMMANDS)}.", file=sys.stderr)
         sys.exit(1)
     del sys.argv[1]
     if name == "app":
+        if sys.argv[1:]:
+            about = ast.get_docstring(ast.parse((HOME / "app.py").read_text(encoding="utf-8")))
+            print(f"Usage: gptcraft app\n\n{about}")
+            sys.exit(0 if sys.argv[1] in HELP else 2)
         runpy.run_path(str(HOME / "app.py"), run_name="__main__")
         return
     module = import_module(f"modelcraft.{name}")  # the others wait: PyTorch takes seconds

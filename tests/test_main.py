@@ -16,11 +16,11 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "app"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_help(name):
     asked = call(name, "--help")
     assert asked.returncode == 0, asked.stderr
-    assert f"Usage: gptcraft {name} " in asked.stdout
+    assert f"Usage: gptcraft {name}" in asked.stdout
     assert asked.stdout.split("\n\n")[1].strip()
 
 
@@ -37,6 +37,11 @@ def test_without_a_command_it_names_them(arguments, code):
     asked = call(*arguments)
     assert asked.returncode == code
     assert all(f"  {name} " in asked.stdout for name in COMMANDS)
+
+
+def test_a_pipe_of_a_western_encoding_takes_the_names(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert call("--help").returncode == 0
 
 
 def test_an_unknown_command_is_one_sentence():

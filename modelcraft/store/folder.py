@@ -23,7 +23,7 @@ from modelcraft.model import LanguageModel, ModelConfig
 from modelcraft.store import nanochat
 from modelcraft.support.device import pick_device
 from modelcraft.support.errors import CheckpointError, ConfigError, VocabularyError, shown
-from modelcraft.support.files import HOME, check_is_file, replacing, write_text
+from modelcraft.support.files import HOME, INSTALLED, check_is_file, replacing, write_text
 from modelcraft.tokenizer import CharTokenizer
 
 FORMAT = "modelcraft-1"
@@ -183,7 +183,10 @@ def why_unread(path: Path, missing: str, again: str) -> str:
     except (OSError, ValueError) as error:
         return _unreadable(path, error)
     if pointer:
-        return f"{str(path)!r} is a pointer of git-lfs, not the file itself; run `git lfs pull` where it is."
+        fix = "run `git lfs pull` where it is"
+        if INSTALLED and path.is_relative_to(WEIGHTS_DIR):
+            fix = "install git-lfs, then ModelCraft again (pip install --force-reinstall --no-deps --no-cache-dir)"
+        return f"{str(path)!r} is a pointer of git-lfs, not the file itself; {fix}."
     return f"{str(path)!r} is damaged or cut short; {again}."
 
 

@@ -28,7 +28,7 @@ def app_folder(space: str, model: str) -> Iterator[Path]:
     """Yield a folder with all that a Space needs of the app; its README names `model`, if any, and has a thumbnail."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        without = shutil.ignore_patterns("__pycache__", "bundled", TENSORBOARD_DIR)
+        without = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "bundled", TENSORBOARD_DIR)
         for source in (*(HOME / name for name in APP), PACKAGE):
             if source.is_dir():
                 shutil.copytree(source, folder / source.name, ignore=without)

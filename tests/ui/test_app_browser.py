@@ -301,6 +301,18 @@ def test_nothing_jumps_while_it_is_written(visitor, width):
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_stop_takes_the_focus_of_write_and_gives_it_back(visitor):
+    page = visitor()
+    page.set("length", 300)
+    page.page.fill("#message textarea", "ROMEO:")
+    page.page.focus("#go")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_function("document.activeElement.id === 'stop'")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_function("document.activeElement.id === 'go'")
+    assert len(page.texts()) == 2
+
+
 @pytest.mark.parametrize("width", [960, 1000, 1050])
 def test_no_tab_is_cut(visitor, width):
     """Where the tabs nearly fit they moved together; between that and the menu their names lost letters."""

@@ -12,9 +12,9 @@ from app_server import AppServer
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
+import app
 from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.support.errors import StartError
-from modelcraft.ui import mcp
 
 
 @pytest.fixture(scope="module")
@@ -124,5 +124,6 @@ def test_without_the_variable_there_is_no_such_address(monkeypatch):
 def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(StartError, match="install it with `pip install 'gradio\\[mcp\\]'`"):
-        mcp.wanted()
+    monkeypatch.setattr(app, "catch_signals", lambda handler: None)
+    with pytest.raises(StartError, match=r"^GRADIO_MCP_SERVER needs .* `pip install 'gradio\[mcp\]'`\.$"):
+        app.serve()

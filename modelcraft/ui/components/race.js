@@ -1,6 +1,5 @@
 // As in script.js, a text that has only grown is appended to. Many events arrive per second, so the browser lays the
-// page out once per event, not once per column: the script measures all, then writes all, then scrolls all. The other
-// button replaces the pressed one and takes its focus, so that keyboard users stay where they were.
+// page out once per event, not once per column: the script measures all, then writes all, then scrolls all.
 const sheet = element.querySelector('.mc-race');
 const lane = () => {
   const text = () => document.createTextNode('');
@@ -20,8 +19,8 @@ const set = (node, text) => {
   if (node.nodeType === Node.TEXT_NODE && text.startsWith(now)) node.appendData(text.slice(now.length));
   else node.textContent = text;
 };
-let last = null, raced = false;
-document.addEventListener('focusin', event => { last = event.target; });
+const focus = handOver('#race-go', '#race-stop');
+let raced = false;
 const draw = () => {
   const lanes = props.value ?? [];
   while (sheet.children.length > lanes.length) sheet.lastChild.remove();
@@ -51,10 +50,7 @@ const draw = () => {
   const racing = lanes.some(one => one.writing);
   if (racing === raced) return;
   raced = racing;
-  setTimeout(() => {
-    if (document.activeElement === document.body && last?.closest('#race-go, #race-stop'))
-      document.querySelector(racing ? '#race-stop' : '#race-go')?.focus({preventScroll: true});
-  }, 50);
+  focus(racing ? '#race-stop' : '#race-go');
 };
 draw();
 watch('value', draw);

@@ -1,7 +1,8 @@
 // Each turn keeps its node, and a text that has only grown is appended to: nothing flickers, a selection stays. The tab
 // stores the script where the browser allows it, because Gradio reloads the page when it loses its connection.
 const page = element.querySelector('.mc-script'), said = element.querySelector('.mc-script-note');
-let kept = 0;
+const focus = handOver('#go', '#stop');
+let kept = 0, wrote = false;
 const keep = () => {
   const {turns, writing} = props.value ?? {};
   if (!turns || (writing && Date.now() - kept < 1000)) return;
@@ -34,6 +35,8 @@ const draw = () => {
   });
   page.setAttribute('aria-busy', writing);
   if (follow || grown) page.scrollTop = page.scrollHeight;
+  if (writing !== wrote) focus(writing ? '#stop' : '#go');
+  wrote = writing;
 };
 draw();
 watch('value', () => { draw(); keep(); });  // not at first: the empty page would replace what is stored

@@ -19,6 +19,16 @@ const sign = character => ({' ': '␣', '\n': '⏎', '\t': '⇥', '\x7f': '␡'}
 const percent = share => share >= .0995 ? `${(100 * share).toFixed(0)}\u00a0%`
   : share >= .0005 ? `${(100 * share).toFixed(1)}\u00a0%` : share > 0 ? '<\u00a00.1\u00a0%' : '0';
 
+// Of buttons that take each other's place, give the next one the focus that the last one had: keyboard users stay there.
+const handOver = (...buttons) => {
+  let last = null;
+  document.addEventListener('focusin', event => { last = event.target; });
+  return next => setTimeout(() => {
+    if (last?.closest(buttons.join()) && [document.body, last].includes(document.activeElement))
+      document.querySelector(next)?.focus({preventScroll: true});
+  }, 50);
+};
+
 // Make a whole text one tab stop, in which the arrow keys go from character to character; `move` gets the distance.
 const onArrows = (node, move) => {
   node.tabIndex = 0;

@@ -150,7 +150,9 @@ class TrainView:
                     label="Repository", placeholder="my-shakespeare", max_lines=1, max_length=96, elem_id="train-repo"
                 )
                 self.private = gr.Checkbox(False, label="private", min_width=0, elem_id="train-private")
-                self.replace = gr.Checkbox(False, label="replace what is there", min_width=0, elem_id="train-replace")
+                self.replace = gr.Checkbox(
+                    False, label="replace what this app put there", min_width=0, elem_id="train-replace"
+                )
                 self.push = gr.Button("Push to the Hub", size="sm", min_width=0, elem_id="train-push")
 
     def _wire(self, tab: gr.Tab) -> None:
