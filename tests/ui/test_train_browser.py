@@ -84,11 +84,10 @@ def test_train_waits_until_the_page_knows_who_is_there(visitor, server, monkeypa
     page = visitor().page
     open_tab(page, "Train")
     page.wait_for_selector("#train-go:disabled")
+    assert not page.evaluate("localStorage.getItem('modelcraft-visitor')")
     seen.set()
-    page.click("#train-go")  # waits until it is enabled
-    says(page, ": step")
-    page.click("#train-stop")
-    says(page, "done in")
+    page.wait_for_selector("#train-go:enabled")
+    page.wait_for_function("localStorage.getItem('modelcraft-visitor')")
 
 
 def test_a_file_is_taken(visitor, tmp_path, server):
