@@ -319,9 +319,10 @@ def test_no_secret_of_the_machine_reaches_a_training(trainings, monkeypatch):
     for name in ("HF_TOKEN", "OAUTH_CLIENT_SECRET", "DATABASE_URL", "MY_PASSPHRASE", "http_proxy"):
         monkeypatch.setenv(name, "hf_secret")  # whatever it is called
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("SPACE_ID", "ana/mine")  # its card says where the app is installed from
     given = environment_of(trainings.start(ANN, poem()))
     assert b"hf_secret" not in given
-    assert b"LC_ALL=C.UTF-8" in given
+    assert b"LC_ALL=C.UTF-8" in given and b"SPACE_ID=ana/mine" in given
 
 
 @pytest.mark.cases

@@ -42,6 +42,9 @@ def test_the_model_writes_without_a_server(browser, site, scheme, width):
         assert page.title() == page.inner_text("h1") == "Mine & <yours>"
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
+        page.focus("[name=line]")
+        focus = page.evaluate("getComputedStyle(document.activeElement).outlineColor")
+        assert focus == {"light": "rgb(168, 65, 42)", "dark": "rgb(224, 154, 134)"}[scheme]
         page.fill("[name=seed]", "5")
         page.click("[name=go]")
         page.wait_for_selector("[name=stop]", state="visible")
