@@ -14,7 +14,7 @@ from modelcraft.ladder import RUNGS
 from modelcraft.loss import exact_loss
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.support import device
-from modelcraft.support.device import has_compiler, name_compiler
+from modelcraft.support.device import has_compiler, name_compiler, pick_device
 from modelcraft.training.recipes import TrainConfig
 from modelcraft.training.trainer import Trainer
 
@@ -140,3 +140,10 @@ print(kept - resident(os.getpid())[0])
 """
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert float(answer.stdout) > 150  # of 190 MiB
+
+
+@pytest.mark.parametrize(("says", "device"), [("true", "cpu"), ("", "cuda")])
+def test_zero_gpu_hardware_says_that_it_has_a_gpu_and_the_cpu_is_taken(monkeypatch, says, device):
+    monkeypatch.setenv("SPACES_ZERO_GPU", says)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    assert pick_device() == torch.device(device)

@@ -301,15 +301,18 @@ def test_nothing_jumps_while_it_is_written(visitor, width):
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_stop_takes_the_focus_of_write_and_gives_it_back(visitor):
+def test_stop_takes_the_place_and_the_focus_of_write_and_gives_them_back(visitor):
     page = visitor()
     page.set("length", 300)
     page.page.fill("#message textarea", "ROMEO:")
+    assert page.page.is_visible("#go") and page.page.is_hidden("#stop")
     page.page.focus("#go")
     page.page.keyboard.press("Enter")
     page.page.wait_for_function("document.activeElement.id === 'stop'")
+    assert page.page.is_hidden("#go")
     page.page.keyboard.press("Enter")
     page.page.wait_for_function("document.activeElement.id === 'go'")
+    assert page.page.is_hidden("#stop")
     assert len(page.texts()) == 2
 
 
