@@ -61,7 +61,7 @@ def model_card(
                 "Parameters": f"{parameters:,}",
                 "Context": f"{info.config.block_size:,} characters",
                 "Vocabulary": f"{info.config.vocab_size:,} characters",
-                "Trained on": f"the first {_learned(info):.3g} % of {_code(corpus)}",
+                "Trained on": f"{_learned(info)} of {_code(corpus)}",
                 "SHA-256 of that text": _code(info.corpus.get("sha256", "not recorded")),
                 **_losses(info),
                 **_uncalibrated(info),
@@ -187,11 +187,15 @@ def _losses(info: ModelInfo) -> dict[str, str]:
     return {name: f"{value:.4f}" for _, name, value in losses} | {"Measured as": _code(_protocol(info))}
 
 
-def _learned(info: ModelInfo) -> float:
-    """Return how many hundredths of the text it has learned from."""
+def _learned(info: ModelInfo) -> str:
+    """Return which part of the text it has learned from."""
     calibrated = isinstance(info.training.get("temperature"), float)
     held_out = info.training.get("held_out") if calibrated else 0.0
-    return 100 * TRAIN_SHARE * (1 - (held_out if isinstance(held_out, float) else 0.0))
+    end = 100 * TRAIN_SHARE
+    if not isinstance(held_out, float) or not held_out:
+        return f"the first {end:.3g} %"
+    start = end * held_out
+    return f"{end - start:.3g} % (from {start:.3g} % to {end:.3g} %)"
 
 
 def _uncalibrated(info: ModelInfo) -> dict[str, str]:

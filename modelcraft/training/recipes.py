@@ -22,8 +22,8 @@ class TrainConfig:
 
     With a `muon_learning_rate` Muon updates the matrices (optim.py) on the same schedule. With an `average` such as
     0.998 the measured and kept model is a running average of the weights over about 1 / (1 - average) steps.
-    `compile` lets PyTorch compile the model's parts if there is a compiler. The last `held_out` of the training text is
-    not learned from: at the end the model is calibrated on it (calibration.py).
+    `compile` lets PyTorch compile the model's parts if there is a compiler. The first `held_out` of the training text
+    is not learned from: at the end the model is calibrated on it (calibration.py).
     """
 
     steps: int = field(default=5000, metadata={"most": MOST_STEPS})

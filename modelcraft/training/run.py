@@ -250,10 +250,13 @@ class TrainingRun:
 
 
 def held_back(train_data: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Split training ids (N,) into what is learned from and a `share` at the end to calibrate on, if that is enough."""
+    """Split training ids (N,) into what is learned from and a `share` to calibrate on, if that is enough.
+
+    It is the beginning, which is farthest from the validation text: what came last says most about what comes next.
+    """
     held = round(share * len(train_data))
-    learned = len(train_data) - (held if held >= LEAST_HELD_OUT else 0)
-    return train_data[:learned], train_data[learned:]
+    held = held if held >= LEAST_HELD_OUT else 0
+    return train_data[held:], train_data[:held]
 
 
 def versions(identities: Sequence[str]) -> list[str]:
