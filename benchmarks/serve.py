@@ -109,7 +109,7 @@ def main(
     if usual:
         usual_app(model, usual)
         return
-    torch.set_num_threads(threads_for_serving())  # as app.py does
+    torch.set_num_threads(threads_for_serving())  # as app.py does: the engine takes more by itself
     network, tokenizer = modelcraft.load(model, "cpu")
     engine, ids = Engine(network, patience_s=600), tokenizer.encode(PROMPT)
     engine.decoder.warm_up()  # as app.py does after a while

@@ -1,7 +1,5 @@
 """Stream text to the terminal: `python -m modelcraft.generate --model bigram --prompt "ROMEO:"`."""
 
-import contextlib
-import math
 from dataclasses import replace
 from typing import Annotated
 
@@ -30,7 +28,7 @@ def generate(
 
     The encoder-decoder restores lines instead: it writes them with their vowels, and nothing more.
     """
-    from modelcraft.inference.engine import Engine
+    from modelcraft.inference.stream import stream
     from modelcraft.sampling import SamplingParams
     from modelcraft.store.load import load
 
@@ -41,14 +39,12 @@ def generate(
     known = tokenizer.normalize(network.example if prompt is None else prompt)
     if known.changed:
         typer.echo(known.report(), err=True)
-    # The app's own engine, with unlimited time for the reader: `… | less`.
-    with contextlib.closing(Engine(network, patience_s=math.inf)) as engine:
-        tokens = engine.submit(tokenizer.encode(known.text), params)
-        if network.continues:
-            print(known.text, end="", flush=True)
-        for token in tokens:
-            print(tokenizer.decode([token]), end="", flush=True)
-        print()
+    tokens = stream(network, tokenizer.encode(known.text), params)
+    if network.continues:
+        print(known.text, end="", flush=True)
+    for token in tokens:
+        print(tokenizer.decode([token]), end="", flush=True)
+    print()
 
 
 if __name__ == "__main__":

@@ -98,9 +98,10 @@ class ScriptedRows(Rows):
         super().__init__(model)
         self.written: list[int] = []  # of each row, how many ids
 
-    def join(self, prompt):
-        self.written.append(1)
-        return self.model.say(0)
+    def join(self, prompts):
+        logits = torch.cat([self.model.say(0) for _ in prompts])
+        self.written += [1] * len(logits)
+        return logits
 
     def step(self, newest):
         logits = torch.cat([self.model.say(count) for count in self.written])

@@ -1,5 +1,7 @@
 """Choose a decoder for a model: the fastest one for its type, else the one that rereads the whole context."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -42,15 +44,17 @@ class BlendRows(Rows):
         super().__init__(model)
         self.network, self.counting = network, counting
 
-    def join(self, prompt: Tensor) -> Tensor:
-        """Read a prompt (1, T) into a new last row; return the logits (1, V) of the next token."""
-        counted = self.counting.join(prompt)
+    def join(self, prompts: Iterable[Tensor]) -> Tensor:
+        """Read k prompts, (T,) each, into new last rows; return the logits (k, V) of the token after each."""
+        prompts = list(prompts)
+        counted = self.counting.join(prompts)
         try:
-            learned = self.network.join(prompt)
+            learned = self.network.join(prompts)
         except Exception:  # so that neither part has a row that the other lacks
-            self.counting.leave(len(self.counting.texts) - 1)
+            for _ in prompts:
+                self.counting.leave(len(self.counting.texts) - 1)
             raise
-        return self._mixed(learned, counted, self.counting.texts[-1:])
+        return self._mixed(learned, counted, self.counting.texts[-len(prompts) :])
 
     def step(self, newest: Tensor) -> Tensor:
         """Read the newest token of each row, (B, 1); return the logits (B, V) of the next."""

@@ -1,6 +1,6 @@
 """The decoder of the rung encoder-decoder: it reads each source once, and of the text only the new token."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,9 +38,15 @@ class LineRows(Rows):
         self.own, self.offered = self._room(1), self._room(1)
         self.source_lengths: list[int] = []
 
-    def join(self, prompt: Tensor) -> Tensor:
-        """Read a prompt (1, T) of lines with or without vowels into a new row; return the logits (1, V)."""
-        return self.add(self.model.sources(prompt[0]))
+    def join(self, prompts: Iterable[Tensor]) -> Tensor:
+        """Read k prompts (T,) of lines with or without vowels into new last rows; return the logits (k, V)."""
+        before = len(self.lines)
+        try:
+            return torch.cat([self.add(self.model.sources(prompt)) for prompt in prompts])
+        except Exception:  # so that prompts that cannot be read leave no rows behind
+            for row in reversed(range(before, len(self.lines))):
+                self.leave(row)
+            raise
 
     def add(self, sources: Sequence[Tensor]) -> Tensor:
         """Begin to restore `sources` in a new last row; return the logits (1, V) of the next token."""

@@ -20,14 +20,16 @@ import torch
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.rows import Rows
 from modelcraft.inference.stop import Ending, Stop
+from modelcraft.inference.threads import Threads
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.sampling import SamplingParams, sample_rows
+from modelcraft.support.device import threads_for_many
 from modelcraft.support.errors import BusyError, ModelError, UnreadError
 
 MAX_ROWS = 128  # texts generated at a time: past 64 they slow each other down, but waiting costs more
 MAX_WAITING = 128  # requests that wait for a row
 SHARE = 3 / 4  # of the rows: the most that one client may have, so that another client always finds one
-JOINS_A_STEP = 8  # the most prompts that are read before the running texts take their next step
+READ_A_STEP = 1_024  # characters of prompts that are read at most before the running texts take their next step
 PATIENCE_S = 60.0  # the engine ends a stream that nobody reads for this long
 BROKEN = "The model was stopped while it wrote; ask for the text again."
 log = logging.getLogger(__name__)
@@ -108,8 +110,11 @@ class Engine:
         max_rows: int = MAX_ROWS,
         max_waiting: int = MAX_WAITING,
         patience_s: float = PATIENCE_S,
+        threads: int | None = None,
     ) -> None:
+        """Prepare to generate with `model`, a step with up to `threads` threads (None: one for each core)."""
         self.model, self.decoder = model, decoder_for(model)
+        self.threads = threads or threads_for_many(model.device)
         self.max_rows, self.max_waiting, self.patience_s = max_rows, max_waiting, patience_s
         self._waiting: deque[Stream] = deque()
         self._streams: list[Stream] = []  # stream k is row k of `_rows`
@@ -117,6 +122,7 @@ class Engine:
         self._rows: Rows | None = None  # None while there is no text to generate
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._threads: Threads | None = None
         self._speed = 1_000.0  # recent tokens per second, all streams together
 
     def submit(self, ids: Sequence[int], params: SamplingParams, client: str = "") -> Stream:
@@ -165,6 +171,7 @@ class Engine:
 
     def _run(self) -> None:
         """Generate until no stream is left; pass any error to the streams that it ends."""
+        self._threads = self._threads or Threads(torch.get_num_threads(), self.threads)
         while True:
             with self._lock:
                 if not self._waiting and not self._streams:
@@ -210,57 +217,68 @@ class Engine:
 
     def _join(self) -> None:
         """Give free rows to waiting streams: read their prompts and sample their first tokens."""
-        for _ in range(JOINS_A_STEP):
-            with self._lock:
-                stream = self._next()
-                if stream is None:
-                    return
+        joining: list[Stream] = []
+        longest = 0
+        with self._lock:
+            while (stream := self._next(joining)) is not None:
+                longest = max(longest, len(stream.ids))
+                if joining and longest * (len(joining) + 1) > READ_A_STEP:  # each is read as far as the longest
+                    break
                 self._waiting.remove(stream)
-            try:
-                token = self._read(stream)
-            except Exception as error:  # it ends this stream only
-                log.exception("a prompt could not be read")
-                self._finish(stream, error)
-                continue
-            except BaseException:
-                self._finish(stream, ModelError(BROKEN))
+                joining.append(stream)
+        if not joining:
+            return
+        try:
+            tokens = self._read(joining)
+        except BaseException as error:
+            log.exception("%s prompts could not be read", len(joining))
+            for stream in joining:
+                self._finish(stream, error if isinstance(error, Exception) else ModelError(BROKEN))
+            if not isinstance(error, Exception):
                 raise
-            self._streams.append(stream)
-            self._newest.append(token)
-            self._write(len(self._streams) - 1)
+            return  # it ends these streams only
+        first = len(self._streams)
+        self._streams += joining
+        self._newest += tokens
+        for row in reversed(range(first, len(self._streams))):
+            self._write(row)
 
-    def _next(self) -> Stream | None:
+    def _next(self, joining: Sequence[Stream]) -> Stream | None:
         """Return the stream that gets the next row, the oldest of the client with the fewest rows; None if none may."""
-        if not self._waiting or len(self._streams) >= self.max_rows:
+        taken = [*self._streams, *joining]
+        if not self._waiting or len(taken) >= self.max_rows:
             return None
-        rows = Counter(stream.client for stream in self._streams)
+        rows = Counter(stream.client for stream in taken)
         stream = min(self._waiting, key=lambda stream: rows[stream.client])
         fair = not stream.client or rows[stream.client] < max(1, SHARE * self.max_rows)
         return stream if fair else None
 
-    def _read(self, stream: Stream) -> int:
-        """Read a prompt into a new last row; return the first token after it."""
+    def _read(self, joining: Sequence[Stream]) -> list[int]:
+        """Read prompts into new last rows; return the first token after each."""
         began = time.thread_time()
         self._rows = self._rows or self.decoder.rows()
+        prompts = [torch.tensor(stream.ids, device=self.model.device) for stream in joining]  # (T,) each
         with evaluating(self.model):
-            logits = self._rows.join(torch.tensor([list(stream.ids)], device=self.model.device))  # (1, T) -> (1, V)
+            logits = self._rows.join(prompts)  # (k, V)
             try:
-                token = int(sample_rows(logits, [stream.params], [stream.generator]))
+                tokens = sample_rows(logits, *_dice(joining))  # (k,)
             except Exception:
-                self._rows.leave(len(self._streams))
+                for row in reversed(range(len(self._streams), len(self._streams) + len(joining))):
+                    self._rows.leave(row)
                 raise
-        stream.worked = time.thread_time() - began
-        return token
+        share = (time.thread_time() - began) / len(joining)
+        for stream in joining:
+            stream.worked = share
+        return tokens.tolist()
 
     def _step(self) -> None:
         """Generate one token of every text."""
-        assert self._rows is not None
+        assert self._rows is not None and self._threads is not None
         began, started, rows = time.thread_time(), time.perf_counter(), len(self._streams)
-        with evaluating(self.model):
+        with evaluating(self.model), self._threads.step(rows):
             newest = torch.tensor(self._newest, device=self.model.device)[:, None]  # (B, 1)
             logits = self._rows.step(newest)  # (B, V)
-            generators = [stream.generator for stream in self._streams]
-            tokens = sample_rows(logits, [stream.params for stream in self._streams], generators)  # (B,)
+            tokens = sample_rows(logits, *_dice(self._streams))  # (B,)
         self._newest = tokens.tolist()
         self._speed += 0.05 * (rows / max(1e-6, time.perf_counter() - started) - self._speed)
         share = (time.thread_time() - began) / rows
@@ -293,3 +311,8 @@ class Engine:
         stream.tokens += stream.ending.rest()
         stream.finished = True
         stream.notify()
+
+
+def _dice(streams: Sequence[Stream]) -> tuple[list[SamplingParams], list[torch.Generator]]:
+    """Return what decides the next token of each stream."""
+    return [stream.params for stream in streams], [stream.generator for stream in streams]

@@ -5,13 +5,14 @@ characters while these were in view, as a forward with a band over the whole tex
 """
 
 import warnings
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from modelcraft.gpt import GPTLanguageModel
 from modelcraft.inference.gpt_compiled import CompiledStep
-from modelcraft.inference.gpt_step import KVCache, StepWeights, read_prompt, step_all
+from modelcraft.inference.gpt_step import KVCache, StepWeights, read_prompts, step_all
 from modelcraft.inference.rows import Decoder, Rows
 from modelcraft.support.device import has_compiler, name_compiler
 
@@ -57,18 +58,19 @@ class CachedRows(Rows):
         super().__init__(decoder.model)
         self.decoder, self.cache = decoder, KVCache.of(decoder.model, 1)
 
-    def join(self, prompt: Tensor) -> Tensor:
-        """Read a prompt (1, T) into a new last row; return the logits (1, V) of the next token."""
-        prompt = prompt[:, -self.model.block_size :]
-        logits, keys, values = read_prompt(self.model, prompt)
-        cache, row = self.cache, len(self.cache.lengths)
-        if row == cache.keys.shape[1]:  # double the room, so that rows are rarely copied
-            more = KVCache.of(self.model, row)
+    def join(self, prompts: Iterable[Tensor]) -> Tensor:
+        """Read k prompts, (T,) each, into new last rows; return the logits (k, V) of the token after each."""
+        texts = [prompt[-self.model.block_size :] for prompt in prompts]
+        logits, keys, values = read_prompts(self.model, texts)
+        cache, first, end = self.cache, len(self.cache.lengths), len(self.cache.lengths) + len(texts)
+        room = cache.keys.shape[1]
+        if end > room:  # at least double it, so that rows are rarely copied
+            more = KVCache.of(self.model, max(room, end - room))
             cache.keys = torch.cat((cache.keys, more.keys), dim=1)
             cache.values = torch.cat((cache.values, more.values), dim=1)
-        cache.keys[:, row, :, : prompt.shape[1]] = keys[:, 0]
-        cache.values[:, row, :, : prompt.shape[1]] = values[:, 0]
-        cache.lengths.append(prompt.shape[1])
+        cache.keys[:, first:end, :, : keys.shape[3]] = keys
+        cache.values[:, first:end, :, : keys.shape[3]] = values
+        cache.lengths += map(len, texts)
         return logits
 
     def step(self, newest: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from modelcraft.gpt import GPTLanguageModel, norm
 
@@ -81,23 +82,27 @@ class StepWeights:
         return cls(embedding, layers, lm_head)
 
 
-def read_prompt(model: GPTLanguageModel, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Read the first characters of a text, (1, T) with T <= block_size, as the model's `forward` does.
+def read_prompts(model: GPTLanguageModel, prompts: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Read the first characters of k texts, (T,) each with T <= block_size, as the model's `forward` does.
 
-    Returns the logits (1, V) of the next token, and the keys and values (n_layer, 1, n_kv, T, hs) for a cache.
+    Returns the logits (k, V) of the token after each, and the keys and values (n_layer, k, n_kv, T, hs) for a cache, T
+    the longest. What stands behind a shorter text changes nothing: nobody looks into the future.
     """
-    at = torch.arange(prompt.shape[1], device=prompt.device)
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    idx = pad_sequence(list(prompts), batch_first=True)  # (k, T)
+    at = torch.arange(idx.shape[1], device=idx.device)
     mask = at[:, None] >= at  # (T, T)
     cos, sin = model.angles(at)  # (T, 1, hs/2)
     keys, values = [], []
-    x = model.embed(prompt)  # (1, T, C)
+    x = model.embed(idx)  # (k, T, C)
     for block in model.blocks:
         q, (k, v) = block.sa.ask(norm(x), cos, sin), block.sa.offer(norm(x), cos, sin)
         x = x + block.sa.gather(q, k, v, mask)
         x = x + block.ffwd(norm(x))
         keys.append(k * model.config.head_size**-0.5)
         values.append(v)
-    return model.score(x[:, -1]), torch.stack(keys), torch.stack(values)
+    last = x[torch.arange(len(prompts)), lengths - 1]  # (k, C)
+    return model.score(last), torch.stack(keys), torch.stack(values)
 
 
 def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, cache: KVCache) -> Tensor:
@@ -105,32 +110,24 @@ def step_all(model: GPTLanguageModel, weights: StepWeights, newest: Tensor, cach
     c = model.config
     B, nh, n_kv, hs, W = len(newest), c.n_head, c.n_kv_head, c.head_size, c.block_size
     n = min(max(cache.lengths) + 1, W)  # slots that are filled in some row
-    # If all rows have the same length, they share one slot, a slice instead of an index, and nothing is hidden.
-    even = min(cache.lengths) == max(cache.lengths)
     positions = cache.positions  # (B,)
     cos, sin = model.angles(positions)  # (B, 1, hs/2)
     cos, sin = torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)  # (B, 1, hs)
-    if even:
-        slot: int | Tensor = cache.lengths[0] % W
-        hidden = torch.zeros((), device=newest.device)
-    else:
-        slot = positions % W
+    rows = torch.arange(B * n_kv, device=newest.device)
+    slots = rows * W + (positions % W).repeat_interleave(n_kv)  # (B · n_kv,): of all slots of a layer, those to fill
+    hidden = torch.zeros((), device=newest.device)
+    if min(cache.lengths) + 1 < n:  # some row has empty slots
         empty = torch.arange(n, device=newest.device) > positions[:, None]  # (B, n)
         hidden = torch.zeros(B, n, device=newest.device).masked_fill_(empty, -torch.inf)
         hidden = hidden.repeat_interleave(n_kv, 0)[:, None]  # (B · n_kv, 1, n)
-    rows = torch.arange(B, device=newest.device)
     x = weights.embedding[newest[:, 0]]  # (B, C)
     for layer, keys, values in zip(weights.layers, cache.keys, cache.values, strict=True):
         qkv = torch.mm(_unit(x), layer.qkv).view(B, nh + 2 * n_kv, hs)  # (B, nh + 2 n_kv, hs)
         qk, v = qkv[:, : nh + n_kv], qkv[:, nh + n_kv :]
         a, b = qk.chunk(2, -1)
         qk = _unit(torch.addcmul(qk * cos, torch.cat((b, a), -1), sin))  # rotated, (B, nh + n_kv, hs)
-        if even:
-            keys[:, :, slot] = qk[:, nh:]
-            values[:, :, slot] = v
-        else:
-            keys[rows, :, slot] = qk[:, nh:]
-            values[rows, :, slot] = v
+        keys.view(-1, hs).index_copy_(0, slots, qk[:, nh:].reshape(-1, hs))
+        values.view(-1, hs).index_copy_(0, slots, v.reshape(-1, hs))
         q = qk[:, :nh].reshape(B * n_kv, nh // n_kv, hs)  # (B · n_kv, nh/n_kv, hs)
         # Keys and queries are unit vectors here, but have length √hs in `attend`: the scale is √hs · √hs / √hs.
         wei = torch.baddbmm(hidden, q, keys.view(B * n_kv, W, hs)[:, :n].transpose(1, 2), alpha=hs**0.5).softmax(-1)

@@ -5,6 +5,8 @@ texts of one length in one batch. Faster versions (gpt.py, encoder_decoder.py, d
 test checks that they give the same results.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -19,11 +21,11 @@ class Rows:
         self.model = model
         self.texts: list[Tensor] = []  # the last characters of each row, (T,) with T <= block_size
 
-    def join(self, prompt: Tensor) -> Tensor:
-        """Read a prompt (1, T) into a new last row; return the logits (1, V) of the next token."""
-        text = prompt[0, -self.model.block_size :]
-        logits = self.read([text])  # first, so that a prompt that cannot be read leaves no row behind
-        self.texts.append(text)
+    def join(self, prompts: Iterable[Tensor]) -> Tensor:
+        """Read k prompts, (T,) each, into new last rows; return the logits (k, V) of the token after each."""
+        texts = [prompt[-self.model.block_size :] for prompt in prompts]
+        logits = self.read(texts)  # first, so that prompts that cannot be read leave no rows behind
+        self.texts += texts
         return logits
 
     def step(self, newest: Tensor) -> Tensor:

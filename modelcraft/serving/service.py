@@ -28,7 +28,7 @@ MAX_STOP = 100
 MAX_STREAMS = 128  # texts generated at a time; more would only slow all of them down
 STREAMS_AN_ADDRESS = 64
 OPEN_STREAMS = (512, 64, 8)  # streams still being read, however slowly: in total, per address, per session
-EVENTS_PER_SECOND = 600  # to all clients together: Gradio handles about 1,400 on two cores, and pages need some, too
+EVENTS_PER_SECOND = 300  # to all clients together: more would take the cores that the models compute on
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,14 @@ def threads_for_serving() -> int:
     return max(1, min(4, usable_cores() // 2))
 
 
+def threads_for_many(device: torch.device) -> int:
+    """Return the most threads that a step for many texts takes: one for each core, up to eight, or OMP_NUM_THREADS."""
+    if device.type != "cpu":
+        return 1
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(8, usable_cores(), int(named) if named.isdecimal() else usable_cores()))
+
+
 def threads_for(parameters: int) -> int:
     """Return how many threads train and measure a model of this size; OMP_NUM_THREADS overrides the choice.
 

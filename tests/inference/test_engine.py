@@ -66,9 +66,11 @@ def test_logits_are_the_same_in_company(make):
     with torch.no_grad():
         for _ in range(60):
             if not alone or draws.random() < 0.3:
-                idx = torch.tensor([prompt(draws)])
-                alone.append(decoder.rows())
-                torch.testing.assert_close(rows.join(idx), alone[-1].join(idx), atol=1e-4, rtol=0)
+                some = [torch.tensor(prompt(draws)) for _ in range(draws.randint(1, 3))]  # of any lengths, together
+                owns = [decoder.rows() for _ in some]
+                expected = torch.cat([own.join([idx]) for own, idx in zip(owns, some, strict=True)])
+                torch.testing.assert_close(rows.join(some), expected, atol=1e-4, rtol=0)
+                alone += owns
             elif draws.random() < 0.2:
                 row = draws.randrange(len(alone))
                 rows.leave(row)
@@ -288,6 +290,26 @@ def test_a_model_that_was_warmed_up_writes_the_same(engine, monkeypatch):
     streams += [engine.submit([1], one) for one in params[1:]]
     assert [list(one) for one in streams] == expected
     assert alone < len(calls) < 500
+
+
+def test_what_is_read_before_the_next_step_has_a_bound(engine, monkeypatch):
+    """Prompts are read together, as far as the longest of them goes, and a longer one by itself."""
+    import modelcraft.inference.engine as module
+
+    read, join = [], CachedRows.join
+    monkeypatch.setattr(module, "READ_A_STEP", 20)
+    monkeypatch.setattr(CachedRows, "join", lambda rows, prompts: (read.append(prompts), join(rows, prompts))[1])
+    busy = engine.submit([1], SamplingParams(100_000))
+    until(lambda: busy.tokens)
+    with engine._lock:  # all of them wait before the first is read
+        waiting = [3, 4, 5, 8, 8, 8, 16, 16, 1]
+        streams = [
+            module.Stream([1] * n, p := SamplingParams(5), p.make_generator(), module.Ending([])) for n in waiting
+        ]
+        engine._waiting.extend(streams)
+    assert [len(list(one)) for one in streams] == [5] * len(waiting)
+    busy.cancel()
+    assert [[len(prompt) for prompt in prompts] for prompts in read] == [[1], [3, 4, 5], [8, 8], [8], [16], [16], [1]]
 
 
 def test_what_makes_no_sense_is_refused_at_once(engine):

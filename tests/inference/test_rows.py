@@ -83,11 +83,12 @@ def test_many_are_written_as_each_alone(name):
     if not rung.parts and name != "counting":
         spread(model, std=0.2)
     decoder = decoder_for(model.eval())
-    prompts = [ids(65, 1, length, seed=length) for length in (1, 3, 9, 3)]
+    prompts = [ids(65, length, seed=length) for length in (1, 3, 9, 3)]
     together, alone = decoder.rows(), [decoder.rows() for _ in prompts]
     with torch.no_grad():
-        for prompt, own in zip(prompts, alone, strict=True):
-            torch.testing.assert_close(together.join(prompt), own.join(prompt), atol=1e-5, rtol=0)
+        expected = torch.cat([own.join([prompt]) for prompt, own in zip(prompts, alone, strict=True)])
+        for joining, some in ((prompts[:1], expected[:1]), (prompts[1:], expected[1:])):  # the last three at once
+            torch.testing.assert_close(together.join(joining), some, atol=1e-4, rtol=0)
         for turn in range(6):
             newest = ids(65, len(alone), 1, seed=turn)
             expected = torch.cat([own.step(token[None]) for own, token in zip(alone, newest, strict=True)])
