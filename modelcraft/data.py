@@ -30,6 +30,7 @@ NO_TEXT = {  # the first bytes of files that hold a text, but in their own forma
 }
 Batch = dict[str, Tensor]  # arguments for a model: "idx", "targets", and more for some rungs
 UNSCORED = -100  # a target that no loss counts, by the convention of cross_entropy
+GOLDEN = 11_400_714_819_323_198_485  # 2⁶⁴ / the golden ratio
 TRAIN_SHARE = 0.9  # the lesson's split: the first 90 % for training, the last 10 % for validation
 
 
@@ -201,9 +202,25 @@ def get_batch(
     if len(data) <= block_size:
         raise CorpusError(f"{len(data):,} characters are too few for a window of {block_size:,} and the one after it.")
     starts = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator)  # (B, 1)
+    return cut(data, starts, block_size, device)
+
+
+def cut(
+    data: Tensor, starts: Tensor, block_size: int, device: torch.device | str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Cut the windows that begin at `starts` (B, 1) out of `data` (N,): inputs and targets, each (B, T)."""
     windows = starts + torch.arange(block_size + 1)  # (B, T+1): each row holds its start and the next positions
     rows = data[windows.to(data.device)].to(device if device is not None else data.device)  # (B, T+1)
     return rows[:, :-1], rows[:, 1:]
+
+
+def spread_starts(first: int, batch_size: int, room: int) -> Tensor:
+    """Return where the windows number `first` and following begin, from 0 to `room` - 1: (B, 1).
+
+    Each lies the golden ratio of the whole text behind the one before it, and goes on at the beginning, so that at any
+    time all that were drawn lie as evenly as so many can, and no two passes over the text cut it at the same places.
+    """
+    return torch.tensor([[k * GOLDEN % 2**64 * room >> 64] for k in range(first, first + batch_size)])
 
 
 def disjoint_windows(data: Tensor, block_size: int, rows: int) -> Iterator[Batch]:
@@ -243,8 +260,14 @@ def sliding_windows(data: Tensor, block_size: int, rows: int, length: int) -> It
 class Dataset(Protocol):
     """A text as batches of arguments for the `forward` of a model."""
 
-    def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
-        """Return a random batch on the model's device; `generator` (on the CPU) makes every random choice."""
+    def draw(
+        self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0, first: int | None = None
+    ) -> Batch:
+        """Return a random batch on the model's device; `generator` (on the CPU) makes every random choice.
+
+        With `first`, a number, the batch is the next one after so many windows that are spread evenly over the text,
+        where the dataset can do that.
+        """
 
     def windows(self, protocol: str) -> Iterator[Batch]:
         """Yield the batches of an exact loss, with each predicted character once; see loss.PROTOCOLS."""
@@ -259,9 +282,18 @@ class Windows:
     def __init__(self, data: Tensor, block_size: int, length: int, device: torch.device) -> None:
         self.data, self.block_size, self.length, self.device = data, block_size, length, device
 
-    def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
-        """Cut `batch_size` random windows and replace a share `noise` of the inputs; `generator` makes every choice."""
-        idx, targets = get_batch(self.data, self.block_size, batch_size, generator, self.device)
+    def draw(
+        self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0, first: int | None = None
+    ) -> Batch:
+        """Cut `batch_size` windows and replace a share `noise` of the inputs; `generator` makes every choice.
+
+        They are random, or with `first` those number `first` and following of `spread_starts`.
+        """
+        if first is None:
+            idx, targets = get_batch(self.data, self.block_size, batch_size, generator, self.device)
+        else:
+            starts = spread_starts(first, batch_size, len(self.data) - self.block_size)
+            idx, targets = cut(self.data, starts, self.block_size, self.device)
         if noise:
             idx = garble(idx, noise, generator)
         return {"idx": idx, "targets": targets}

@@ -88,7 +88,9 @@ class Lines:
         self.buckets = torch.searchsorted(ends, shares, right=True).tolist()
         self.characters = int(ends[-1]) / len(self.lines)  # of a line, on average
 
-    def draw(self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0) -> Batch:
+    def draw(
+        self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0, first: int | None = None
+    ) -> Batch:
         """Draw lines of similar length, a tenth without their source; `generator` (on the CPU) makes every choice.
 
         `batch_size` is the mean number of lines: a batch of short lines has more of them, so that all batches have as

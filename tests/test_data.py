@@ -24,6 +24,7 @@ from modelcraft.data import (
     load_corpus,
     read_text,
     sliding_windows,
+    spread_starts,
 )
 from modelcraft.support.errors import CorpusError
 from modelcraft.tokenizer import CharTokenizer
@@ -217,6 +218,26 @@ def test_a_seed_decides_the_batch_and_leaves_torchs_own_generator_alone():
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@given(st.integers(0, 2**63), st.integers(2, 300), st.integers(1, 10_000))
+def test_windows_that_are_spread_leave_no_part_out(first, many, room):
+    starts = spread_starts(first, many, room)  # (B, 1)
+    assert starts.shape == (many, 1) and starts.min() >= 0 and starts.max() < room
+    circle = torch.cat((starts[:, 0].sort().values, starts.min()[None] + room))
+    assert circle.diff().max() <= 2.62 * room / many + 1  # of any so many turns by the golden ratio
+    half = many // 2  # whoever goes on later goes on at the same place
+    assert torch.equal(
+        starts, torch.cat((spread_starts(first, half, room), spread_starts(first + half, many - half, room)))
+    )
+
+
+def test_spread_windows_are_windows_of_the_data():
+    text = torch.arange(1_000) * 3 + 5  # each character says where it stands
+    batch = windows(text).draw(6, torch.Generator(), first=40)
+    starts = (batch["idx"][:, 0] - 5) // 3
+    assert torch.equal(starts, spread_starts(40, 6, 1_000 - batch["idx"].shape[1])[:, 0])
+    assert torch.equal(batch["targets"], batch["idx"] + 3)
 
 
 def test_a_batch_goes_where_it_is_wanted():

@@ -20,6 +20,9 @@ class TrainConfig:
     tables decay, vectors do not. `patience` ends the run after that many evaluations without a better validation loss
     (None: never). `precision` "auto" uses bfloat16 if the hardware and the size of the model gain from it.
 
+    The windows of a batch are random, or with `spread` laid evenly over the text (data.py): a training that reads the
+    text a few times only then leaves out no part of it.
+
     With a `muon_learning_rate` Muon updates the matrices (optim.py) on the same schedule. With an `average` such as
     0.998 the measured and kept model is a running average of the weights over about 1 / (1 - average) steps.
     `compile` lets PyTorch compile the model's parts if there is a compiler. The first `held_out` of the training text
@@ -44,6 +47,7 @@ class TrainConfig:
     average: float = 0.0
     compile: bool = False
     held_out: float = field(default=0.0, metadata={"most": 0.5})
+    spread: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)

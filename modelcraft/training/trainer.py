@@ -177,7 +177,8 @@ class Trainer:
         # Dropout draws from torch's own generators. Seeding them at each step leaves no state for a resume to restore.
         torch.manual_seed(((self.config.seed * 1_000_003 + self.step) * 1_009 + self.ranks.rank) % 2**63)
         noise = self.model.noise * share_of_rate
-        batch = self.lessons.draw(self.config.batch_size, self.generator, noise)  # (B, T) each
+        first = self.config.seed * 2**32 + self.step * self.config.batch_size if self.config.spread else None
+        batch = self.lessons.draw(self.config.batch_size, self.generator, noise, first)  # (B, T) each
         self.characters += count_scored(batch["targets"])
         share, weight = self.ranks.share(batch)
         with self._autocast():

@@ -66,9 +66,10 @@ def test_the_teachers_are_mixed_and_counts_do_not_know_what_they_judge(teacher, 
 
 def test_the_targets_stand_beside_what_is_read(teacher, data):
     dataset = Taught(data, teach([teacher], data), 4, CPU)
-    batch = dataset.draw(5, torch.Generator().manual_seed(3))
-    same = Windows(data, 4, 4, CPU).draw(5, torch.Generator().manual_seed(3))  # with characters as targets
-    assert torch.equal(batch["idx"], same["idx"])
+    for first in (7, None):  # spread over the text, and random
+        batch = dataset.draw(5, torch.Generator().manual_seed(3), first=first)
+        same = Windows(data, 4, 4, CPU).draw(5, torch.Generator().manual_seed(3), first=first)  # characters as targets
+        assert torch.equal(batch["idx"], same["idx"])
     targets = batch["targets"]
     assert targets.shape == (5, 4, V)
     assert torch.allclose(targets.sum(-1), torch.ones(5, 4), atol=2e-2)

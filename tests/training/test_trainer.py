@@ -140,10 +140,12 @@ def assert_resumes(make: Callable[[Path], Trainer], folder: Path, after: int) ->
 
 
 def gpt_trainer(folder: Path) -> Trainer:
-    """A small GPT as the big one is trained: Muon, dropout, noise, bf16 and a running average of the weights."""
+    """A small GPT with all that the big ones have: Muon, dropout, noise, bf16, averaged weights, spread windows."""
     rung = RUNGS["gpt"]
     config = replace(rung.config, n_embd=32, n_layer=2, block_size=16)
-    recipe = replace(RECIPE, muon_learning_rate=0.02, average=0.9, weight_decay=0.1, precision="bf16", steps=24)
+    recipe = replace(
+        RECIPE, muon_learning_rate=0.02, average=0.9, weight_decay=0.1, precision="bf16", steps=24, spread=True
+    )
     data = torch.tensor([ord(c) % 65 for c in TEXT])
     return Trainer(rung.build(config, seed=3), data[:3600], data[3600:], recipe, folder, {"rung": "gpt"})
 
@@ -153,6 +155,16 @@ def test_the_gpt_with_averaged_weights_resumes_to_the_same_bits(tmp_path):
     _, tensors = read_state(tmp_path / "part")
     averaged = {name.removeprefix("average/") for name in tensors if name.startswith("average/")}
     assert averaged == set(whole.model.state_dict())
+
+
+def test_windows_that_are_spread_go_on_from_step_to_step(tmp_path, monkeypatch):
+    trainer, drawn = gpt_trainer(tmp_path), []
+    draw = trainer.lessons.draw
+    monkeypatch.setattr(trainer.lessons, "draw", lambda *given: (drawn.append(given[3]), draw(*given))[1])
+    for trainer.step in range(3):
+        trainer._train_step()
+    batch, start = trainer.config.batch_size, trainer.config.seed * 2**32  # another seed begins elsewhere
+    assert drawn == [start, start + batch, start + 2 * batch]
 
 
 def test_the_videos_last_model_runs_and_resumes(tmp_path):
@@ -173,9 +185,9 @@ def test_the_noise_falls_with_the_learning_rate_and_none_is_measured_with(tmp_pa
     trainer = gpt_trainer(tmp_path)
     drawn, draw = [], Windows.draw
 
-    def noted(dataset, batch_size, generator=None, noise=0.0):
+    def noted(dataset, batch_size, generator=None, noise=0.0, first=None):
         drawn.append((dataset is trainer.train_set and generator is trainer.generator, noise))
-        return draw(dataset, batch_size, generator, noise)
+        return draw(dataset, batch_size, generator, noise, first)
 
     monkeypatch.setattr(Windows, "draw", noted)
     monkeypatch.setattr(GPTLanguageModel, "noise", 0.5)
