@@ -15,6 +15,7 @@ background, and until it is done (or where there is no compiler) `step_all` gene
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,27 +24,29 @@ from modelcraft.gpt import GPTLanguageModel
 from modelcraft.inference.gpt_step import TINY, KVCache, StepWeights
 
 Matrix = Tensor  # (outputs, inputs)
+# Else the compiler computes a vector anew for each row of the matrix that it is multiplied by, divisions and all.
+KEEP_VECTORS: dict[str, Any] = {"realize_opcount_threshold": 0, "realize_reads_threshold": 0}
 
 
 def lone_step(
     token: Tensor,
     position: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
     freqs: Tensor,
     embedding: Tensor,
     layers: Sequence[tuple[Matrix, Matrix, Matrix, Matrix]],
     lm_head: Matrix,
     logit_cap: float,
 ) -> Tensor:
-    """Read one token (1,) at `position` (1,) into the cache keys and values (n_layer, n_kv, W, hs); return logits (V,).
+    """Read one token (1,) at `position` (1,) into the caches of the layers, (n_kv, W, hs) each; return logits (V,).
 
     `layers` holds the matrices qkv, proj, fc and out of each block.
     """
-    _, n_kv, W, hs = keys.shape
+    n_kv, W, hs = keys[0].shape
     nh = layers[0][1].shape[1] // hs
     slot = position % W
-    hidden = torch.where(torch.arange(W, device=keys.device) > position, -torch.inf, 0.0)  # (W,)
+    hidden = torch.where(torch.arange(W, device=freqs.device) > position, -torch.inf, 0.0)  # (W,)
     angles = position * freqs  # (hs/2,)
     cos, sin = angles.cos(), angles.sin()
     x = embedding[token][0]  # (C,)
@@ -76,7 +79,7 @@ class CompiledStep:
         layers = [(_kept(w.qkv), _kept(w.proj), _kept(w.fc), _kept(w.out)) for w in weights.layers]
         cap = float(model.config.logit_cap)
         self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), cap)
-        self._step = torch.compile(lone_step, fullgraph=True, dynamic=False)
+        self._step = torch.compile(lone_step, fullgraph=True, dynamic=False, options=KEEP_VECTORS)
         cache = KVCache.of(model, 1)
         cache.lengths.append(0)
         self._made_for = (torch.get_num_threads(), cache.keys.shape, cache.keys.stride())
@@ -94,7 +97,9 @@ class CompiledStep:
     def __call__(self, newest: Tensor, cache: KVCache) -> Tensor:
         """Read one token, (1, 1), after what `cache` holds; return the logits (1, V) of the next."""
         position = cache.positions  # (1,)
-        logits: Tensor = self._step(newest[0], position, cache.keys[:, 0], cache.values[:, 0], *self._given)  # (V,)
+        # Each layer's by itself: the compiler copies all of what it is to change a part of.
+        keys, values = cache.keys[:, 0].unbind(), cache.values[:, 0].unbind()  # (n_kv, W, hs) each
+        logits: Tensor = self._step(newest[0], position, keys, values, *self._given)  # (V,)
         cache.lengths[0] += 1
         return logits[None]
 
