@@ -1,8 +1,7 @@
 """The Space's entry point: prepares the process and serves the page.
 
-`python app.py` serves it on http://127.0.0.1:7860; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change that address, and
-MODELCRAFT_HUB_REPOS (user/repo[@revision], comma-separated) names weights on the Hub to run in place of bundled ones,
-and MODELCRAFT_MODEL the rung that the page opens with.
+`python app.py` serves it on http://127.0.0.1:7860; `python app.py --help` says what can be chosen, and by which
+variables of the environment a Space chooses it.
 """
 
 import contextlib
@@ -13,13 +12,14 @@ import threading
 import time
 from typing import Any
 
-from modelcraft.support.surroundings import address, prepare
+from modelcraft.support.surroundings import address, prepare, take_options
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 # Gradio rebuilds a table of the last 10,000 events after each event, for a page of statistics that is closed here.
 os.environ.update(GRADIO_ANALYTICS_MAX_EVENTS="1", GRADIO_ANALYTICS_CACHE_FREQUENCY=str(sys.maxsize))
 os.environ["MPLBACKEND"] = "agg"  # matplotlib, which gradio imports, fails with a backend that is not installed
 if __name__ == "__main__":
+    take_options(sys.argv[1:])
     scratch = prepare()
 
 import torch

@@ -1,6 +1,5 @@
 """All commands under one name: `gptcraft train` is `python -m modelcraft.train`, `gptcraft app` is `python app.py`."""
 
-import ast
 import runpy
 import sys
 from importlib import import_module
@@ -34,10 +33,6 @@ def main() -> None:
         sys.exit(1)
     del sys.argv[1]
     if name == "app":
-        if sys.argv[1:]:
-            about = ast.get_docstring(ast.parse((HOME / "app.py").read_text(encoding="utf-8")))
-            print(f"Usage: gptcraft app\n\n{about}")
-            sys.exit(0 if sys.argv[1] in HELP else 2)
         runpy.run_path(str(HOME / "app.py"), run_name="__main__")
         return
     module = import_module(f"modelcraft.{name}")  # the others wait: PyTorch takes seconds

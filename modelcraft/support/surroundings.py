@@ -1,11 +1,13 @@
 """Prepare this machine for the app before Gradio is imported, because Gradio reads some of the settings."""
 
+import argparse
 import os
 import signal
 import socket
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,26 @@ from modelcraft.support.errors import ModelCraftError, StartError
 from modelcraft.support.scratch import Scratch
 
 PORT = 7860
+OPTIONS = {  # of `python app.py`: each is a variable of the environment, what it is, and what it says
+    "address": ("GRADIO_SERVER_NAME", "HOST", "where the page is served; 0.0.0.0 is every address of this machine"),
+    "port": ("GRADIO_SERVER_PORT", "NUMBER", f"at which port; {PORT} if nothing is said"),
+    "hub-repos": ("MODELCRAFT_HUB_REPOS", "USER/REPO,…", "models on the Hub to run in place of the bundled ones"),
+    "model": ("MODELCRAFT_MODEL", "RUNG", "the rung that the page opens with"),
+    "corpus": ("MODELCRAFT_CORPUS", "PATH", "the text to learn from in the tab Train"),
+}
 PRIVATE = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7"
+
+
+def take_options(given: Sequence[str]) -> None:
+    """Put the options of `python app.py` into the environment, where everything looks for them; `--help` ends it."""
+    parser = argparse.ArgumentParser(
+        description="Serve the page.",
+        epilog="Without an option the variable in brackets decides, if it is set. README.md has all variables.",
+        allow_abbrev=False,
+    )
+    for name, (variable, metavar, what) in OPTIONS.items():
+        parser.add_argument(f"--{name}", dest=variable, metavar=metavar, help=f"{what} ({variable})")
+    os.environ.update({name: value for name, value in vars(parser.parse_args(given)).items() if value is not None})
 
 
 def prepare() -> Scratch:

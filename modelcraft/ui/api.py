@@ -13,8 +13,9 @@ from modelcraft.serving.service import DEFAULT_LENGTH, DEFAULT_TEMPERATURE, MAX_
 from modelcraft.serving.streaming import as_read
 from modelcraft.support.checks import check_text
 from modelcraft.ui.clients import current_client, unread_events
+from modelcraft.ui.component import script
 from modelcraft.ui.script import MAX_SCRIPT, YOU, Turn, whole_text
-from modelcraft.ui.widgets import told
+from modelcraft.ui.widgets import QUIET, told
 
 MAX_SESSIONS = 1_000
 
@@ -114,10 +115,11 @@ def add_api(service: Service) -> None:
     api(models, api_name="models", api_description=MODELS_HELP)
 
 
-def add_api_help() -> None:
+def add_api_help(demo: gr.Blocks) -> None:
     """Put a short guide to the API on the page; the footer links to Gradio's own page about it."""
     with gr.Accordion("Use it from a program", open=False, elem_id="api"):
-        gr.Markdown(API_HELP)
+        guide = gr.Markdown(API_HELP)
+    demo.load(None, None, guide, js=script("served_at", guide=API_HELP), **QUIET)
 
 
 API_HELP = """

@@ -66,7 +66,7 @@ def build(service: Service) -> Page:
                     views[title] = kind(service, tab)
         choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
         views["Train"].offer(recalled, tabs, chat.model, choosers)
-        add_api_help()
+        add_api_help(demo)
         add_api(service)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
         demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)

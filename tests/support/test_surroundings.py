@@ -15,7 +15,15 @@ import pytest
 from helpers import assert_one_sentence
 
 from modelcraft.support.errors import StartError
-from modelcraft.support.surroundings import address, check_is_free, give_uploads, pass_by_proxies, prepare
+from modelcraft.support.surroundings import (
+    OPTIONS,
+    address,
+    check_is_free,
+    give_uploads,
+    pass_by_proxies,
+    prepare,
+    take_options,
+)
 
 pytestmark = pytest.mark.cases
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,3 +151,30 @@ def test_on_a_space_its_proxy_says_who_asks(space, trusted):
     finally:
         signal.signal(signal.SIGINT, before)  # which it changes for the app, not for whoever tests it
     assert ("10.0.0.0/8" in os.environ.get("FORWARDED_ALLOW_IPS", "")) is trusted
+
+
+def test_an_option_goes_before_the_environment():
+    os.environ["GRADIO_SERVER_NAME"] = "127.0.0.2"
+    take_options(["--port", "8000"])
+    assert address() == ("127.0.0.2", 8000)
+    take_options(["--address", "127.0.0.3", "--model", "bigram"])
+    assert address() == ("127.0.0.3", 8000)
+    assert os.environ["MODELCRAFT_MODEL"] == "bigram"
+
+
+def test_help_names_every_option_and_its_variable(capsys):
+    with pytest.raises(SystemExit) as ended:
+        take_options(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    for name, (variable, _, what) in OPTIONS.items():
+        assert f"--{name} " in said and f"{what} ({variable})" in said
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{variable}`" in readme for variable, _, _ in OPTIONS.values())
+
+
+def test_what_is_no_option_ends_the_app_with_a_sentence(capsys):
+    with pytest.raises(SystemExit) as ended:
+        take_options(["--prot", "8000"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(": error: unrecognized arguments: --prot 8000\n")

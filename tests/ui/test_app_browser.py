@@ -298,6 +298,7 @@ def test_nothing_jumps_while_it_is_written(visitor, width):
     assert [page.page.locator(part).bounding_box() for part in parts] == before
     page.page.click("#api > button")
     time.sleep(0.5)
+    assert f'Client("{page.page.url.rstrip("/")}")' in page.page.inner_text("#api")  # where this page is
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
