@@ -52,7 +52,7 @@ def deploy_space(
     space: Annotated[str, typer.Argument(metavar="USER/SPACE", help="Where to; made if it is missing.")],
     model: Annotated[str, typer.Option(help=f"The model that it opens with. {MODEL_HELP}")] = DEFAULT_RUNG,
     static: Annotated[
-        bool, typer.Option("--static", help="One page with a GPT in it, which runs in the visitor's browser only.")
+        bool, typer.Option("--static", help="One page with the model in it, which runs in the visitor's browser only.")
     ] = False,
     hardware: Annotated[
         str | None, typer.Option(help="The Space's hardware, such as cpu-basic or t4-small.", show_default="the Hub's")

@@ -76,11 +76,7 @@ def save_folder(
     Floats are stored as `dtype`; round the model to it (`round_to`) before you measure it. A GPT that is written
     `for_transformers` is a model of transformers, too (nanochat.py).
     """
-    # Clones, because safetensors refuses tensors that share memory, such as tied weights.
-    weights = {
-        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
-        for name, tensor in model.state_dict().items()
-    }
+    weights = weights_of(model, dtype)
     theirs: dict[str, Any] = {}
     if for_transformers:
         config = as_gpt(info)
@@ -95,6 +91,15 @@ def save_folder(
     described = {"format": FORMAT} | parameters | asdict(info) | parameters  # twice: for its place, then for its value
     described |= theirs
     write_text(folder / CONFIG_FILE, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+
+
+def weights_of(model: LanguageModel, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the tensors of a model as a file has them: on the CPU, and the floats as `dtype`."""
+    # Clones, because safetensors refuses tensors that share memory, such as tied weights.
+    return {
+        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
 
 
 def is_gpt(info: ModelInfo) -> bool:

@@ -1,7 +1,8 @@
 """What a browser needs to write without the server: the scripts, what a model is, and its weights.
 
-The scripts are plain modules in `browser/`, which a static Space uses as they are. The weights are sent as they are
-stored, from the loaded model, so no path of this machine is shown, and a visitor's own model is as good as any.
+The scripts are plain modules in `browser/`, which a static Space uses as they are; that of a rung has the name of its
+file here: `head.js` runs the rung of `head.py`. The weights are sent as they are stored, from the loaded model, so no
+path of this machine is shown, and a visitor's own model is as good as any.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from modelcraft.ladder import rung_named
+from modelcraft.ladder import RUNGS, rung_named
 from modelcraft.model import LanguageModel
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
-from modelcraft.store.folder import is_gpt
+from modelcraft.store.folder import weights_of
 from modelcraft.store.nanochat import normalizers
 from modelcraft.support.errors import ConfigError, ModelCraftError
 
@@ -70,6 +71,7 @@ def description(entry: Entry, weights: str, size: int) -> dict[str, Any]:
     return {
         "name": entry.title,
         "parameters": entry.model.num_parameters,
+        "script": script_of(type(entry.model)).name,
         "config": vars(entry.info.config),
         "vocabulary": entry.tokenizer.vocabulary,
         "rules": normalizers(entry.tokenizer.vocabulary),
@@ -79,11 +81,16 @@ def description(entry: Entry, weights: str, size: int) -> dict[str, Any]:
 
 
 def stored(entry: Entry) -> bytes:
-    """Return the content of `model.safetensors`; raise ConfigError unless it is a GPT, which `browser/gpt.js` runs."""
-    if not is_gpt(entry.info):
-        raise ConfigError(f"A browser runs the GPTs only, and {entry.title} is none; choose gpt or gpt-mini.")
-    dtype = rung_named(entry.info.rung).stored_as
-    return save({name: tensor.detach().cpu().to(dtype) for name, tensor in entry.model.state_dict().items()})
+    """Return the content of `model.safetensors`; raise ConfigError unless a script in `browser/` runs the model."""
+    if not script_of(type(entry.model)).is_file():
+        here = [rung.name for rung in RUNGS.values() if rung.bundled and script_of(rung.model_class).is_file()]
+        raise ConfigError(f"A browser cannot run {entry.title}; choose {', '.join(here[:-1])} or {here[-1]}.")
+    return save(weights_of(entry.model, rung_named(entry.info.rung).stored_as))
+
+
+def script_of(model_class: type[LanguageModel]) -> Path:
+    """Return where the script of a rung is, if it has one."""
+    return SCRIPTS / f"{model_class.__module__.rpartition('.')[2]}.js"
 
 
 def _in_a_sentence(handler: Handler) -> Handler:

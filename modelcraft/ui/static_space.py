@@ -48,19 +48,19 @@ colorTo: yellow
 sdk: static
 pinned: false
 license: mit
-short_description: A character-level GPT that writes in your browser
+short_description: A character-level model that writes in your browser
 tags: [modelcraft, character-level, text-generation]
 ---
 
 # {title}
 
-A GPT of {parameters:,} parameters that writes one character at a time, in the visitor's browser and nowhere else. Made
-with ModelCraft.
+A language model of {parameters:,} parameters that writes one character at a time, in the visitor's browser and nowhere
+else. Made with ModelCraft.
 """
 
 
 def write_page(entry: Entry, folder: Path, title: str) -> None:
-    """Write the page, its scripts and the model of `entry` to `folder`; raise ConfigError unless it is a GPT."""
+    """Write the page, its scripts and the model of `entry` to `folder`; raise ConfigError unless a browser runs it."""
     weights = stored(entry)  # raises for another rung
     about = description(entry, "model.safetensors", len(weights))
     markup = (FOLDER / "browser.html").read_text(encoding="utf-8")

@@ -81,7 +81,7 @@ def test_one_page_with_a_model_in_it(server, client):  # noqa: F811
     first, second, other = client.hub(
         ["deploy", SPACE, "--static", "--model", "gpt-mini"],
         ["deploy", SPACE, "--static", "--model", "gpt-mini"],
-        ["deploy", SPACE, "--static", "--model", "block"],
+        ["deploy", SPACE, "--static", "--model", "blend"],
     )
     assert first["out"] == f"The Space: {server.url}/spaces/{SPACE}", first
     files = space(server).files()
@@ -92,7 +92,7 @@ def test_one_page_with_a_model_in_it(server, client):  # noqa: F811
     assert json.loads(files["model.json"])["bytes"] == len(files["model.safetensors"])
     assert b"<h1>mine</h1>" in files["index.html"]
     assert second["out"].endswith(", unchanged") and len(space(server).commits) == 2
-    check_failure(other, "A browser runs the GPTs only, and block is none")
+    check_failure(other, "A browser cannot run blend; choose counting")
 
 
 def test_an_installed_app_is_the_one_of_the_repository(server, client, checkout):  # noqa: F811

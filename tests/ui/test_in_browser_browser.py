@@ -1,6 +1,8 @@
-"""The GPT in a real browser: the numbers of the model, the same text for the same seed, and a page that stays awake."""
+"""The rungs in a real browser: their numbers, the same text for the same seed, and a page that stays awake."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,18 +10,28 @@ from app_server import AppServer
 from browsing import open_tab
 
 import modelcraft
-from modelcraft.ui.in_browser import SCRIPTS
+from modelcraft.counting import CountingConfig, count
+from modelcraft.inference.decoder import decoder_for
+from modelcraft.ladder import RUNGS
+from modelcraft.residual import BlockConfig
+from modelcraft.serving.catalogue import Entry
+from modelcraft.store.folder import ModelInfo
+from modelcraft.tokenizer import CharTokenizer
+from modelcraft.ui.in_browser import SCRIPTS, description, stored
 
-# Runs the modules that the tab uses, and returns the logits after each id; `simd` says by which product.
-LOGITS = """async ([name, ids, simd]) => {
+SMALL = ["counting", "bigram", "averaging", "head", "multihead", "feedforward", "residual", "block"]
+LINES = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\n"
+# Runs the modules that the tab uses, and returns the logits after `start` and after each of `ids`; `simd` says by which
+# product.
+LOGITS = """async ([name, start, ids, simd]) => {
   const at = file => import(new URL('browser/' + file, document.baseURI));
-  const [{GPT}, {Matrices}, {readTensors}] = await Promise.all(['gpt.js', 'matrices.js', 'safetensors.js'].map(at));
+  const [{Matrices}, {readTensors}] = await Promise.all(['matrices.js', 'safetensors.js'].map(at));
   const about = new URL('browser/model/' + name, document.baseURI), model = await (await fetch(about)).json();
   const tensors = readTensors(await (await fetch(new URL(model.weights, about))).arrayBuffer());
   const code = await (await fetch(new URL('browser/product.wasm', document.baseURI))).arrayBuffer();
   const matrices = await Matrices.of(tensors, simd ? code : null);
-  const gpt = new GPT(model.config, tensors, matrices);
-  return [Boolean(matrices.run), ids.map(id => Array.from(gpt.step(id)))];
+  const rung = new (await at(model.script)).default(model.config, tensors, matrices);
+  return [Boolean(matrices.run), [Array.from(rung.read(start)), ...ids.map(id => Array.from(rung.step(id)))]];
 }"""
 
 
@@ -62,10 +74,22 @@ def write(page, line: str, **dials: float) -> str:
     for name, value in dials.items():
         dial(page, name, value)
     page.fill(".mc-browser [name=line]", line)
+    page.evaluate("document.querySelector('.mc-browser-said').textContent = ''")
     page.press(".mc-browser [name=line]", "Enter")
-    page.wait_for_selector(".mc-browser [name=stop]", state="visible")
+    said(page, "characters a second")  # Stop may have come and gone: a small rung is quick
     page.wait_for_selector(".mc-browser [name=go]", state="visible", timeout=90_000)
     return page.text_content(".mc-browser-text")
+
+
+def check_logits(page, name: str, model, ids: list[int], start: int, quick: bool) -> None:
+    """Compare the logits after the first `start` of `ids`, and after each further one, with those of `model`."""
+    now_quick, logits = page.evaluate(LOGITS, [name, ids[:start], ids[start:], quick])
+    assert now_quick == quick
+    rows = decoder_for(model).rows()
+    with torch.no_grad():
+        expected = [rows.join([torch.tensor(ids[:start])])]
+        expected += [rows.step(torch.tensor([[token]])) for token in ids[start:]]
+    assert torch.allclose(torch.tensor(logits), torch.cat(expected), atol=1e-3)
 
 
 @pytest.mark.parametrize("simd", [True, False])
@@ -73,12 +97,58 @@ def write(page, line: str, **dials: float) -> str:
 def test_the_logits_are_those_of_the_model(tab, name, length, simd):
     """With the quick product and the plain one; the small model beyond its context."""
     model, tokenizer = modelcraft.load(name, "cpu")
-    ids = tokenizer.encode(("First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\n" * 4)[:length])
-    quick, logits = tab.evaluate(LOGITS, [name, ids, simd])
-    assert quick == simd
-    with torch.no_grad():
-        expected, _ = model(torch.tensor([ids]))
-    assert torch.allclose(torch.tensor(logits), expected[0], atol=1e-3)
+    check_logits(tab, name, model, tokenizer.encode((LINES * 4)[:length]), 1, simd)
+
+
+@pytest.mark.parametrize("start", [1, 20])
+@pytest.mark.parametrize("name", SMALL)
+def test_the_logits_of_a_small_rung_are_those_of_the_model(tab, name, start):
+    """From one character on and after more than the context; their weights are no bfloat16, hence the plain product."""
+    model, tokenizer = modelcraft.load(name, "cpu")
+    check_logits(tab, name, model, tokenizer.encode(LINES), start, False)
+
+
+def visitors_block() -> tuple[str, torch.nn.Module, str]:
+    vocabulary = "".join(map(chr, range(97, 117)))
+    config = BlockConfig(vocab_size=20, block_size=16, n_embd=48, n_head=3, n_layer=2)
+    return "gpt-video", RUNGS["gpt-video"].build(config).eval(), vocabulary
+
+
+def visitors_counting() -> tuple[str, torch.nn.Module, str]:
+    """Counted in a short text of many characters: n-grams of 61 bits, and discounts that cannot be estimated."""
+    vocabulary = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
+    data = torch.tensor([399, 398, 397, 399, 398, 399, 398, 397, 7, 399, 398, 397, 399])
+    return "counting", count(data, CountingConfig(vocab_size=400)), vocabulary
+
+
+@pytest.mark.parametrize(
+    ("make", "ids"),
+    [(visitors_block, [*range(20)] * 2), (visitors_counting, [399, 398, 397, 399, 398, 399, 5, 399, 398, 397, 7, 399])],
+)
+def test_a_visitors_own_model_of_other_sizes(tab, make, ids):
+    rung, model, vocabulary = make()
+    entry = Entry(model, CharTokenizer(vocabulary), ModelInfo(rung, model.config, vocabulary, {}, {}, {}), "", "mine")
+    weights = stored(entry)
+    tab.route("**/browser/model/mine", lambda route: route.fulfill(json=description(entry, "weights", len(weights))))
+    tab.route("**/browser/model/weights", lambda route: route.fulfill(body=weights))
+    check_logits(tab, "mine", model, ids, 3, False)
+
+
+def choose(page, name: str) -> None:
+    page.click("#browser-model input")
+    page.locator("[role=option]", has_text=re.compile(rf"^\W*{name} · ")).click()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_rung_writes_the_text_of_the_server(tab, name):
+    model, tokenizer = modelcraft.load(name, "cpu")
+    choose(tab, name)
+    said(tab, f"{name} · ")
+    tab.fill(".mc-browser [name=seed]", "11")
+    for line, length in [("ROMEO: But soft, what light", 300), ("A", 5)]:  # the second begins anew
+        params = modelcraft.SamplingParams(max_new_tokens=length, temperature=0.9, top_p=0.95, seed=11)
+        text = write(tab, line, length=length, temperature=0.9, topP=0.95)
+        assert text == tokenizer.decode(list(modelcraft.stream(model, tokenizer.encode(line), params)))
 
 
 def test_the_same_seed_gives_the_text_of_the_server(tab):
@@ -93,6 +163,12 @@ def test_the_same_seed_gives_the_text_of_the_server(tab):
     assert "left out, for the model does not know it: 日" in tab.inner_text(".mc-browser-said")
     tab.click(".mc-browser [name=compare]")
     assert said(tab, "the server, with the way there").endswith("the same text, letter by letter")
+
+    long = LINES * 4  # longer than the context
+    text = write(tab, long, length=50)
+    assert text == tokenizer.decode(
+        list(modelcraft.stream(model, tokenizer.encode(long), replace(params, max_new_tokens=50)))
+    )
 
     greedy = modelcraft.SamplingParams(max_new_tokens=512, temperature=0.0)
     text = write(tab, "ROMEO:\n", length=512, temperature=0, topK=0, topP=1)
@@ -132,10 +208,11 @@ def test_what_makes_no_sense_is_said(tab, line, seed, says):
     said(tab, says)
 
 
-def test_another_rung_says_that_it_needs_the_server(tab):
-    tab.click("#browser-model input")
-    tab.locator("[role=option]", has_text="bigram").click()
-    said(tab, "A browser runs the GPTs only, and bigram is none")
+@pytest.mark.parametrize("name", ["encoder-decoder", "blend"])
+def test_another_rung_says_that_it_needs_the_server(tab, name):
+    choose(tab, name)
+    rungs = f"{', '.join(SMALL)}, gpt-mini or gpt"
+    assert said(tab, "A browser").endswith(f"A browser cannot run {name}; choose {rungs}.")
     assert tab.is_disabled(".mc-browser [name=go]")
 
 
@@ -157,6 +234,6 @@ def test_what_is_served_has_no_path_and_nothing_else_is(server):
         "../in_browser.py",
         "%2e%2e%2fin_browser.py",
         "model/nothing",
-        "weights/bigram",
+        "weights/blend",
     ):
         assert httpx.get(f"{server.url}/browser/{path}").status_code == 404, path

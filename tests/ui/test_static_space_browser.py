@@ -59,6 +59,6 @@ def test_the_model_writes_without_a_server(browser, site, scheme, width):
 
 
 def test_other_rungs_need_a_server(tmp_path):
-    with pytest.raises(ConfigError, match="A browser runs the GPTs only, and block is none"):
-        write_page(Catalogue("cpu").get("block"), tmp_path, "block")
+    with pytest.raises(ConfigError, match="A browser cannot run blend; choose counting, bigram"):
+        write_page(Catalogue("cpu").get("blend"), tmp_path, "blend")
     assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 // The rung `gpt`, as it writes: one character in, the scores of the next one out. See modelcraft/gpt.py for the lesson.
 import {floats} from "./safetensors.js";
+import {add} from "./vectors.js";
 
 const ROPE_BASE = 1024;
 const EPSILON = 1.1920929e-7;  // of float32, which keeps a norm from dividing by zero
@@ -22,11 +23,7 @@ function rotate(x, start, cos, sin) {
   }
 }
 
-function add(x, more) {
-  for (let i = 0; i < x.length; i++) x[i] += more[i];
-}
-
-export class GPT {
+export default class GPT {
   // `config` is that of config.json, `tensors` and `matrices` are the weights.
   constructor(config, tensors, matrices) {
     Object.assign(this, config);
@@ -50,7 +47,14 @@ export class GPT {
     this.hidden = new Float32Array(4 * C);
     this.wei = new Float32Array(this.block_size);
     this.logits = new Float32Array(this.vocab_size);
+  }
+
+  // Reads the beginning of a text; returns the logits (V,) of the character after it.
+  read(ids) {
     this.position = 0;
+    let logits = null;
+    for (const id of ids.slice(-this.block_size)) logits = this.step(id);  // what is longer, the server crops, too
+    return logits;
   }
 
   // Reads one more character; returns the logits (V,) of the one after it.

@@ -59,7 +59,8 @@ export function mount(root, base) {
           resolve();
         }
       };
-      worker.postMessage({do: "load", config: model.config, weights: model.weights});
+      const {script, config, weights} = model;
+      worker.postMessage({do: "load", script, config, weights});
     });
   }
 

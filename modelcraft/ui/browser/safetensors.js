@@ -21,3 +21,9 @@ export function floats({dtype, bytes}) {
   for (let i = 0; i < upper.length; i++) whole[i] = upper[i] << 16;
   return new Float32Array(whole.buffer);
 }
+
+// Returns the numbers of a tensor of whole numbers; those of 64 bits as BigInts.
+export function wholes({dtype, bytes}) {
+  const copy = bytes.slice().buffer;
+  return dtype === "I64" ? new BigInt64Array(copy) : new Int32Array(copy);
+}

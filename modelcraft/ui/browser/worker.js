@@ -1,16 +1,15 @@
 // Runs a model beside the page, which stays free to draw and to listen.
 //
-// The page sends {do: "load", config, weights} (an address), {do: "write", ids, params} and {do: "stop"}. The worker
-// answers {loaded, total} while bytes arrive, {ready: true, simd}, {ids, speed} for what it has written since the last
-// answer, {done: true, speed}, or {problem}, a sentence.
-import {GPT} from "./gpt.js";
+// The page sends {do: "load", script, config, weights} (the script is a file beside this one, the weights are an address),
+// {do: "write", ids, params} and {do: "stop"}. The worker answers {loaded, total} while bytes arrive, {ready: true, simd},
+// {ids, speed} for what it has written since the last answer, {done: true, speed}, or {problem}, a sentence.
 import {Matrices} from "./matrices.js";
 import {readTensors} from "./safetensors.js";
 import {Generator, sample} from "./sampling.js";
 
 const TOLD_MS = 33;  // between two answers: often enough for a reader
 
-let make = null;  // makes a model that has read nothing yet
+let model = null;
 let writing = 0;  // the number of the text that is written now
 
 // Fetches all bytes of an address, and says how many have arrived.
@@ -39,18 +38,17 @@ async function productCode() {
   }
 }
 
-async function load({config, weights}) {
-  const [buffer, code] = await Promise.all([fetched(weights), productCode()]);
+async function load({script, config, weights}) {
+  const [buffer, code, {default: Model}] = await Promise.all([fetched(weights), productCode(), import(`./${script}`)]);
   const tensors = readTensors(buffer);
   const matrices = await Matrices.of(tensors, code);
-  make = () => new GPT(config, tensors, matrices);
+  model = new Model(config, tensors, matrices);
   postMessage({ready: true, simd: Boolean(matrices.run)});
 }
 
 async function write({ids, params}) {
-  const mine = ++writing, model = make(), generator = new Generator(params.seed);
-  let logits = null, last = performance.now(), count = 0, seconds = 0, fresh = [];
-  for (const id of ids) logits = model.step(id);
+  const mine = ++writing, generator = new Generator(params.seed);
+  let logits = model.read(ids), last = performance.now(), count = 0, seconds = 0, fresh = [];
   const begun = performance.now();
   while (count < params.length) {
     const id = sample(logits, params, generator);

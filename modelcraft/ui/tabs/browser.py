@@ -1,4 +1,4 @@
-"""In your browser: the GPT writes on the visitor's own machine, without the server."""
+"""In your browser: a model writes on the visitor's own machine, without the server."""
 
 from typing import Any
 
