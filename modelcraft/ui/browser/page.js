@@ -23,7 +23,7 @@ export function mount(root, base) {
     root.classList.toggle("mc-writing", on);
     if (document.activeElement === document.body) (on ? stop : go).focus({preventScroll: true});
   };
-  const size = bytes => `${(bytes / 1e6).toFixed(1)} MB`;
+  const size = bytes => bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   const speed = number => `${Math.round(number).toLocaleString("en")} characters a second, in this browser`;
 
   async function open(address) {
