@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelcraft.support.errors import ConfigError
 from modelcraft.training.recipes import TrainConfig
 
-NUMBERS = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in ("precision", "compile")]
+NUMBERS = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in ("precision", "compile", "spread")]
 
 
 def test_the_learning_rate_rises_stays_and_falls():
