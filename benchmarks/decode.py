@@ -55,8 +55,8 @@ def transformers_model(kind: str, like: GPTLanguageModel, length: int) -> Any:
     return LlamaForCausalLM(llama).requires_grad_(False)
 
 
-def theirs(network: Any, ids: list[int], length: int) -> None:
-    idx = torch.tensor([ids])
+def theirs(network: Any, ids: list[int], length: int, texts: int = 1) -> None:
+    idx = torch.tensor([ids] * texts)
     with torch.no_grad():
         network.generate(
             idx,

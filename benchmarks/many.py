@@ -27,6 +27,7 @@ def speeds(way: str, texts: list[int], length: int, exported: Path) -> list[floa
     import torch
 
     import modelcraft
+    from benchmarks.decode import theirs
     from modelcraft.inference.decoder import decoder_for
     from modelcraft.inference.engine import Engine
     from modelcraft.sampling import SamplingParams
@@ -41,17 +42,8 @@ def speeds(way: str, texts: list[int], length: int, exported: Path) -> list[floa
         network: Any = AutoModelForCausalLM.from_pretrained(exported)  # in evaluation mode
 
         def write(many: int) -> float:
-            idx = torch.tensor([ids] * many)
             started = time.perf_counter()
-            with torch.no_grad():
-                network.generate(
-                    idx,
-                    attention_mask=torch.ones_like(idx),
-                    max_new_tokens=length,
-                    min_new_tokens=length,
-                    do_sample=False,
-                    pad_token_id=0,
-                )
+            theirs(network, ids, length, many)
             return time.perf_counter() - started
 
     elif way == "the engine":

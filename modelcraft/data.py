@@ -199,10 +199,27 @@ def get_batch(
     `generator` (on the CPU; torch's own one if None) draws the windows, so that a seed decides the batches on every
     device.
     """
-    if len(data) <= block_size:
-        raise CorpusError(f"{len(data):,} characters are too few for a window of {block_size:,} and the one after it.")
-    starts = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator)  # (B, 1)
-    return cut(data, starts, block_size, device)
+    return cut(data, window_starts(len(data), block_size, batch_size, generator), block_size, device)
+
+
+def window_starts(
+    length: int,
+    block_size: int,
+    batch_size: int,
+    generator: torch.Generator | None = None,
+    first: int | None = None,
+) -> Tensor:
+    """Return where the windows of a batch begin in a text of `length` characters: (B, 1).
+
+    They are random, or with `first` those number `first` and following of `spread_starts`. Raises CorpusError for a
+    text without a whole window.
+    """
+    if length <= block_size:
+        raise CorpusError(f"{length:,} characters are too few for a window of {block_size:,} and the one after it.")
+    room = length - block_size
+    if first is not None:
+        return spread_starts(first, batch_size, room)
+    return torch.randint(room, (batch_size, 1), generator=generator)
 
 
 def cut(
@@ -289,11 +306,8 @@ class Windows:
 
         They are random, or with `first` those number `first` and following of `spread_starts`.
         """
-        if first is None:
-            idx, targets = get_batch(self.data, self.block_size, batch_size, generator, self.device)
-        else:
-            starts = spread_starts(first, batch_size, len(self.data) - self.block_size)
-            idx, targets = cut(self.data, starts, self.block_size, self.device)
+        starts = window_starts(len(self.data), self.block_size, batch_size, generator, first)
+        idx, targets = cut(self.data, starts, self.block_size, self.device)
         if noise:
             idx = garble(idx, noise, generator)
         return {"idx": idx, "targets": targets}

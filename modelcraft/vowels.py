@@ -94,12 +94,12 @@ class Lines:
         """Draw lines of similar length, a tenth without their source; `generator` (on the CPU) makes every choice.
 
         `batch_size` is the mean number of lines: a batch of short lines has more of them, so that all batches have as
-        many characters, and every line is drawn as often as any other.
+        many characters, and every line is drawn as often as any other. `first` changes nothing: the lines are random.
         """
         bucket = int(torch.randint(BUCKETS, (), generator=generator))
-        first, end = self.buckets[bucket : bucket + 2]
-        rows = max(1, round(batch_size * self.characters / len(self.lines[(first + end - 1) // 2])))
-        drawn = (first + torch.randint(max(1, end - first), (rows,), generator=generator)).tolist()
+        begin, end = self.buckets[bucket : bucket + 2]
+        rows = max(1, round(batch_size * self.characters / len(self.lines[(begin + end - 1) // 2])))
+        drawn = (begin + torch.randint(max(1, end - begin), (rows,), generator=generator)).tolist()
         unprompted = (torch.rand(rows, generator=generator) < UNPROMPTED_SHARE).tolist()
         sources = [self._nothing if alone else self.sources[k] for k, alone in zip(drawn, unprompted, strict=True)]
         batch = self._batch([self.lines[k] for k in drawn], sources)

@@ -217,6 +217,17 @@ class Engine:
 
     def _join(self) -> None:
         """Give free rows to waiting streams: read their prompts and sample their first tokens."""
+        joining = self._admit()
+        try:
+            self._begin(joining)
+        except BaseException:  # this thread ends
+            for stream in joining:
+                if not stream.finished and stream not in self._streams:
+                    self._finish(stream, ModelError(BROKEN))
+            raise
+
+    def _admit(self) -> list[Stream]:
+        """Take waiting streams for the free rows, as many as are read before the next step."""
         joining: list[Stream] = []
         longest = 0
         with self._lock:
@@ -226,17 +237,23 @@ class Engine:
                     break
                 self._waiting.remove(stream)
                 joining.append(stream)
+        return joining
+
+    def _begin(self, joining: Sequence[Stream]) -> None:
+        """Read prompts together; if that fails, each by itself, so that only those end that cannot be read."""
         if not joining:
             return
         try:
             tokens = self._read(joining)
-        except BaseException as error:
-            log.exception("%s prompts could not be read", len(joining))
+        except Exception as error:
+            if len(joining) == 1:
+                log.exception("a prompt could not be read")
+                self._finish(joining[0], error)
+                return
             for stream in joining:
-                self._finish(stream, error if isinstance(error, Exception) else ModelError(BROKEN))
-            if not isinstance(error, Exception):
-                raise
-            return  # it ends these streams only
+                stream.generator = stream.params.make_generator()  # it may have been drawn from
+                self._begin([stream])
+            return
         first = len(self._streams)
         self._streams += joining
         self._newest += tokens
@@ -261,7 +278,7 @@ class Engine:
         with evaluating(self.model):
             logits = self._rows.join(prompts)  # (k, V)
             try:
-                tokens = sample_rows(logits, *_dice(joining))  # (k,)
+                tokens = sample_rows(logits, *_sampling(joining))  # (k,)
             except Exception:
                 for row in reversed(range(len(self._streams), len(self._streams) + len(joining))):
                     self._rows.leave(row)
@@ -278,7 +295,7 @@ class Engine:
         with evaluating(self.model), self._threads.step(rows):
             newest = torch.tensor(self._newest, device=self.model.device)[:, None]  # (B, 1)
             logits = self._rows.step(newest)  # (B, V)
-            tokens = sample_rows(logits, *_dice(self._streams))  # (B,)
+            tokens = sample_rows(logits, *_sampling(self._streams))  # (B,)
         self._newest = tokens.tolist()
         self._speed += 0.05 * (rows / max(1e-6, time.perf_counter() - started) - self._speed)
         share = (time.thread_time() - began) / rows
@@ -313,6 +330,6 @@ class Engine:
         stream.notify()
 
 
-def _dice(streams: Sequence[Stream]) -> tuple[list[SamplingParams], list[torch.Generator]]:
+def _sampling(streams: Sequence[Stream]) -> tuple[list[SamplingParams], list[torch.Generator]]:
     """Return what decides the next token of each stream."""
     return [stream.params for stream in streams], [stream.generator for stream in streams]

@@ -24,7 +24,7 @@ from modelcraft.gpt import GPTLanguageModel
 from modelcraft.inference.gpt_step import TINY, KVCache, StepWeights
 
 Matrix = Tensor  # (outputs, inputs)
-# Else the compiler computes a vector anew for each row of the matrix that it is multiplied by, divisions and all.
+# Else the compiler for CPUs computes a vector anew, divisions and all, for each row of the matrix that takes it.
 KEEP_VECTORS: dict[str, Any] = {"realize_opcount_threshold": 0, "realize_reads_threshold": 0}
 
 
@@ -79,7 +79,8 @@ class CompiledStep:
         layers = [(_kept(w.qkv), _kept(w.proj), _kept(w.fc), _kept(w.out)) for w in weights.layers]
         cap = float(model.config.logit_cap)
         self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), cap)
-        self._step = torch.compile(lone_step, fullgraph=True, dynamic=False, options=KEEP_VECTORS)
+        options = KEEP_VECTORS if model.device.type == "cpu" else None
+        self._step = torch.compile(lone_step, fullgraph=True, dynamic=False, options=options)
         cache = KVCache.of(model, 1)
         cache.lengths.append(0)
         self._made_for = (torch.get_num_threads(), cache.keys.shape, cache.keys.stride())

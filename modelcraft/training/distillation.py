@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelcraft.counting import CountingConfig, count
-from modelcraft.data import UNSCORED, Batch, Windows, garble, spread_starts
+from modelcraft.data import UNSCORED, Batch, Windows, garble, window_starts
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.ngrams import LARGEST
 from modelcraft.store.folder import load_folder
@@ -42,11 +42,7 @@ class Taught(Windows):
         self, batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0, first: int | None = None
     ) -> Batch:
         """Draw windows as the text alone would; the targets are probabilities (B, T, V)."""
-        room = len(self.data) - self.block_size
-        if first is None:
-            starts = torch.randint(room, (batch_size, 1), generator=generator)  # (B, 1)
-        else:
-            starts = spread_starts(first, batch_size, room)
+        starts = window_starts(len(self.data), self.block_size, batch_size, generator, first)  # (B, 1)
         at = starts + torch.arange(self.block_size)  # (B, T)
         idx = self.data[at].to(self.device)
         targets = (1 - TEXT) * self.taught[at].to(self.device, torch.float32)  # (B, T, V)

@@ -242,6 +242,33 @@ def test_a_prompt_that_breaks_ends_nobody_elses_text(engine, monkeypatch):
     assert texts[2][:500] == list(stream(engine.model, [2], SamplingParams(500, seed=2)))
 
 
+def test_a_prompt_that_breaks_ends_none_of_those_that_were_read_with_it(engine, monkeypatch):
+    """They are read once more, each by itself, and their texts are those of their seeds."""
+    import modelcraft.inference.engine as module
+
+    draw = module.sample_rows
+
+    def breaks(logits, params, generators):
+        tokens = draw(logits, params, generators)  # the dice have been thrown
+        if any(one.seed == 99 for one in params):
+            raise MemoryError
+        return tokens
+
+    monkeypatch.setattr(module, "sample_rows", breaks)
+    with engine._lock:  # all of them wait before the first is read
+        streams = [
+            module.Stream([1, 2], p := SamplingParams(50, seed=seed), p.make_generator(), module.Ending([]))
+            for seed in (1, 99, 3)
+        ]
+        engine._waiting.extend(streams)
+        engine._thread = threading.Thread(target=engine._run, name="engine", daemon=True)
+        engine._thread.start()
+    with pytest.raises(MemoryError):
+        list(streams[1])
+    for one in (streams[0], streams[2]):
+        assert list(one) == list(stream(engine.model, [1, 2], one.params))
+
+
 @pytest.mark.parametrize("what", ["leave", "step"])
 def test_rows_that_break_end_those_texts_and_the_engine_goes_on(engine, monkeypatch, what):
     def breaks(*_):

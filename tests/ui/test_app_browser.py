@@ -298,8 +298,17 @@ def test_nothing_jumps_while_it_is_written(visitor, width):
     assert [page.page.locator(part).bounding_box() for part in parts] == before
     page.page.click("#api > button")
     time.sleep(0.5)
-    assert f'Client("{page.page.url.rstrip("/")}")' in page.page.inner_text("#api")  # where this page is
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_guide_to_the_api_says_where_this_page_is(visitor):
+    page = visitor().page
+    address = page.url.rstrip("/")
+    page.goto(f"{address}/?__theme=dark#there")
+    page.click("#api > button")
+    page.wait_for_function("document.querySelector('#api').textContent.includes('Client(')")
+    page.wait_for_function("where => document.querySelector('#api').textContent.includes(where)", arg=f'("{address}")')
+    assert f"curl -s {address}/gradio_api/call" in page.text_content("#api")
 
 
 def test_stop_takes_the_place_and_the_focus_of_write_and_gives_them_back(visitor):
