@@ -49,6 +49,12 @@ def next_character(page: "Page") -> None:
     page.wait_for_selector(".mc-next tbody tr")
 
 
+def attention(page: "Page") -> None:
+    """The map of a head."""
+    open_tab(page, "Attention")
+    page.wait_for_selector(".mc-attention-said:not(:empty)")
+
+
 def surprise(page: "Page") -> None:
     """A text that two rungs have read."""
     open_tab(page, "Surprise")
@@ -87,7 +93,7 @@ TABS: dict[str, Callable[["Page"], None]] = {
     "chat": chat,
     "race": race,
     "next": next_character,
-    "attention": plots("Attention"),
+    "attention": attention,
     "surprise": surprise,
     "counting": plots("Counting"),
     "embeddings": plots("Embeddings"),

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
@@ -13,7 +13,7 @@ from gradio.events import Dependency
 
 from modelcraft.serving.catalogue import Catalogue
 from modelcraft.support.errors import ModelCraftError
-from modelcraft.ui.component import script
+from modelcraft.ui.component import component, script
 from modelcraft.ui.labels import choices
 
 MAX_SEEN = 256  # characters of a text that a view examines: one screen, and one context of the gpt
@@ -90,6 +90,12 @@ def recall_js(key: str) -> str:
 def question(text: str) -> None:
     """Put a question on the page, for the visitor to answer before pressing the button."""
     gr.HTML(f'<p class="mc-question">{text}</p>', apply_default_css=False)
+
+
+def guess(elem_id: str, question: str, guesses: Sequence[str], right: int, answer: str) -> gr.HTML:
+    """Put a question on the page with guesses to choose from; the answer and its reason appear after the guess."""
+    value = {"question": question, "guesses": list(guesses), "right": right, "answer": answer}
+    return component("guess", value, elem_id)
 
 
 def rung_chooser(catalogue: Catalogue, elem_id: str, label: str = "Rung", value: str | None = None) -> gr.Dropdown:

@@ -19,7 +19,7 @@ def asks(entry, text):
     """Everything on the page that looks into a model, for one text."""
     ids = entry.tokenizer.encode(text)
     return {
-        "attention": lambda: attention.page(entry, text, None, "softmax", True, True)[0],
+        "attention": lambda: attention.page(entry, text, None)[:2],
         "surprise": lambda: surprise.panel(entry, text),
         "next": lambda: next_logits(entry, text).tolist(),
         "embeddings": lambda: embeddings.page(entry)["tables"],

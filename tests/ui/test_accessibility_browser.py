@@ -7,7 +7,7 @@ from browsing import open_tab
 
 TABS = ["Chat", "Race", "Next character", "Attention", "Surprise", "Counting", "Embeddings", "Train", "Ladder"]
 READY = {"Race": ".mc-lane", "Next character": ".mc-next tbody tr", "Surprise": ".mc-surprise-spots"}
-READY |= {"Attention": "#attention .mc-plots-said:not(:empty)", "Counting": "#counting svg"}
+READY |= {"Attention": "#attention .mc-attention-said:not(:empty)", "Counting": "#counting svg"}
 READY |= {"Embeddings": "#embeddings svg", "Ladder": ".mc-ladder h2"}
 
 
