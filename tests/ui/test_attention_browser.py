@@ -137,7 +137,7 @@ def test_the_table_is_folded_and_unfolds(visitor):
     assert not page.is_visible(".mc-attention-table")
     page.click(".mc-attention-fold summary")
     assert page.locator(".mc-attention-table tbody tr").count() == len(EXAMPLES[0])
-    assert page.locator(".mc-attention-table tbody tr").first.text_content() == "0FF (0) 100\u00a0%"
+    assert page.locator(".mc-attention-table tbody tr").first.text_content() == "0FF\u00a0(0)\u00a0100\u00a0%"
 
 
 def test_an_encoder_decoder_shows_the_line_and_its_source(visitor):
@@ -155,6 +155,7 @@ def test_a_text_of_unknown_characters_is_answered_in_place_and_nothing_moves(vis
     page.fill("#attention-say textarea", "ЖЖЖ")
     page.wait_for_selector(".mc-attention-refused:has-text('knows none of these characters')")
     assert not page.is_visible(".mc-attention-map")
+    assert "knows none" in page.locator("#attention-told").text_content()
     assert page.locator("#attention-heads").bounding_box() == before
     assert page.locator(".toast-body").count() == 0
     page.fill("#attention-say textarea", "To be")
@@ -185,7 +186,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(visitor, rung, scheme):
         assert page.evaluate(CONTRAST, part) >= 4.5
     small = page.evaluate(
         """[...document.querySelectorAll('.mc-head, .mc-step label, .mc-guess button, .mc-attention summary')]
-        .map(node => [node.textContent, node.offsetWidth, node.offsetHeight]).filter(([, w, h]) => Math.min(w, h) < 40)"""
+        .map(node => [node.textContent, node.offsetWidth, node.offsetHeight])
+        .filter(([, w, h]) => Math.min(w, h) < 40)"""
     )
     assert small == []
 

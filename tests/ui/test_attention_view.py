@@ -23,7 +23,9 @@ def view():
 
 
 def show(view, text=EXAMPLES[0], rung="block", head=None):
-    return asyncio.run(view.show(text, rung, {"chosen": head}))
+    read, all_heads, told = asyncio.run(view.show(text, rung, {"chosen": head}))
+    assert told == read.get("refused", read.get("note"))  # it is said below the text, too
+    return read, all_heads
 
 
 def weights(read, scaled=True, masked=True):
@@ -133,12 +135,14 @@ def test_a_head_that_is_not_there_gives_way_to_the_first(view, heads):
 
 
 def test_opening_again_leaves_what_is_there(view):
-    assert asyncio.run(view.open("x", "block", {"chosen": "self 0 0"})) == (gr.skip(), gr.skip())
+    assert asyncio.run(view.open("x", "block", {"chosen": "self 0 0"})) == (gr.skip(),) * 3
 
 
 def test_what_is_too_long_ago_for_a_rung_is_said(view):
-    assert show(view)[0]["note"] == "block sees the last 8 characters only."
-    assert show(view, rung="gpt")[0]["note"] == ""
+    block, gpt = (show(view, rung=rung)[0] for rung in ("block", "gpt"))
+    assert block["note"] == "block sees the last 8 characters only."
+    assert block["unread"] + block["rows"] == EXAMPLES[0]
+    assert gpt["note"] == gpt["unread"] == ""
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ const legend = () => {
 };
 
 const best = (line, most = 3) => line.map((value, i) => [value, i]).sort((a, b) => b[0] - a[0]).slice(0, most);
-const names = (line, places) => best(line).filter(([value]) => value >= (steps.stage === 'softmax' ? .005 : -1e9))
-  .map(([value, i]) => `“${sign(columns[i])}”${places ? ` (${i})` : ''} ${number(value)}`);
+const names = line => best(line).filter(([value]) => value >= (steps.stage === 'softmax' ? .005 : -1e9))
+  .map(([value, i]) => `“${sign(columns[i])}”\u00a0${number(value)}`);
 const mark = () => {
   if (!values.length) return;
   const [at, to] = pointed ?? [row, column], line = values[at];
@@ -65,12 +65,12 @@ const mark = () => {
   });
   const who = `“${sign(rows[at])}” (${at})`;
   find('said').textContent = to !== null ? `${who} → “${sign(columns[to])}” (${to}): ${number(line[to])}`
-    : `${who} ${steps.stage === 'softmax' ? 'looks at' : 'fits best'} ${names(line, false).join(', ')}.`;
+    : `${who} ${steps.stage === 'softmax' ? 'looks at' : 'fits best'} ${names(line).join(', ')}.`;
 };
 const table = () => {
   if (!find('fold').open || !values.length) return;
   const ofShares = line => best(line).filter(([share]) => share >= .005)
-    .map(([share, i]) => `${sign(columns[i])} (${i}) ${percent(share)}`).join(', ');
+    .map(([share, i]) => `${sign(columns[i])}\u00a0(${i})\u00a0${percent(share)}`).join(', ');
   element.querySelector('tbody').replaceChildren(...shares.map((line, i) => {
     const head = Object.assign(make('th', '', `${i}`), {scope: 'row'}), cut = make('tr');
     cut.append(head, make('td', '', sign(rows[i])), make('td', '', ofShares(line)));
@@ -99,7 +99,7 @@ const name = () => {
   });
 };
 const draw = () => {
-  const same = page.rows === props.value?.rows && page.columns === props.value?.columns;
+  const same = ['rows', 'columns', 'unread'].every(key => page[key] === props.value?.[key]);
   page = props.value ?? {};
   rows = [...page.rows ?? ''];
   columns = [...page.columns ?? ''];
@@ -108,28 +108,36 @@ const draw = () => {
   find('refused').hidden = !page.refused;
   find('refused').textContent = page.refused ?? '';
   find('label').textContent = page.label ?? '';
-  find('note').textContent = page.note ?? '';
   map.tabIndex = text.tabIndex = rows.length ? 0 : -1;
   if (!same) {
     lookers = rows.map((character, i) => make('span', '', shown(character, i)));
     looked = page.rows === page.columns ? lookers : columns.map((character, i) => make('span', '', shown(character, i)));
-    text.replaceChildren(...lookers);
+    const unread = make('i', 'mc-attention-unread', ...[...page.unread ?? ''].map((character, i) => shown(character, i + 1)));
+    unread.title = 'longer ago than the model sees';
+    text.replaceChildren(...(page.unread ? [unread] : []), ...lookers);
     source.replaceChildren(...(looked === lookers ? [] : looked));
     find('rows').replaceChildren(...rows.map(character => make('span', '', sign(character))));
     find('columns').replaceChildren(...columns.map(character => make('span', '', sign(character))));
     [row, column] = [Math.floor(rows.length / 2), null];  // in the middle: without a mask it looks both ways
     while (row > 0 && /\s/.test(rows[row])) row -= 1;
     name();
+    reveal();
   }
   if (!rows.length) [values, shares, find('said').textContent, find('step').textContent] = [[], [], '', ''];
   redraw();
 };
 
+// Bring the chosen character into the box of the text, without a move of the page.
+const reveal = () => {
+  const box = find('texts'), {offsetTop = 0, offsetHeight = 0} = lookers[row] ?? {};
+  if (offsetTop < box.scrollTop || offsetTop + offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = offsetTop - 4;
+};
 // The pointer shows what is beneath it; a click, or a tap, stays.
 const point = (to, stays) => {
   if (!to) return;
   if (stays) [row, column] = to;
   pointed = stays ? null : to;
+  if (stays) reveal();
   mark();
 };
 const inText = ({target}) => lookers.includes(target) ? [lookers.indexOf(target), null]

@@ -33,8 +33,8 @@ KIND_NAMES = {"self": "self-attention", "encoder": "encoder", "decoder": "decode
 QUESTION = "Before you switch the mask off: how could a model cheat that sees what comes after a character?"
 GUESSES = ("By copying it", "By memory", "By looking back")
 ANSWER = (
-    "By copying: what it has to predict stands right there. But when it writes, nothing comes after the last character. "
-    "Switch the mask off, and see the upper half of the map fill."
+    "By copying: what it has to predict stands right there. But when it writes, nothing comes after the last "
+    "character. Switch the mask off, and see the upper half of the map fill."
 )
 
 
@@ -61,10 +61,11 @@ class AttentionView:
                 )
                 with gr.Row(elem_classes="mc-examples"):
                     examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
+                self.told = component("line", "", "attention-told")
                 self.rung = rung_chooser(service.catalogue, "attention-rung")
                 self.heads = component("attention_steps", {}, "attention-heads", elem_classes="mc-stays")
         self.choosers = [self.rung]
-        inputs, outputs = [self.text, self.rung, self.heads], [self.view, self.heads]
+        inputs, outputs = [self.text, self.rung, self.heads], [self.view, self.heads, self.told]
         options: dict[str, Any] = {"preprocess": False, **QUIET}
         tab.select(self.open, inputs, outputs, **options)
         self.text.change(self.show, inputs, outputs, trigger_mode="always_last", **options)
@@ -76,14 +77,16 @@ class AttentionView:
     @told
     async def open(self, text: Any, rung: Any, heads: Any) -> Any:
         """Look at the example when the tab first opens."""
-        return (gr.skip(),) * 2 if heads else await self.show(text, rung, heads)
+        return (gr.skip(),) * 3 if heads else await self.show(text, rung, heads)
 
     @told
-    async def show(self, text: Any, rung: Any, heads: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the shown head, and the small pictures of all heads."""
+    async def show(self, text: Any, rung: Any, heads: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+        """Return the shown head, the small pictures of all heads, and what to say about the text."""
         check_text("The text", text, MAX_SEEN)
         entry = await self.service.get(rung)
-        return await self.service.look(page, entry, text, heads.get("chosen") if isinstance(heads, dict) else None)
+        wanted = heads.get("chosen") if isinstance(heads, dict) else None
+        shown, small = await self.service.look(page, entry, text, wanted)
+        return shown, small, shown.get("refused") or shown["note"]
 
     @told
     async def choose(self, text: Any, rung: Any, heads: Any) -> dict[str, Any]:
@@ -92,7 +95,7 @@ class AttentionView:
 
 
 def page(entry: Entry, text: str, wanted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read a text; lay out the `wanted` head, or the one to show first if no head has that name, and all heads' pictures.
+    """Read a text; lay out the `wanted` head, or the first to see if none has that name, and small pictures of all.
 
     What cannot be shown is said in the picture's place: {"refused": a sentence}.
     """
@@ -111,6 +114,7 @@ def page(entry: Entry, text: str, wanted: Any) -> tuple[dict[str, Any], dict[str
     shown = {
         "rows": rows,
         "columns": columns,
+        "unread": "" if isinstance(entry.model, EncoderDecoder) else read.text[: -len(rows)],
         "scores": [[round(score, 3) for score in row] for row in head.scores.tolist()],  # (T, S)
         "scale": head.scale,
         "hides": not bool(head.visible.all()),  # each character what comes after it
