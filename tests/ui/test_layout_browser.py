@@ -4,6 +4,8 @@ import pytest
 from app_server import AppServer
 from browsing import open_tab
 
+from modelcraft.serving.catalogue import Catalogue
+
 # Of each tab: its picture, and the controls that change it. A tab with the layout of `mc-beside` goes here.
 TABS = {
     "Attention": (
@@ -19,7 +21,7 @@ BOX = """selector => {
 
 @pytest.fixture(scope="module")
 def server():
-    running = AppServer()
+    running = AppServer(Catalogue(device="cpu"))  # the rung that visitors meet, with most to show
     yield running
     running.close()
 
@@ -44,8 +46,8 @@ def test_the_controls_stay_while_the_page_scrolls(visitor, tab):
     page = visitor(viewport={"width": 1440, "height": 700}).page
     open_tab(page, tab)
     page.wait_for_timeout(500)
-    controls = TABS[tab][1][0]
+    picture, (controls, *_) = TABS[tab]
     before = page.evaluate(BOX, controls)[1]
-    page.evaluate("document.querySelector('.mc-beside > .column').style.minHeight = '2000px'")
+    page.evaluate("part => { document.querySelector(part).closest('.column').style.minHeight = '2000px' }", picture)
     page.evaluate("scrollTo(0, 900)")
     assert 0 <= page.evaluate(BOX, controls)[1] < before

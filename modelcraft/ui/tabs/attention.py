@@ -181,7 +181,8 @@ def _said(head: HeadView, stage: str, scaled: bool, masked: bool) -> str:
     weights = head.weights(scaled, masked)  # (T, S)
     largest = f"the largest share of a row is {float(weights.max(-1).values.mean()):.0%} on average"
     if stage == "scores":
-        said = f"query · key: how well each fits each, from {head.scores.min():.1f} to {head.scores.max():.1f}."
+        least, most = (f"{float(one):.1f}".replace("-", "−") for one in (head.scores.min(), head.scores.max()))
+        said = f"query · key: how well each fits each, from {least} to {most}."
     elif not scaled:
         said = f"Without scaling {largest}: softmax all but chooses one."
     elif stage == "scaled":
