@@ -7,6 +7,7 @@ would write a `.pyi` file beside the source for each one.)
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import gradio as gr
 FOLDER = Path(__file__).parent / "components"
 
 
-def component(name: str, value: Any, elem_id: str, **options: Any) -> gr.HTML:
-    """Make the component called `name`; `options` go to `gr.HTML`."""
+def component(name: str, value: Any, elem_id: str, words: Mapping[str, str] | None = None, **options: Any) -> gr.HTML:
+    """Make the component called `name`; its script can explain `words`, and `options` go to `gr.HTML`."""
+    explains = script("words", definitions=dict(words)) if words else ""
     return gr.HTML(
         value,
         html_template=_read(f"{name}.html"),
-        js_on_load=_read("shared.js") + _read(f"{name}.js"),
+        js_on_load=_read("shared.js") + explains + _read(f"{name}.js"),
         apply_default_css=False,
         elem_id=elem_id,
         **options,

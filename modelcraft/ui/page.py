@@ -59,13 +59,15 @@ def build(service: Service) -> Page:
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Chat", id="chat", elem_id="chat-tab"):
                 chat = Chat(service)
-            with gr.Tab("Race", elem_id="race-tab"):
-                Race(service)
+            with gr.Tab("Race", id="race", elem_id="race-tab"):
+                race = Race(service)
             for title, kind in kinds.items():
-                with gr.Tab(title, elem_id=f"{title.lower().replace(' ', '-')}-tab") as tab:
+                name = title.lower().replace(" ", "-")
+                with gr.Tab(title, id=name, elem_id=f"{name}-tab") as tab:
                     views[title] = kind(service, tab)
         choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
         views["Train"].offer(recalled, tabs, chat.model, choosers)
+        views["Ladder"].offer(tabs, race, *(views[title] for title in ("Attention", "Next character", "Train")))
         add_api_help(demo)
         add_api(service)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)

@@ -1,5 +1,6 @@
 """What there is to read of a rung: its own words and code, and which lines are new."""
 
+import ast
 import json
 
 import pytest
@@ -14,7 +15,10 @@ from modelcraft.support.files import HOME
 @pytest.mark.parametrize("name", RUNGS)
 def test_every_rung_has_a_lesson_and_its_own_code(name):
     read = lessons.lesson(name)
-    assert "Before you run it" in read.text
+    assert "Before you run it" not in read.text
+    assert read.question.endswith("?") and read.question.count("(") == read.question.count(")")
+    assert len(read.answer) > 40 and read.answer.endswith(".")
+    assert read.answer not in " ".join(read.text.split())
     assert len(read.code) > 10
     code = "\n".join(line.text for line in read.code)
     assert f"class {RUNGS[name].model_class.__name__}(" in code or name == "gpt-video"  # which is `block`, larger
@@ -23,11 +27,40 @@ def test_every_rung_has_a_lesson_and_its_own_code(name):
     assert set(read.settings) == set(RUNGS[name].config.__dataclass_fields__)
 
 
-def test_the_code_is_all_of_the_file_but_the_lesson():
+def test_the_code_is_what_follows_the_lesson_and_the_imports():
     read = lessons.lesson("head")
     code = "\n".join(line.text for line in read.code)
     assert read.file == "modelcraft/head.py"
-    assert f'"""{read.text}\n"""\n\n{code}\n' == (HOME / read.file).read_text(encoding="utf-8")
+    file = (HOME / read.file).read_text(encoding="utf-8")
+    assert file.endswith(f"start_even\n\n\n{code}\n")
+    assert " ".join(file.removeprefix('"""Rung: head.').split()).startswith(
+        " ".join(f"{read.text.removeprefix('Head.')} {lessons.ASKS}".split()) + " without the division"
+    )
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_what_is_no_lesson_is_left_out_and_the_rest_is_whole(name):
+    code = "\n".join(line.text for line in lessons.lesson(name).code)
+    tree = ast.parse(code)
+    named = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert {"__init__", "forward"} <= named
+    assert not named & {"__post_init__", "max_length", "num_parameters", "dataset", "_load_from_state_dict"}
+    for nothing in ("import ", "__all__", "type: ignore", "raise ", "_hook(", "\n\n\n\n"):
+        assert nothing not in code, nothing
+    source = (HOME / lessons.lesson(name).file).read_text(encoding="utf-8")
+    for line in code.split("\n"):
+        assert line in source
+
+
+def test_the_question_keeps_the_names_of_the_code():
+    assert lessons.lesson("multihead").question.startswith("n_embd is 32")
+    assert lessons.lesson("bigram").question.startswith("Which loss")
+    assert lessons.asked("Rung: a thing.\n\nBefore you run it: why (now)? (So that\nit is.)") == (
+        "A thing.",
+        "Why (now)?",
+        "So that it is.",
+    )
+    assert lessons.asked("no question") == ("No question", "", "")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +98,7 @@ def test_paragraphs_are_one_line_and_formulas_stay():
     text = "one\ntwo\n\n    x = 1\n    y = 2\n\nlist:\n- first\n  more\n- second"
     assert lessons.paragraphs(text) == [
         ("one two", False),
-        ("    x = 1\n    y = 2", True),
+        ("x = 1\ny = 2", True),
         ("list:", False),
         ("- first more", False),
         ("- second", False),

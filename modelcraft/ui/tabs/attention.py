@@ -65,7 +65,8 @@ class AttentionView:
                 self.rung = rung_chooser(service.catalogue, "attention-rung")
                 self.heads = component("attention_steps", {}, "attention-heads", elem_classes="mc-stays")
         self.choosers = [self.rung]
-        inputs, outputs = [self.text, self.rung, self.heads], [self.view, self.heads, self.told]
+        self.inputs = inputs = [self.text, self.rung, self.heads]
+        self.outputs = outputs = [self.view, self.heads, self.told]
         options: dict[str, Any] = {"preprocess": False, **QUIET}
         tab.select(self.open, inputs, outputs, **options)
         self.text.change(self.show, inputs, outputs, trigger_mode="always_last", **options)

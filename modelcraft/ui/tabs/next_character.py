@@ -65,7 +65,7 @@ class NextCharacter:
                 _slider("Top-p", "the fewest that hold this share; 1: all", 1, 1.0, 0.01),
                 _slider("Min-p", "at least this share of the likeliest; 0: all", 1, 0.0, 0.01),
             ]
-        inputs = [self.text, self.rung, *dials]
+        self.inputs = inputs = [self.text, self.rung, *dials]
         seen = [self.view, *dials]
         tab.select(self.open, [self.view, *inputs], self.view, preprocess=False, **QUIET)
         typed = [self.view, *inputs]

@@ -116,9 +116,13 @@ class Race:
         starts: list[tuple[Any, Any]] = [(self.prompt.submit, self.prompt), (self.go.click, self.prompt)]
         starts += [(button.click, button) for button in self.examples]
         # Skip Gradio's own checks: their messages are not for visitors, and ours check everything.
-        runs = [start(self.start, [line, *dials], self.view, preprocess=False, **options) for start, line in starts]
+        self.runs = [
+            start(self.start, [line, *dials], self.view, preprocess=False, **options) for start, line in starts
+        ]
         # Ask the server once before the columns are marked as stopped: after its answer, no text of the run can follow.
-        ended = self.stop.click(None, None, None, cancels=runs, **options).then(lambda: None, None, None, **options)
+        ended = self.stop.click(None, None, None, cancels=self.runs, **options).then(
+            lambda: None, None, None, **options
+        )
         ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
         for button in self.examples:
             button.click(None, button, self.prompt, js="line => line", **options)

@@ -166,7 +166,7 @@ class TrainView:
         self.go.click(self.start, [self.visitor, *order], outputs, **options)
         for button in (self.pause, self.resume, self.stop):
             button.click(self.ask(button), self.visitor, outputs, **options)
-        refitted = [self.steps, self.beginning, *self.sizes]
+        self.refitted = refitted = [self.steps, self.beginning, *self.sizes]
         self.rung.input(self.refit, [self.rung, self.source], refitted, **options)
         self.source.input(self.choose, self.source, [self.upload_row, self.pasted], **options)
         self.source.input(self.begin, [self.rung, self.source, self.beginning], refitted, **options)
