@@ -55,6 +55,12 @@ def attention(page: "Page") -> None:
     page.wait_for_selector(".mc-attention-said:not(:empty)")
 
 
+def one_step(page: "Page") -> None:
+    """A character's way through the layers."""
+    open_tab(page, "One step")
+    page.wait_for_selector(".mc-way tbody tr")
+
+
 def surprise(page: "Page") -> None:
     """A text that two rungs have read."""
     open_tab(page, "Surprise")
@@ -94,6 +100,7 @@ TABS: dict[str, Callable[["Page"], None]] = {
     "race": race,
     "next": next_character,
     "attention": attention,
+    "step": one_step,
     "surprise": surprise,
     "counting": plots("Counting"),
     "embeddings": plots("Embeddings"),

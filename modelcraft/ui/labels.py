@@ -2,7 +2,8 @@
 
 import math
 
-from modelcraft.serving.catalogue import Catalogue, Figures
+from modelcraft.serving.catalogue import Catalogue, Entry, Figures
+from modelcraft.tokenizer import Normalized
 
 GUESSING = math.log(65)  # nats per character, on tiny Shakespeare: the full length of a bar
 
@@ -35,3 +36,15 @@ def loss(figures: Figures) -> str:
 def share(figures: Figures) -> float:
     """Return the length of the loss bar, from 0 (loss not measured) to 1 (no better than guessing)."""
     return round(min(1.0, (figures.loss or 0.0) / GUESSING), 4)
+
+
+def left_out(entry: Entry, read: Normalized) -> str:
+    """Say what was changed in a text, and what of it is too long ago for the model."""
+    most = entry.model.block_size
+    report = read.report()
+    return f"{entry.title} sees the last {most} characters only. {report}".strip() if len(read.text) > most else report
+
+
+def nothing_to_read(entry: Entry, text: str, read: Normalized) -> str:
+    """Say why there is nothing to look at, for a text of which nothing is known."""
+    return f"{entry.title} knows none of these characters. {read.report()}" if text else "Write a text first."

@@ -28,6 +28,7 @@ from modelcraft.ui.tabs.counting import CountingView
 from modelcraft.ui.tabs.embeddings import EmbeddingsView
 from modelcraft.ui.tabs.ladder import Ladder
 from modelcraft.ui.tabs.next_character import NextCharacter
+from modelcraft.ui.tabs.one_step import OneStepView
 from modelcraft.ui.tabs.race import Race
 from modelcraft.ui.tabs.surprise import SurpriseView
 from modelcraft.ui.tabs.train import TrainView
@@ -47,6 +48,7 @@ def build(service: Service) -> Page:
         kinds: dict[str, Callable[[Service, gr.Tab], Any]] = {
             "Next character": NextCharacter,
             "Attention": AttentionView,
+            "One step": OneStepView,
             "Surprise": SurpriseView,
             "Counting": CountingView,
             "Embeddings": EmbeddingsView,

@@ -5,10 +5,21 @@ from app_server import AppServer
 from axe_playwright_python.sync_playwright import Axe
 from browsing import open_tab
 
-TABS = ["Chat", "Race", "Next character", "Attention", "Surprise", "Counting", "Embeddings", "Train", "Ladder"]
+TABS = [
+    "Chat",
+    "Race",
+    "Next character",
+    "Attention",
+    "One step",
+    "Surprise",
+    "Counting",
+    "Embeddings",
+    "Train",
+    "Ladder",
+]
 READY = {"Race": ".mc-lane", "Next character": ".mc-next tbody tr", "Surprise": ".mc-surprise-spots"}
 READY |= {"Attention": "#attention .mc-attention-refused:not(:empty)", "Counting": "#counting svg"}
-READY |= {"Embeddings": "#embeddings svg", "Ladder": ".mc-ladder h2"}
+READY |= {"One step": ".mc-way-guess", "Embeddings": "#embeddings svg", "Ladder": ".mc-ladder h2"}
 
 
 def heads(page):

@@ -12,6 +12,7 @@ TABS = {
         ".mc-attention-cells",
         ["#attention-say", "#attention-rung", ".mc-heads-all", "#attention-stage", "#attention-masked"],
     ),
+    "One step": (".mc-way tbody", ["#one-step-say", "#one-step-rung"]),
 }
 BOX = """selector => {
   const {left, top, right, bottom} = document.querySelector(selector).getBoundingClientRect();

@@ -5,7 +5,6 @@ them, so that a step costs no request; the sentences about the steps come along.
 """
 
 import base64
-import itertools
 from typing import Any
 
 import gradio as gr
@@ -14,14 +13,14 @@ from torch import Tensor, nn
 
 from modelcraft.counting import CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder
-from modelcraft.inference.stream import stream
 from modelcraft.insight.attention import AttentionTrace, HeadView, trace_attention
-from modelcraft.sampling import SamplingParams
+from modelcraft.insight.reading import line_and_source
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ModelCraftError, VocabularyError
 from modelcraft.ui.component import component
+from modelcraft.ui.labels import left_out, nothing_to_read
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, told
 
 MAX_SEEN = 64  # characters of a text: the most rows that a screen shows clearly
@@ -104,8 +103,7 @@ def page(entry: Entry, text: str, wanted: Any) -> tuple[dict[str, Any], dict[str
     try:
         trace = _trace(entry, read.text)
     except ModelCraftError as error:
-        said = f"{entry.title} knows none of these characters. {read.report()}" if text else "Write a text first."
-        return {"refused": error.for_visitors if read.text else said}, nothing
+        return {"refused": error.for_visitors if read.text else nothing_to_read(entry, text, read)}, nothing
     if not trace.heads:
         return {"refused": f"{entry.title} has no attention: it looks at {_sees(entry)}."}, nothing
     names = [_name(one) for one in trace.heads]
@@ -121,7 +119,7 @@ def page(entry: Entry, text: str, wanted: Any) -> tuple[dict[str, Any], dict[str
         "hides": not bool(head.visible.all()),  # each character what comes after it
         "label": _label(head),
         "said": {stage: [[_said(head, stage, *on) for on in pair] for pair in _SWITCHES] for stage in STAGES},
-        "note": _note(entry, read.report(), len(read.text)),
+        "note": left_out(entry, read),
     }
     return shown, {"heads": [_small(one) for one in trace.heads], "chosen": name}
 
@@ -132,25 +130,7 @@ _SWITCHES = [[(scaled, masked) for masked in (False, True)] for scaled in (False
 def _trace(entry: Entry, text: str) -> AttentionTrace:
     if not text:
         raise VocabularyError("There is nothing to look at.")
-    ids = entry.tokenizer.encode(text)
-    if isinstance(entry.model, EncoderDecoder):
-        return trace_attention(entry.model, *_line_and_source(entry.model, ids))
-    return trace_attention(entry.model, ids)
-
-
-def _line_and_source(model: EncoderDecoder, ids: list[int]) -> tuple[list[int], list[int]]:
-    """Return a newline with the first line of a text, and what the encoder reads of that line.
-
-    A line that was typed without vowels is restored first. Raises VocabularyError if there is nothing to read.
-    """
-    newline, vowels = model.config.newline, set(model.config.vowels)
-    groups = itertools.groupby(ids, lambda token: token == newline)
-    lines = [list(group) for is_newline, group in groups if not is_newline]
-    line = next((line for line in lines if set(line) - vowels), ids)[: model.block_size - 1]
-    source = model.sources(torch.tensor(line))[0].tolist()
-    if not set(line) & vowels:
-        line = list(stream(model, source, SamplingParams(model.block_size, temperature=0)))
-    return [newline, *line], source
+    return trace_attention(entry.model, *line_and_source(entry.model, entry.tokenizer.encode(text)))
 
 
 def _first_to_see(trace: AttentionTrace) -> int:
@@ -206,12 +186,6 @@ def _texts(entry: Entry, trace: AttentionTrace, head: HeadView) -> tuple[str, st
     source = entry.tokenizer.decode(trace.source.tolist()) if trace.source is not None else ids
     rows, columns = {"encoder": (source, source), "cross": (ids, source)}.get(head.kind, (ids, ids))
     return rows[-head.scores.shape[0] :], columns[-head.scores.shape[1] :]
-
-
-def _note(entry: Entry, report: str, length: int) -> str:
-    """Say what was changed in a text, and what of it is too long ago for the model."""
-    most = entry.model.block_size
-    return f"{entry.title} sees the last {most} characters only. {report}".strip() if length > most else report
 
 
 def _name(head: HeadView) -> str:
