@@ -27,7 +27,7 @@ def speeds(way: str, texts: list[int], length: int, exported: Path) -> list[floa
     import torch
 
     import modelcraft
-    from benchmarks.decode import theirs
+    from benchmarks import peers
     from modelcraft.inference.decoder import decoder_for
     from modelcraft.inference.engine import Engine
     from modelcraft.sampling import SamplingParams
@@ -43,7 +43,7 @@ def speeds(way: str, texts: list[int], length: int, exported: Path) -> list[floa
 
         def write(many: int) -> float:
             started = time.perf_counter()
-            theirs(network, ids, length, many)
+            peers.with_transformers(network, many)(ids, length)
             return time.perf_counter() - started
 
     elif way == "the engine":
