@@ -16,7 +16,7 @@ import typer
 
 from benchmarks.serve import crowd, serving
 from benchmarks.visitors import buttons
-from modelcraft.ui.tabs.train import OURS
+from modelcraft.ui.training_form import OURS
 
 
 class Page:

@@ -164,13 +164,21 @@ class TrainingQueue:
             before[job.address] += 1
         return [job for _, job in sorted(zip(turns, waiting, strict=True), key=lambda turn: turn[0])]
 
-    def _left(self, job: Job) -> float:
+    def estimate(self, order: Order) -> float:
+        """Estimate the seconds that a training will take, from earlier ones, without those that it waits for."""
+        return SECONDS_AROUND + self._pace * order.steps * order.parameters
+
+    def left(self, job: Job) -> float:
         """Estimate the seconds that a training still takes, from its own progress, else from earlier trainings."""
+        with self._lock:
+            return self._left(job)
+
+    def _left(self, job: Job) -> float:
         most = max(5.0, self.max_seconds - job.seconds)
         records = job.records
         if records and 0 < (done := records[-1]["step"]) <= job.order.steps and job.seconds:
             return min(most, job.seconds * (job.order.steps - done) / done + 5)
-        return min(most, SECONDS_AROUND + self._pace * job.order.steps * job.order.parameters)
+        return min(most, self.estimate(job.order))
 
     def get(self, name: str | None) -> Entry:
         """Return the finished model `name`, a name that only its owner knows; raise ConfigError if there is none."""

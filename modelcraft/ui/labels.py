@@ -20,9 +20,11 @@ def label(figures: Figures) -> str:
 
 def parameters(figures: Figures) -> str:
     """Say how many parameters a model has; return nothing for an unreadable folder."""
-    count = figures.parameters
-    if count is None:
-        return ""
+    return "" if figures.parameters is None else counted(figures.parameters)
+
+
+def counted(count: int) -> str:
+    """Say a number of parameters."""
     return f"{count:,} parameters" if count < 1_000_000 else f"{count / 1e6:.1f} M parameters"
 
 

@@ -1,5 +1,6 @@
 """The progress of a training: its state, its losses over the steps, and what the model writes so far."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,20 @@ def may(job: Job | None) -> list[Any]:
     return [gr.update(interactive=one) for one in able]
 
 
-def sheet(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0) -> dict[str, Any]:
-    """Lay out a training's state, its losses over the steps, and what the model writes so far."""
-    page: dict[str, Any] = {"said": said(job, records, place, wait), "note": note(job)}
+def sheet(
+    job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0, left: float = 0.0
+) -> dict[str, Any]:
+    """Lay out a training's state, its losses over the steps, and what the model writes so far.
+
+    `place` is how many trainings are before it, for some `wait` seconds; it takes some `left` seconds more.
+    """
+    page: dict[str, Any] = {
+        "heading": heading(job),
+        "now": now(job, records, place, wait, left),
+        "share": 1.0 if job.status == Status.DONE else _share(job, records),
+        "status": str(job.status),
+        "note": note(job),
+    }
     if records:
         last = records[-1]
         page["plots"] = [
@@ -42,7 +54,7 @@ def sheet(job: Job, records: Sequence[dict[str, float]], place: int, wait: float
                 f"{last['val_loss']:.3f}; at the beginning it was {records[0]['val_loss']:.3f}.",
                 lambda axes: curves(axes, records, job.order.steps),
                 width=4.4,
-                height=3.1,
+                height=3.9,
             )
         ]
         sample = job.sample
@@ -50,6 +62,10 @@ def sheet(job: Job, records: Sequence[dict[str, float]], place: int, wait: float
     elif job.status == Status.DONE:
         page["texts"] = [{"title": "what it writes", "text": write_sample(job.entry.model, job.entry.tokenizer)}]
     return page
+
+
+def _share(job: Job, records: Sequence[dict[str, float]]) -> float:
+    return min(1.0, records[-1]["step"] / job.order.steps) if records else 0.0
 
 
 def curves(axes: "Axes", records: Sequence[dict[str, float]], steps: int) -> None:
@@ -63,27 +79,49 @@ def curves(axes: "Axes", records: Sequence[dict[str, float]], steps: int) -> Non
     axes.legend(frameon=False)
 
 
-def said(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0) -> str:
+def heading(job: Job) -> str:
+    """Say what is trained, or what became of it."""
+    if job.status == Status.DONE:
+        loss = job.entry.info.validation_loss
+        return "Done" if loss is None else f"Done: exact validation loss {loss:.4f}"
+    start = ", from the bundled model" if job.order.from_bundled else ""
+    return f"{job.order.rung} on {job.order.title}{start}"
+
+
+def now(job: Job, records: Sequence[dict[str, float]], place: int, wait: float = 0.0, left: float = 0.0) -> str:
     """Say in one sentence what a training is doing."""
     order, counted = job.order, job.order.rung in FITS
     step = f"step {records[-1]['step']:,.0f} of {order.steps:,}" if records else ""
     measuring = "measuring its exact loss …"
     trained = bool(records) and records[-1]["step"] >= order.steps
     queue = f"waiting, {place} training{'s' if place > 1 else ''} before it, {about(wait)}"
-    now = {
+    said = {
         Status.WAITING: queue if place else "it begins now",
         Status.TRAINING: measuring if trained else step or ("counting …" if counted else "getting ready …"),
         Status.PAUSED: f"paused at {step}" if records else "paused before it began",
         Status.FINISHING: measuring,
         Status.FAILED: job.problem,
-        Status.DONE: f"done in {job.worked:,.0f} seconds",
+        Status.DONE: "",
     }[job.status]
     if job.status == Status.TRAINING and job.wanted:
-        now = f"{'pausing' if job.wanted == Status.PAUSED else 'stopping'} after the step at hand …"
-    if job.status == Status.DONE and (loss := job.entry.info.validation_loss) is not None:
-        now += f"; exact validation loss {loss:.4f} nats per character"
-    start = ", from the bundled model" if order.from_bundled else ""
-    return f"{order.rung} on {order.title}{start}: {now}"
+        said = f"{'pausing' if job.wanted == Status.PAUSED else 'stopping'} after the step at hand …"
+    elif job.status == Status.TRAINING and records and not trained:
+        said += f"{speed(records)} · {about(left)} left"
+    elif job.status == Status.DONE:
+        loss = job.entry.info.validation_loss
+        start = ", from the bundled model" if order.from_bundled else ""
+        said = f"{order.rung} on {order.title}{start}, in {job.worked:,.0f} seconds."
+        if loss is not None:
+            said += f" It is as unsure as a choice among {math.exp(loss):.1f} characters, all equally likely."
+    return said
+
+
+def speed(records: Sequence[dict[str, float]]) -> str:
+    """Say how many steps a second the last ones took, if that is known."""
+    if len(records) < 2 or (seconds := records[-1]["seconds"] - records[-2]["seconds"]) <= 0:
+        return ""
+    rate = (records[-1]["step"] - records[-2]["step"]) / seconds
+    return f" · {rate:,.0f} steps a second" if rate >= 10 else f" · {rate:.1f} steps a second"
 
 
 def about(seconds: float) -> str:

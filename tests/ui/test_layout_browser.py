@@ -12,6 +12,7 @@ TABS = {
         ".mc-attention-cells",
         ["#attention-say", "#attention-rung", ".mc-heads-all", "#attention-stage", "#attention-masked"],
     ),
+    "Train": ("#train .mc-training", ["#train-rung", "#train-steps", "#train-source", "#train-lead"]),
     "One step": (".mc-way tbody", ["#one-step-say", "#one-step-rung"]),
 }
 BOX = """selector => {
@@ -35,20 +36,21 @@ def test_a_picture_and_its_controls_are_on_the_screen_together(visitor, tab):
     page.wait_for_selector(picture, state="attached")
     page.wait_for_timeout(500)
     assert page.evaluate("scrollY") == 0
-    right = page.evaluate(BOX, picture)[2]
+    left, _, right, _ = page.evaluate(BOX, picture)
     for part in (picture, *controls):
         box = page.evaluate(BOX, part)
         assert box[1] >= 0 and box[3] <= 900, (part, box)
-        assert part == picture or box[0] > right, f"{part} is not beside the picture"
+        assert part == picture or box[0] > right or box[2] < left, f"{part} is not beside the picture"
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_the_controls_stay_while_the_page_scrolls(visitor, tab):
+def test_what_stands_at_the_right_stays_while_the_page_scrolls(visitor, tab):
     page = visitor(viewport={"width": 1440, "height": 700}).page
     open_tab(page, tab)
     page.wait_for_timeout(500)
-    picture, (controls, *_) = TABS[tab]
-    before = page.evaluate(BOX, controls)[1]
-    page.evaluate("part => { document.querySelector(part).closest('.column').style.minHeight = '2000px' }", picture)
+    picture, (control, *_) = TABS[tab]
+    left, right = sorted((picture, control), key=lambda part: page.evaluate(BOX, part)[0])
+    before = page.evaluate(BOX, right)[1]
+    page.evaluate("part => { document.querySelector(part).closest('.column').style.minHeight = '2000px' }", left)
     page.evaluate("scrollTo(0, 900)")
-    assert 0 <= page.evaluate(BOX, controls)[1] < before
+    assert 0 <= page.evaluate(BOX, right)[1] < before

@@ -19,7 +19,7 @@ def server():
 
 def says(page, what: str, within: float = 60) -> None:
     page.wait_for_function(
-        "what => document.querySelector('#train .mc-plots-said')?.textContent.includes(what)",
+        "what => document.querySelector('#train .mc-training')?.textContent.includes(what)",
         arg=what,
         timeout=1000 * within,
     )
@@ -38,19 +38,21 @@ def test_a_text_of_ones_own_becomes_a_model(visitor):
     page.fill("#train-steps input[type=number]", "3000")
     page.press("#train-steps input[type=number]", "Tab")
     page.click("#train-go")
-    says(page, "head on pasted text, from the bundled model: step")
+    says(page, "head on pasted text, from the bundled model")
+    says(page, " left")
     page.wait_for_selector("#train .mc-plot svg")
 
     page.reload()  # the training outlives its page
     page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
     open_tab(page, "Train")
-    says(page, "head on pasted text, from the bundled model: step")
+    says(page, "head on pasted text, from the bundled model")
+    says(page, "of 3,000")
     page.click("#train-pause")
     says(page, "paused at step")
     page.click("#train-resume")
-    says(page, ": step")
+    says(page, "steps a second")
     page.click("#train-stop")
-    says(page, "done in")
+    says(page, "Done: exact validation loss")
     with page.expect_download() as download:
         page.click("#train-download")
     assert download.value.suggested_filename == "head-pasted-text.zip"

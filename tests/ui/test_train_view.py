@@ -18,7 +18,8 @@ from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.ui.tabs.chat import status_line
 from modelcraft.ui.tabs.next_character import NextCharacter
 from modelcraft.ui.tabs.surprise import panel
-from modelcraft.ui.tabs.train import BUNDLED, NOTHING, OURS, PARTS, PASTED, UPLOADED, TrainView
+from modelcraft.ui.tabs.train import PARTS, TrainView
+from modelcraft.ui.training_form import BUNDLED, NOTHING, OURS, PASTED, UPLOADED
 
 POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
 VISITORS = Visitors()
@@ -60,15 +61,16 @@ def uploaded(name: str, content: bytes) -> dict[str, str]:
 
 def test_a_training_from_the_page(view):
     page, *_ = start(view)
-    assert "bigram on pasted text" in page["said"]
+    assert page["heading"] == "bigram on pasted text"
     job = view.service.trainings.look(ANN)
     end = time.monotonic() + 60
     while job.status != Status.DONE:
         assert time.monotonic() < end
         time.sleep(0.05)
     page, shown, timer, *buttons = asyncio.run(view.look(ANN))
-    assert "done in" in page["said"]
-    assert "exact validation loss" in page["said"]
+    assert page["heading"].startswith("Done: exact validation loss ")
+    assert page["now"].startswith("bigram on pasted text, in ")
+    assert (page["share"], page["status"]) == (1.0, "done")
     assert page["plots"][0]["alt"].startswith("After 20 steps: training loss")
     assert len(page["texts"][0]["text"]) == 400
     assert timer.active is False
@@ -80,7 +82,7 @@ def test_a_training_from_the_page(view):
     assert packed["value"].endswith("bigram-pasted-text.zip")
 
     stranger, *_ = asyncio.run(view.look(BOB))
-    assert "Choose a rung" in stranger["said"]
+    assert "Choose a rung" in stranger["now"]
     with pytest.raises(gr.Error, match="no finished model of yours"):
         asyncio.run(view.pack(BOB))
     own = view.choices(ANN, [gr.Dropdown([("nobody", ""), ("gpt", "gpt")])])[0]["choices"]
@@ -128,20 +130,20 @@ def test_the_text_of_the_app_is_called_by_its_name(view, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELCRAFT_CORPUS", "mine.txt")
     with gr.Blocks(), gr.Tabs(), gr.Tab("Train") as tab:
         mine = TrainView(view.service, tab, gr.Textbox(visible=False))
-    assert mine.source.choices[0] == ("mine.txt", OURS)
+    assert mine.form.source.choices[0] == ("mine.txt", OURS)
     page, *_ = start(mine, source=OURS, pasted="")
-    assert "bigram on mine.txt" in page["said"]
+    assert page["heading"] == "bigram on mine.txt"
 
 
 def test_a_file_is_read_at_once_and_removed(view):
     upload = uploaded("my <b>poem</b>.txt", "\ufeff".encode() + POEM.replace("\n", "\r\n").encode())
-    visitor, line = asyncio.run(view.take("", upload))
+    visitor, line = asyncio.run(view.form.take("", upload))
     assert not Path(upload["path"]).exists()
     assert line == f"b.txt: {len(POEM):,} characters, {len(set(POEM))} different ones."
     assert view.service.visitors.knows(visitor)
     view.service.trainings = TrainingQueue(running=0)
     page, *_ = start(view, visitor, source=UPLOADED, pasted="")
-    assert "waiting" in page["said"]
+    assert "waiting" in page["now"]
     assert view.service.trainings.look(visitor).order.text == POEM
     with pytest.raises(gr.Error, match="There is no file yet"):
         start(view, BOB, source=UPLOADED)
@@ -155,9 +157,9 @@ def test_a_file_is_read_at_once_and_removed(view):
 )
 def test_the_line_under_an_upload_says_how_it_was_read(view, codec, said):
     text = POEM + "Café"
-    _, line = asyncio.run(view.take(ANN, uploaded("poem.txt", text.encode(codec))))
+    _, line = asyncio.run(view.form.take(ANN, uploaded("poem.txt", text.encode(codec))))
     assert line == f"poem.txt: {len(text):,} characters, {len(set(text))} different ones.{said}"
-    assert view._texts.get(ANN) == ("poem.txt", text)
+    assert view.form._texts.get(ANN) == ("poem.txt", text)
 
 
 @pytest.mark.cases
@@ -184,7 +186,7 @@ def test_a_pasted_text_is_cleaned_like_a_file(view):
 def test_a_file_that_is_no_text_is_refused_and_removed(view, content, says):
     upload = uploaded("some.txt", content)
     with pytest.raises(gr.Error, match=says) as caught:
-        asyncio.run(view.take(ANN, upload))
+        asyncio.run(view.form.take(ANN, upload))
     assert not Path(upload["path"]).exists()
     assert get_upload_folder() not in str(caught.value)
 
@@ -192,9 +194,9 @@ def test_a_file_that_is_no_text_is_refused_and_removed(view, content, says):
 @pytest.mark.parametrize("path", [__file__, "/etc/passwd", "/", "", "\0", None, 5, ["x"], "x" * 10_000, "app.py"])
 def test_no_other_file_is_ever_read(view, path):
     with pytest.raises(gr.Error, match="did not arrive"):
-        asyncio.run(view.take(ANN, {"path": path}))
+        asyncio.run(view.form.take(ANN, {"path": path}))
     with pytest.raises(gr.Error, match="did not arrive"):
-        asyncio.run(view.take(ANN, path))
+        asyncio.run(view.form.take(ANN, path))
     assert Path(__file__).exists()
 
 
@@ -205,10 +207,10 @@ def test_no_link_leads_out_of_the_folder(view, tmp_path):
     Path(upload["path"]).unlink()
     Path(upload["path"]).symlink_to(secret)
     with pytest.raises(gr.Error, match="did not arrive"):
-        asyncio.run(view.take(ANN, upload))
+        asyncio.run(view.form.take(ANN, upload))
     Path(upload["path"]).unlink()
     with pytest.raises(gr.Error, match="did not arrive"):
-        asyncio.run(view.take(ANN, {"path": f"{get_upload_folder()}/../../../../../../../{secret}"}))
+        asyncio.run(view.form.take(ANN, {"path": f"{get_upload_folder()}/../../../../../../../{secret}"}))
     assert secret.exists()
 
 
@@ -222,40 +224,40 @@ def test_a_visitor_who_is_new_is_given_a_secret(view):
 
 def test_texts_that_wait_are_few(view):
     for _ in range(40):
-        asyncio.run(view.take("", uploaded("x.txt", POEM.encode())))
-    assert len(view._texts) == 16  # all of one address
+        asyncio.run(view.form.take("", uploaded("x.txt", POEM.encode())))
+    assert len(view.form._texts) == 16  # all of one address
 
 
 def test_the_form_follows_the_rung_and_the_text(view):
-    steps, beginning, width, layers, context = asyncio.run(view.refit("bigram", OURS))
+    steps, beginning, width, layers, context = asyncio.run(view.form.refit("bigram", OURS))
     assert steps["interactive"] and beginning == {**gr.update(value=NOTHING, interactive=True)}
     assert width["value"] == 32
     assert [dial["interactive"] for dial in (width, layers, context)] == [True, False, False]
-    assert asyncio.run(view.refit("gpt", OURS))[4]["value"] == 256
-    steps, beginning, *_ = asyncio.run(view.refit("counting", PASTED))  # it is counted, without steps or a start
+    assert asyncio.run(view.form.refit("gpt", OURS))[4]["value"] == 256
+    steps, beginning, *_ = asyncio.run(view.form.refit("counting", PASTED))  # it is counted, without steps or a start
     assert not steps["interactive"] and beginning == {**gr.update(value=NOTHING, interactive=False)}
 
     # A text of one's own starts from the bundled model, whose sizes are given.
-    _, beginning, *dials = asyncio.run(view.refit("gpt-mini", PASTED))
+    _, beginning, *dials = asyncio.run(view.form.refit("gpt-mini", PASTED))
     trained = read_info(WEIGHTS_DIR / "gpt-mini").config
     assert beginning["value"] == BUNDLED
     assert [dial["value"] for dial in dials] == [trained.n_embd, trained.n_layer, trained.block_size]
     assert not any(dial["interactive"] for dial in dials)
-    assert asyncio.run(view.resize("gpt-mini", BUNDLED)) == dials
-    assert all(dial["interactive"] for dial in asyncio.run(view.resize("gpt-mini", NOTHING)))
+    assert asyncio.run(view.form.resize("gpt-mini", BUNDLED)) == dials
+    assert all(dial["interactive"] for dial in asyncio.run(view.form.resize("gpt-mini", NOTHING)))
     # Another text of one's own leaves what was set; the app's text begins anew.
-    assert asyncio.run(view.begin("gpt-mini", UPLOADED, BUNDLED)) == gr.skip()
-    assert asyncio.run(view.begin("gpt-mini", OURS, NOTHING)) == gr.skip()
-    assert asyncio.run(view.begin("gpt-mini", OURS, BUNDLED))[1]["value"] == NOTHING
-    assert asyncio.run(view.begin("gpt-mini", PASTED, NOTHING))[1]["value"] == BUNDLED
-    for call in (view.refit("blend", OURS), view.resize("blend", NOTHING)):
+    assert asyncio.run(view.form.begin("gpt-mini", UPLOADED, BUNDLED)) == gr.skip()
+    assert asyncio.run(view.form.begin("gpt-mini", OURS, NOTHING)) == gr.skip()
+    assert asyncio.run(view.form.begin("gpt-mini", OURS, BUNDLED))[1]["value"] == NOTHING
+    assert asyncio.run(view.form.begin("gpt-mini", PASTED, NOTHING))[1]["value"] == BUNDLED
+    for call in (view.form.refit("blend", OURS), view.form.resize("blend", NOTHING)):
         with pytest.raises(gr.Error, match="The rungs that can be trained here"):
             asyncio.run(call)
 
 
 def test_a_training_that_starts_from_the_bundled_model(view):
     page, *_ = start(view, width=999, beginning=BUNDLED)  # dials that are disabled may say anything
-    assert "bigram on pasted text, from the bundled model" in page["said"]
+    assert page["heading"] == "bigram on pasted text, from the bundled model"
     job = view.service.trainings.look(ANN)
     end = time.monotonic() + 60
     while job.status != Status.DONE:
@@ -269,7 +271,9 @@ def test_a_training_that_starts_from_the_bundled_model(view):
 
 
 def test_the_source_of_the_text_shows_what_it_needs(view):
-    visible = {source: [part["visible"] for part in asyncio.run(view.choose(source))] for source in (OURS, PASTED, 5)}
+    visible = {
+        source: [part["visible"] for part in asyncio.run(view.form.choose(source))] for source in (OURS, PASTED, 5)
+    }
     assert visible == {OURS: [False, False], PASTED: [False, True], 5: [False, False]}
 
 

@@ -40,3 +40,21 @@ const onArrows = (node, move) => {
     move(step);
   };
 };
+
+// A picture that the server drew, {title, svg, alt}, and a page of text beside one, {title, text}.
+const drawnPicture = ({title, svg, alt}) => {
+  const parsed = new DOMParser().parseFromString(svg, 'image/svg+xml');
+  const drawn = document.importNode(parsed.documentElement, true);
+  drawn.removeAttribute('width');
+  drawn.removeAttribute('height');
+  drawn.setAttribute('role', 'img');
+  drawn.setAttribute('aria-label', alt);
+  return make('figure', 'mc-plot', make('figcaption', '', title), drawn);
+};
+const writtenPage = ({title, text}) => {
+  const words = make('pre', 'mc-plot-text', text);
+  words.tabIndex = 0;
+  words.setAttribute('aria-label', title);
+  words.setAttribute('role', 'region');
+  return make('figure', 'mc-plot', make('figcaption', '', title), words);
+};

@@ -178,7 +178,7 @@ class Ladder:
 
         @told
         async def trained(name: Any, source: Any) -> list[Any]:
-            return [gr.update(selected=TRAIN), name, *await train.refit(name, source)]
+            return [gr.update(selected=TRAIN), name, *await train.form.refit(name, source)]
 
         arrive = script("arrive", place="#tabs [role=tab][aria-selected=true]")
         ended = self.race.click(None, None, None, cancels=race.runs, **options)
@@ -189,7 +189,9 @@ class Ladder:
         looking.then(None, None, None, js=arrive, **options)
         looking.then(attended, [self.rung, *attention.inputs], attention.outputs, **options)
         looking.then(weighed, [self.rung, *odds.inputs], odds.view, **options)
-        chosen = self.train.click(trained, [self.rung, train.source], [tabs, train.rung, *train.refitted], **options)
+        chosen = self.train.click(
+            trained, [self.rung, train.form.source], [tabs, train.form.rung, *train.form.refitted], **options
+        )
         chosen.then(None, None, None, js=arrive, **options)
 
     def rival(self, name: str) -> str | None:

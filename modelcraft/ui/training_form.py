@@ -1,0 +1,255 @@
+"""The form of the tab Train: a rung and its sizes, a text, where to start from, and how long that will take."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
+from modelcraft.ladder import QUICK_RUNG, RUNGS
+from modelcraft.serving.service import Service
+from modelcraft.serving.training_job import (
+    MAX_STEPS,
+    MAX_TEXT,
+    SIZES,
+    Order,
+    bundled,
+    check_corpus,
+    sizes_of,
+    trainable,
+)
+from modelcraft.serving.visitors import Texts
+from modelcraft.support.checks import check_text, check_whole
+from modelcraft.support.errors import ConfigError, CorpusError, ModelCraftError
+from modelcraft.training.fit import FITS
+from modelcraft.ui.clients import current_client
+from modelcraft.ui.component import component
+from modelcraft.ui.labels import counted
+from modelcraft.ui.progress import about
+from modelcraft.ui.widgets import QUIET, told
+
+OURS, UPLOADED, PASTED = "the text of the app", "a file of yours", "a text you paste"
+NOTHING, BUNDLED = "nothing", "the bundled model"
+MAX_PASTED = 200_000
+DEFAULT_STEPS = 300
+DIALS = {"n_embd": "Width", "n_layer": "Blocks", "block_size": "Context"}
+INFOS = {
+    "n_embd": "numbers for each character",
+    "n_layer": "one after the other",
+    "block_size": "characters that it looks back",
+}
+
+
+class TrainingForm:
+    """The fields of an order, and what they say of each other."""
+
+    def __init__(self, service: Service, visitor: gr.Textbox) -> None:
+        self.service = service
+        self.title = corpus_title()
+        self._texts = Texts()
+        self.rung = gr.Dropdown(
+            [(f"{name}: {RUNGS[name].adds}", name) for name in trainable()],
+            value=QUICK_RUNG,
+            label="Rung: all but blend, which is fitted, and gpt-video, which needs a GPU",
+            filterable=False,
+            elem_id="train-rung",
+        )
+        self.steps = gr.Slider(
+            1, MAX_STEPS, DEFAULT_STEPS, step=1, label="Steps: batches to learn from", elem_id="train-steps"
+        )
+        sizes = sizes_of(RUNGS[QUICK_RUNG])
+        self.sizes = [
+            gr.Slider(
+                *SIZES[name][:2],
+                value=sizes[name],
+                step=SIZES[name][2],
+                label=f"{DIALS[name]}: {INFOS[name]}",
+                elem_id=f"train-{name}",
+            )
+            for name in SIZES
+        ]
+        self.source = gr.Radio(
+            [(self.title, OURS), UPLOADED, PASTED],
+            value=OURS,
+            label="Text",
+            elem_classes="mc-pills",
+            elem_id="train-source",
+        )
+        with gr.Row(visible=False) as self.upload_row:
+            self.upload = gr.UploadButton("Choose a text file …", size="sm", min_width=0, elem_id="train-upload")
+            self.uploaded = gr.Textbox(
+                f"No file yet. Plain text (UTF-8), at most {MAX_TEXT // 1_000_000} MB.",
+                label="The file",
+                show_label=False,
+                interactive=False,
+                container=False,
+                elem_id="train-uploaded",
+            )
+        self.pasted = gr.Textbox(
+            label="Your text",
+            placeholder="Paste a few pages or more …",
+            lines=4,
+            max_lines=8,
+            max_length=MAX_PASTED,
+            visible=False,
+            elem_id="train-pasted",
+        )
+        self.beginning = gr.Radio(
+            [NOTHING, BUNDLED],
+            value=NOTHING,
+            label="Start from: the bundled model can spell already",
+            interactive=bundled(QUICK_RUNG) is not None,
+            elem_classes="mc-pills",
+            elem_id="train-beginning",
+        )
+        self.estimate = component("line", "", "train-estimate")
+        self._wire(visitor)
+
+    def _wire(self, visitor: gr.Textbox) -> None:
+        options: dict[str, Any] = {"preprocess": False, **QUIET}
+        self.refitted = refitted = [self.steps, self.beginning, *self.sizes]
+        self.rung.input(self.refit, [self.rung, self.source], refitted, **options)
+        self.source.input(self.choose, self.source, [self.upload_row, self.pasted], **options)
+        self.source.input(self.begin, [self.rung, self.source, self.beginning], refitted, **options)
+        self.beginning.input(self.resize, [self.rung, self.beginning], self.sizes, **options)
+        self.upload.upload(self.take, [visitor, self.upload], [visitor, self.uploaded], **options)
+        self.asked: list[Any] = [self.rung, self.steps, *self.sizes, self.beginning]
+        for field in self.asked:
+            field.change(self.expect, self.asked, self.estimate, trigger_mode="always_last", **options)
+
+    @property
+    def fields(self) -> list[Any]:
+        """The fields of an order, as `order` takes them."""
+        return [self.rung, self.steps, *self.sizes, self.source, self.pasted, self.beginning]
+
+    def order(
+        self,
+        visitor: str,
+        rung: Any,
+        steps: Any,
+        width: Any,
+        layers: Any,
+        context: Any,
+        source: Any,
+        pasted: Any,
+        beginning: Any,
+    ) -> Order:
+        """Return what to train; raise a ModelCraftError with one sentence if a value is out of bounds."""
+        sizes = self._sizes(rung, beginning, width, layers, context)
+        title, text = self._text(visitor, source, pasted)
+        return Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title, beginning == BUNDLED)
+
+    def _sizes(self, rung: Any, beginning: Any, *dials: Any) -> dict[str, int]:
+        _check_rung(rung)
+        known = sizes_of(RUNGS[rung]) if beginning != BUNDLED else {}  # the bundled model has its own
+        given = dict(zip(SIZES, dials, strict=True))
+        return {name: check_whole(DIALS[name], given[name], *SIZES[name][:2]) for name in known}
+
+    @told
+    def expect(self, rung: Any, steps: Any, width: Any, layers: Any, context: Any, beginning: Any) -> str:
+        """Say how large a model becomes and how long it takes to train; say nothing while a field makes no sense."""
+        try:
+            sizes = self._sizes(rung, beginning, width, layers, context)
+            order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, from_bundled=beginning == BUNDLED)
+            if rung in FITS:
+                return "It is counted, in a few seconds."
+            seconds, most = self.service.trainings.estimate(order), self.service.trainings.max_seconds
+            size = counted(order.parameters)
+        except ModelCraftError:
+            return ""
+        if seconds > most:
+            return f"{size}. That is too much for {about(most)}, all that a training has here; its best model is kept."
+        return f"{size}; {about(seconds)} here, once it is its turn."
+
+    def _text(self, visitor: str, source: Any, pasted: Any) -> tuple[str, str | None]:
+        if source == OURS:
+            return self.title, None
+        if source == PASTED:
+            if not check_text("Your text", pasted, MAX_PASTED):
+                raise CorpusError("There is no text yet; paste one.")
+            return "pasted text", cleaned(pasted, "Your text")
+        if (uploaded := self._texts.get(visitor)) is None:
+            raise CorpusError("There is no file yet; choose one.")
+        return uploaded
+
+    @told
+    async def refit(self, rung: Any, source: Any) -> list[Any]:
+        """Fit the form to a rung and a text: a text of the visitor's starts from the bundled model, if there is one.
+
+        The app's text starts from nothing: the bundled model knows it already.
+        """
+        _check_rung(rung)
+        there = bundled(rung) is not None
+        chosen = BUNDLED if there and source != OURS else NOTHING
+        steps = gr.update(interactive=rung not in FITS)
+        return [steps, gr.update(value=chosen, interactive=there), *_dials(rung, chosen)]
+
+    @told
+    async def begin(self, rung: Any, source: Any, beginning: Any) -> Any:
+        """Refit the form if another text asks for another beginning; else leave the sizes that were set."""
+        fitting = NOTHING if source == OURS else BUNDLED
+        return gr.skip() if beginning == fitting else await self.refit(rung, source)
+
+    @told
+    async def resize(self, rung: Any, beginning: Any) -> list[Any]:
+        """Set the dials to the sizes of a rung, or of its bundled model."""
+        _check_rung(rung)
+        return _dials(rung, beginning)
+
+    @told
+    async def choose(self, source: Any) -> list[Any]:
+        """Show the fields that the chosen source of the text needs."""
+        return [gr.update(visible=source == UPLOADED), gr.update(visible=source == PASTED)]
+
+    @told
+    async def take(self, visitor: Any, upload: Any) -> Any:
+        """Read an uploaded file at once and delete it; raises gr.Error with one sentence."""
+        title, raw = await asyncio.to_thread(read_upload, upload)
+        text, encoding = decode_text(raw, title)
+        check_corpus(text)
+        address = current_client().address
+        fresh = visitor if self.service.visitors.knows(visitor) else self.service.visitors.welcome(address)
+        self._texts.put(fresh, address, title, text)
+        read = "" if encoding == UTF_8 else f" It was read as {encoding}."
+        return fresh, f"{title}: {len(text):,} characters, {len(set(text)):,} different ones.{read}"
+
+
+def _check_rung(rung: Any) -> None:
+    if not isinstance(rung, str) or rung not in trainable():
+        raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+
+
+def _dials(rung: str, beginning: Any) -> list[Any]:
+    """Set the dials to the sizes that a training begins with; those that cannot be set are disabled."""
+    trained = bundled(rung) if beginning == BUNDLED else None
+    sizes = sizes_of(RUNGS[rung])
+    own = vars(trained.config) if trained else sizes
+    return [
+        gr.update(value=own[name], interactive=trained is None) if name in sizes else gr.update(interactive=False)
+        for name in SIZES
+    ]
+
+
+def read_upload(upload: Any) -> tuple[str, bytes]:
+    """Return the title and the bytes of an uploaded file, and delete the file.
+
+    Raises CorpusError for anything but a file in the folder where Gradio puts uploads.
+    """
+    path, name = (upload.get("path"), upload.get("orig_name")) if isinstance(upload, dict) else (None, None)
+    again = CorpusError("The file did not arrive; choose it again.")
+    if not isinstance(path, str) or "\0" in path:
+        raise again
+    try:
+        real = Path(path).resolve(strict=True)
+        if not real.is_relative_to(Path(get_upload_folder()).resolve()) or not real.is_file():
+            raise again
+        with real.open("rb") as file:
+            raw = file.read(4 * MAX_TEXT + 1)
+        real.unlink(missing_ok=True)
+    except (OSError, ValueError, RuntimeError):
+        raise again from None
+    title = re.sub(r"[^\w .,()-]+", "", Path(name).name if isinstance(name, str) else "")[:60].strip()
+    return title or "your file", raw
