@@ -45,7 +45,7 @@ So short a training learns nothing by heart, so noise and dropout are not in tha
 rungs before, in nats per character:
 
     block      2.06   context 8,       42,369 parameters
-    gpt-mini   1.58   context 128,    737,536
+    gpt-mini   1.54   context 128,    737,536
     gpt        1.43   context 256,  4,358,656
 
 Before you run it: the earlier rungs lose what lies before their window. What can this model still know, through its
