@@ -70,7 +70,7 @@ async def surprises(url: str, functions: dict[str, int], many: int, seconds: flo
     text = (VERSE * 40)[:2_000]
 
     async def read(page: Page) -> None:
-        async for _ in press(page, functions["surprise-go"], text, "gpt", ""):
+        async for _ in press(page, functions["surprise-one"], text, "gpt", ""):
             pass
 
     async with contextlib.AsyncExitStack() as visit:

@@ -64,6 +64,7 @@ def one_step(page: "Page") -> None:
 def surprise(page: "Page") -> None:
     """A text that two rungs have read."""
     open_tab(page, "Surprise")
+    page.click("#surprise-guess button >> nth=0")
     page.wait_for_selector(".mc-surprise-spots >> nth=1")
 
 

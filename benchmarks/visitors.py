@@ -47,11 +47,15 @@ async def opened(url: str, number: int) -> AsyncIterator[Page]:
 
 
 def buttons(http: httpx.Client) -> dict[str, int]:
-    """Return the functions that the buttons of the page call, by the buttons' names."""
+    """Return the functions that the buttons and choosers of the page call, by their names."""
     config = http.get("/config").json()
     ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
     clicks = {
-        target: one["id"] for one in config["dependencies"] for target, event in one["targets"] if event == "click"
+        target: one["id"]
+        for wanted in ("input", "click")
+        for one in config["dependencies"]
+        for target, event in one["targets"]
+        if event == wanted
     }
     return {name: clicks[number] for name, number in ids.items() if name and number in clicks}
 

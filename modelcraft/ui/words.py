@@ -20,4 +20,9 @@ WORDS: Mapping[str, str] = {
     "above 1 the unlikely does; at 0 always the likeliest is taken.",
     "top-p": "Draw from the likeliest characters only: from as few as together have this probability. At 1 it is "
     "all of them.",
+    "top-k": "Draw from this many characters only, the likeliest. At 0 it is all of them.",
+    "min-p": "Draw from those characters only that have at least this share of the probability of the likeliest. "
+    "At 0 it is all of them.",
+    "bit": "The unit of surprise: -log2 of the probability that a character had. One bit more is half the probability: "
+    "1 bit is one chance in 2, 3 bits are one in 8, 8 bits one in 256.",
 }

@@ -6,19 +6,32 @@ from browsing import open_tab
 
 from modelcraft.serving.catalogue import Catalogue
 
-# Of each tab: its picture, and the controls that change it. A tab with the layout of `mc-beside` goes here.
+# Of each tab: its picture, the controls beside it that change it, and its text where that stands above the picture.
+# A tab with the layout of `mc-beside` goes here.
 TABS = {
     "Attention": (
         ".mc-attention-cells",
         ["#attention-say", "#attention-rung", ".mc-heads-all", "#attention-stage", "#attention-masked"],
+        [],
     ),
-    "Train": ("#train .mc-training", ["#train-rung", "#train-steps", "#train-source", "#train-lead"]),
-    "One step": (".mc-way tbody", ["#one-step-say", "#one-step-rung"]),
+    "Next character": (
+        ".mc-next",
+        ["#next-rung", "#next-step", "#next-run", "#next-throw", "#next-temperature", "#next-min_p", ".mc-dials-reset"],
+        ["#next-text"],
+    ),
+    "Surprise": (
+        ".mc-surprise",
+        ["#surprise-one", "#surprise-other", "#surprise-spots", "text=held out"],
+        ["#surprise-text", ".mc-surprise-verdict"],
+    ),
+    "Train": ("#train .mc-training", ["#train-rung", "#train-steps", "#train-source", "#train-lead"], []),
+    "One step": (".mc-way tbody", ["#one-step-say", "#one-step-rung"], []),
 }
-BOX = """selector => {
-  const {left, top, right, bottom} = document.querySelector(selector).getBoundingClientRect();
-  return [left, top, right, bottom];
-}"""
+
+
+def box(page, part):
+    place = page.locator(part).first.bounding_box()
+    return place["x"], place["y"], place["x"] + place["width"], place["y"] + place["height"]
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +41,35 @@ def server():
     running.close()
 
 
+def opened(visitor, tab, **viewport):
+    page = visitor(viewport=viewport).page
+    open_tab(page, tab)
+    page.wait_for_selector(TABS[tab][0], state="attached")
+    if tab == "Surprise":
+        page.click("#surprise-guess button >> nth=0")
+        page.wait_for_selector(".mc-surprise-spots >> nth=1")
+    page.wait_for_timeout(500)
+    return page
+
+
 @pytest.mark.parametrize("tab", TABS)
 def test_a_picture_and_its_controls_are_on_the_screen_together(visitor, tab):
-    page = visitor(viewport={"width": 1440, "height": 900}).page
-    open_tab(page, tab)
-    picture, controls = TABS[tab]
-    page.wait_for_selector(picture, state="attached")
-    page.wait_for_timeout(500)
+    page = opened(visitor, tab, width=1440, height=900)
+    picture, controls, above = TABS[tab]
     assert page.evaluate("scrollY") == 0
-    left, _, right, _ = page.evaluate(BOX, picture)
-    for part in (picture, *controls):
-        box = page.evaluate(BOX, part)
-        assert box[1] >= 0 and box[3] <= 900, (part, box)
-        assert part == picture or box[0] > right or box[2] < left, f"{part} is not beside the picture"
+    begin, _, end, _ = box(page, picture)
+    for part in (picture, *controls, *above):
+        left, top, right, bottom = box(page, part)
+        assert top >= 0 and bottom <= 900, (part, top, bottom)
+        assert part not in controls or left > end or right < begin, f"{part} is not beside the picture"
 
 
 @pytest.mark.parametrize("tab", TABS)
 def test_what_stands_at_the_right_stays_while_the_page_scrolls(visitor, tab):
-    page = visitor(viewport={"width": 1440, "height": 700}).page
-    open_tab(page, tab)
-    page.wait_for_timeout(500)
-    picture, (control, *_) = TABS[tab]
-    left, right = sorted((picture, control), key=lambda part: page.evaluate(BOX, part)[0])
-    before = page.evaluate(BOX, right)[1]
+    page = opened(visitor, tab, width=1440, height=700)
+    picture, (control, *_), _ = TABS[tab]
+    left, right = sorted((picture, control), key=lambda part: box(page, part)[0])
+    before = box(page, right)[1]
     page.evaluate("part => { document.querySelector(part).closest('.column').style.minHeight = '2000px' }", left)
     page.evaluate("scrollTo(0, 900)")
-    assert 0 <= page.evaluate(BOX, right)[1] < before
+    assert 0 <= box(page, right)[1] < before

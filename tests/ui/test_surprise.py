@@ -12,7 +12,7 @@ import modelcraft
 from modelcraft.insight.surprise import surprise
 from modelcraft.serving.service import Service
 from modelcraft.support.errors import VocabularyError
-from modelcraft.ui.tabs.surprise import EXAMPLES, MAX_TEXT, SurpriseView
+from modelcraft.ui.tabs.surprise import EXAMPLES, MAX_TEXT, NAMES, SurpriseView
 
 TEXT = "ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n"
 
@@ -73,7 +73,7 @@ def view():
 
 
 def read(view, *arguments):
-    return asyncio.run(view.read(*arguments))
+    return asyncio.run(view.read(*arguments))[0]
 
 
 def test_every_character_is_there_and_strangers_are_marked_not_dropped(view):
@@ -83,7 +83,9 @@ def test_every_character_is_there_and_strangers_are_marked_not_dropped(view):
     assert "".join(cell[0] for cell in panel["cells"]) == text
     marks = [cell[0] for cell in panel["cells"] if cell[1] is None]
     assert marks == ["C", "é", "日", "<", ">", "<", "/", ">"] or set(marks) == {"C", "é", "日", "<", ">", "/"}
-    assert "é (U+00E9)" in panel["strangers"] or "'é' (U+00E9)" in panel["strangers"]
+    assert "'é' (U+00E9)" in panel["strangers"]
+    told = asyncio.run(view.read(text, "bigram", "block"))[2]
+    assert told.startswith("Left out and underlined, as bigram and block know no such character: 'é' (U+00E9), ")
     scored = [cell[1] for cell in panel["cells"] if cell[1] is not None]
     assert panel["bits"] == pytest.approx(sum(scored) / len(scored), abs=0.01)
 
@@ -99,24 +101,55 @@ def test_two_rungs_read_the_same_text(view):
     assert [panel["name"] for panel in shown["panels"]] == ["bigram", "block"]
     one, other = (panel["bits"] for panel in shown["panels"])
     assert other < one
-    assert "block needs" in shown["verdict"]
-    assert read(view, EXAMPLES[0], "bigram", "bigram")["verdict"] == ""
+    assert shown["verdict"] == f"block is less surprised than bigram, by {one - other:.2f} bits a character."
+    assert read(view, EXAMPLES[0], "block", "bigram")["verdict"] == shown["verdict"]
+    assert (
+        read(view, EXAMPLES[0], "bigram", "bigram")["verdict"] == f"bigram is surprised by {one:.2f} bits a character."
+    )
+    assert read(view, "a", "bigram", "block")["verdict"].startswith("One character alone")
 
 
 def test_the_spots_are_the_most_surprising_ones(view):
-    (panel,) = read(view, "the king zxq of the land", "bigram", "")["panels"]
-    bits = sorted((cell[1] for cell in panel["cells"] if cell[1] is not None), reverse=True)
-    assert [spot["bits"] for spot in panel["spots"]] == bits[: len(panel["spots"])]
-    worst = panel["spots"][0]
+    shown, (one, other), _ = asyncio.run(view.read("the king zxq of the land", "bigram", "block"))
+    assert (one["name"], other["name"]) == ("bigram", "block")
+    bits = sorted((cell[1] for cell in shown["panels"][0]["cells"] if cell[1] is not None), reverse=True)
+    assert [spot["bits"] for spot in one["spots"]] == bits[: len(one["spots"])]
+    worst = one["spots"][0]
     assert f"{worst['before']}{worst['character']}" in "the king zxq of the land"
-    assert any(spot["before"].endswith("king z") and spot["character"] == "x" for spot in panel["spots"])
+    assert any(spot["before"].endswith("king z") and spot["character"] == "x" for spot in one["spots"])
+
+
+def test_the_first_example_was_trained_on_and_the_second_was_held_out(corpus_text):
+    training, held_out = corpus_text[: int(0.9 * len(corpus_text))], corpus_text[int(0.9 * len(corpus_text)) :]
+    assert NAMES[:2] == ("trained on", "held out: never seen")
+    assert EXAMPLES[0] in training and EXAMPLES[0] not in held_out
+    assert EXAMPLES[1] in held_out and EXAMPLES[1] not in training
+
+
+@pytest.mark.parametrize("text", EXAMPLES[:2])
+def test_a_gpt_is_surprised_most_at_the_beginning_of_a_word_and_least_at_its_end(view, text):
+    """As the answer to the question says."""
+    (panel,) = read(view, text, "gpt-mini", "")["panels"]
+    places: dict[str, list[float]] = {"beginning": [], "middle": [], "end": []}
+    for at in range(1, len(text) - 1):
+        before, here, after = text[at - 1 : at + 2]
+        if here.isalpha():
+            place = "beginning" if not before.isalpha() else "middle" if after.isalpha() else "end"
+            places[place].append(panel["cells"][at][1])
+    beginning, middle, end = (sum(bits) / len(bits) for bits in places.values())
+    assert beginning > middle > end
+
+
+@pytest.mark.parametrize(("text", "says"), [("", "Write a text"), ("日本", "bigram knows none of these")])
+def test_a_text_of_nothing_to_read_is_answered_in_its_place(view, text, says):
+    shown, spots, told = asyncio.run(view.read(text, "bigram", ""))
+    assert (shown, spots) == ({}, [])
+    assert told.startswith(says)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("", "bigram", ""), "Write a text first"),
-        (("日本", "bigram", ""), "knows none"),
         ((5, "bigram", ""), "must be text"),
         (("A" * (MAX_TEXT + 1), "bigram", ""), "at most 2,000"),
         (("A\ud800", "bigram", ""), "lone surrogates"),

@@ -16,7 +16,7 @@ from modelcraft.serving.training_queue import TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.ui.tabs.chat import status_line
-from modelcraft.ui.tabs.next_character import NextCharacter
+from modelcraft.ui.tabs.next_character import NEUTRAL, NextCharacter
 from modelcraft.ui.tabs.surprise import panel
 from modelcraft.ui.tabs.train import PARTS, TrainView
 from modelcraft.ui.training_form import BUNDLED, NOTHING, OURS, PASTED, UPLOADED
@@ -310,8 +310,8 @@ def test_ones_own_model_is_not_the_bundled_one_of_its_rung(view):
     assert own.name not in status_line(own)  # which is a secret
     with gr.Blocks(), gr.Tabs(), gr.Tab("Next") as tab:
         microscope = NextCharacter(view.service, tab)
-    page = asyncio.run(microscope.look("Tyger", job.name, 1.0, 0, 1.0, 0.0))
-    after, _ = asyncio.run(microscope.step(page, 1.0, 0, 1.0, 0.0))
+    page = asyncio.run(microscope.look("Tyger", job.name, NEUTRAL))
+    after, _ = asyncio.run(microscope.step(page, "Tyger", job.name, NEUTRAL))
     assert len(after["logits"]) == own.tokenizer.vocab_size != bundled.tokenizer.vocab_size
 
 

@@ -12,6 +12,7 @@ const draw = () => {
       find('choices').style.visibility = 'hidden';
       find('answer').textContent = `${i === right ? 'Yes.' : 'Not quite.'} ${answer}`;
       find('answer').focus({preventScroll: true});
+      trigger('input');  // for a tab that shows what answers it only now
     };
     return button;
   }));

@@ -58,3 +58,13 @@ const writtenPage = ({title, text}) => {
   words.setAttribute('role', 'region');
   return make('figure', 'mc-plot', make('figcaption', '', title), words);
 };
+
+// Call `act` when nothing was typed into a field of the page for a moment. (Gradio's own event comes at each key.)
+const onTyped = (field, act, pause = 300) => {
+  let last = 0;
+  document.addEventListener('input', ({target}) => {
+    if (!target.closest(field)) return;
+    clearTimeout(last);
+    last = setTimeout(act, pause);
+  });
+};

@@ -20,15 +20,24 @@ from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component
-from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
+from modelcraft.ui.widgets import QUIET, guess, rung_chooser, told
+from modelcraft.ui.words import WORDS
 
 MAX_TEXT = 2_000
 NEWLINE = "\n"
 RUN = 60  # characters that one press of Run appends
 RUN_TICK_S = 0.25  # slow enough to watch
-SHOWN = 14  # characters that get their own line
+SHOWN = 12  # characters that get their own line
+NEUTRAL = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}  # dials that change nothing
 EXAMPLES = ("The king is ", "O Romeo, Romeo! wherefore art th", "JULIET:\n", "q")
-QUESTION = "Before you press Step: after the letter q one character is all but certain. After which is nothing certain?"
+NAMES = ("The king is …", "O Romeo …", "JULIET: …", "q …")
+QUESTION = "Before you turn the temperature up to 2: will a rare character overtake a likely one?"
+GUESSES = ("Yes, some do", "No, the order stays", "All become equal")
+ANSWER = (
+    "The order stays. Every score is divided by the same number: the differences shrink, and the bars come closer, "
+    "but none overtakes another. Try it."
+)
+STOPPED_JS = "shown => shown && {...shown, running: false}"
 
 
 class NextCharacter:
@@ -36,49 +45,52 @@ class NextCharacter:
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service
-        self.view = component("next_character", {}, "next", min_height=420)
-        question(QUESTION)
-        self.text = gr.Textbox(
-            EXAMPLES[0],
-            label="The text",
-            show_label=False,
-            placeholder="A text; what follows it?",
-            lines=2,
-            max_lines=5,
-            max_length=MAX_TEXT,
-            container=False,
-            elem_id="next-text",
-        )
-        with gr.Row(elem_id="next-keys", elem_classes="mc-examples"):
-            step = gr.Button("Step", variant="primary", min_width=0, elem_id="next-step")
-            run = gr.Button("Run", min_width=0, elem_id="next-run")
-            stop = gr.Button("Stop", min_width=0, elem_id="next-stop")
-            throw = gr.Button("Another dart", min_width=0, elem_id="next-throw")
-        with gr.Row(elem_classes="mc-examples"):
-            examples = [gr.Button(" ".join(line.split()) + " …", size="sm", min_width=0) for line in EXAMPLES]
-        self.rung = rung_chooser(service.catalogue, "next-rung")
+        guess("next-guess", QUESTION, GUESSES, 1, ANSWER)
+        with gr.Row(elem_classes="mc-beside mc-text-first"):
+            with gr.Column():
+                self.text = gr.Textbox(
+                    EXAMPLES[0],
+                    label="The text",
+                    show_label=False,
+                    placeholder="A text; what follows it?",
+                    lines=2,
+                    max_lines=2,
+                    max_length=MAX_TEXT,
+                    container=False,
+                    elem_id="next-text",
+                )
+                self.view = component("next_character", {}, "next", WORDS, elem_classes="mc-pictures")
+            with gr.Column():
+                with gr.Row(elem_classes="mc-examples"):
+                    examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
+                self.rung = rung_chooser(service.catalogue, "next-rung")
+                with gr.Column(elem_id="next-bar", elem_classes="mc-stays"):
+                    with gr.Row(elem_id="next-keys"):
+                        step = gr.Button("Step", variant="primary", min_width=0, elem_id="next-step")
+                        run = gr.Button("Run", min_width=0, elem_id="next-run")
+                        stop = gr.Button("Stop", variant="stop", min_width=0, elem_id="next-stop")
+                        throw = gr.Button("Another dart", min_width=0, elem_id="next-throw")
+                    self.dials = component("next_dials", NEUTRAL, "next-dials", WORDS)
         self.choosers = [self.rung]
-        with gr.Row(elem_id="next-dials"):
-            dials = [
-                _slider("Temperature", "0 always the likeliest, 1 the model's odds", MAX_TEMPERATURE, 1.0, 0.05),
-                _slider("Top-k", "only the k likeliest; 0: all", 65, 0, 1),
-                _slider("Top-p", "the fewest that hold this share; 1: all", 1, 1.0, 0.01),
-                _slider("Min-p", "at least this share of the likeliest; 0: all", 1, 0.0, 0.01),
-            ]
-        self.inputs = inputs = [self.text, self.rung, *dials]
-        seen = [self.view, *dials]
-        tab.select(self.open, [self.view, *inputs], self.view, preprocess=False, **QUIET)
-        typed = [self.view, *inputs]
-        self.text.change(self.type, typed, self.view, preprocess=False, trigger_mode="always_last", **QUIET)
-        self.rung.input(self.look, inputs, self.view, preprocess=False, **QUIET)
-        for dial in dials:
-            dial.change(self.redraw, seen, self.view, preprocess=False, trigger_mode="always_last", **QUIET)
-        throw.click(self.throw, seen, self.view, preprocess=False, **QUIET)
-        step.click(self.step, seen, [self.view, self.text], preprocess=False, **QUIET)
-        running = run.click(self.run, seen, [self.view, self.text], preprocess=False, **QUIET)
-        stop.click(None, None, None, cancels=[running], **QUIET)
+        self.inputs = inputs = [self.text, self.rung, self.dials]
+        on, seen = [self.view, *inputs], [self.view, self.dials]
+        options: dict[str, Any] = {"preprocess": False, **QUIET}
+        tab.select(self.open, on, self.view, **options)
+        step.click(self.step, on, [self.view, self.text], **options)
+        running = run.click(self.run, on, [self.view, self.text], **options)
+        running.then(None, self.view, self.view, js=STOPPED_JS, **options)
+        # Ask the server once before the page is marked as stopped: after its answer, no text of the run can follow.
+        ended = stop.click(None, None, None, cancels=[running], **options).then(lambda: None, None, None, **options)
+        ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
+        # What else changes the picture ends the run. (The event `input` of the picture: a text was typed.)
+        options |= {"trigger_mode": "always_last", "cancels": [running]}
+        self.view.input(self.look, inputs, self.view, **options)
+        self.rung.input(self.look, inputs, self.view, **options)
+        self.dials.input(self.redraw, seen, self.view, **options)
+        throw.click(self.throw, seen, self.view, **options)
         for button, example in zip(examples, EXAMPLES, strict=True):
-            button.click(lambda example=example: example, None, self.text, **QUIET)
+            chosen = button.click(lambda example=example: example, None, self.text, cancels=[running], **QUIET)
+            chosen.then(self.look, inputs, self.view, preprocess=False, **QUIET)
 
     @told
     async def open(self, shown: Any, *inputs: Any) -> Any:
@@ -86,55 +98,53 @@ class NextCharacter:
         return gr.skip() if shown else await self.look(*inputs)
 
     @told
-    async def type(self, shown: Any, text: Any, *others: Any) -> Any:
-        """Look at typed text; what Step appended is already on the page."""
-        if not text or (isinstance(shown, dict) and shown.get("text") == text):
-            return gr.skip()
-        return await self.look(text, *others)
-
-    @told
-    async def look(self, text: Any, rung: Any, *dials: Any) -> dict[str, Any]:
+    async def look(self, text: Any, rung: Any, dials: Any) -> dict[str, Any]:
         """Return the page of a text: one forward pass, and a new dart."""
-        return await self.page(check_text("The text", text, MAX_TEXT), rung, check_dials(*dials))
+        return await self.page(check_text("The text", text, MAX_TEXT), rung, check_dials(dials))
 
     async def page(self, text: str, rung: Any, params: SamplingParams) -> dict[str, Any]:
-        """Return the page of a checked text; raises ConfigError if it is empty or the rung knows none of it."""
+        """Return the page of a checked text; one that the rung cannot read has a notice alone, to stand below it."""
         entry = await self.service.get(rung)
         read = entry.tokenizer.normalize(text)
         if not read.text:
-            raise ConfigError("Write a text first, of characters that the model knows.")
+            known = f"{entry.title} knows none of these characters. {read.report()}"
+            return {"rung": entry.name, "text": text, "notice": known if text else "Write a text first."}
         logits = await self.service.look(next_logits, entry, read.text)
         stored = [round(one, 5) for one in logits.tolist()]
         return page(entry, text, stored, random.random(), params, read.report())
 
     @told
-    async def redraw(self, shown: Any, *dials: Any) -> Any:
+    async def redraw(self, shown: Any, dials: Any) -> Any:
         """Sample the stored logits again with the same dart: no forward pass."""
         return await self._again(shown, dials, None)
 
     @told
-    async def throw(self, shown: Any, *dials: Any) -> Any:
+    async def throw(self, shown: Any, dials: Any) -> Any:
         """Throw another dart at the shown odds."""
         return await self._again(shown, dials, random.random())
 
-    @told
-    async def _again(self, shown: Any, dials: tuple[Any, ...], dart: float | None) -> Any:
-        if not shown:
+    async def _again(self, shown: Any, dials: Any, dart: float | None) -> Any:
+        params = check_dials(dials)
+        if not shown or (isinstance(shown, dict) and "logits" not in shown):
             return gr.skip()
         entry, text, logits, thrown = await self._read(shown)
         notice = check_text("notice", shown.get("notice"), 10_000)
-        return page(entry, text, logits, thrown if dart is None else dart, check_dials(*dials), notice)
+        return page(entry, text, logits, thrown if dart is None else dart, params, notice)
 
     @told
-    async def step(self, shown: Any, *dials: Any) -> tuple[dict[str, Any], str]:
+    async def step(self, shown: Any, *inputs: Any) -> tuple[dict[str, Any], str]:
         """Append the character that the dart landed on, and look again."""
-        after = await self._append(shown, check_dials(*dials))
+        shown, params = await self._now(shown, *inputs)
+        after = await self._append(shown, params)
         return after, after["text"]
 
     @told
-    async def run(self, shown: Any, *dials: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
+    async def run(self, shown: Any, *inputs: Any) -> AsyncIterator[tuple[dict[str, Any], str]]:
         """Append characters one by one, slowly enough to watch."""
-        params = check_dials(*dials)
+        shown, params = await self._now(shown, *inputs)
+        if "logits" not in shown:
+            yield shown, shown["text"]
+            return
         with self.service.streams.hold(current_client()):
             async with aclosing(as_read(self._run(shown, params), unread_events())) as pages:
                 async for one in pages:
@@ -143,10 +153,19 @@ class NextCharacter:
     async def _run(self, shown: Any, params: SamplingParams) -> AsyncGenerator[dict[str, Any], None]:
         for _ in range(RUN):
             shown = await self._append(shown, params)
-            yield shown
+            yield {**shown, "running": True}
             await asyncio.sleep(RUN_TICK_S)
 
-    async def _append(self, shown: Any, params: SamplingParams) -> dict[str, Any]:
+    async def _now(self, shown: Any, text: Any, rung: Any, dials: Any) -> tuple[dict[str, Any], SamplingParams]:
+        """Return the page of the text as it stands: what is shown may be of the text before, or of another rung."""
+        text, params = check_text("The text", text, MAX_TEXT), check_dials(dials)
+        if isinstance(shown, dict) and (shown.get("text"), shown.get("rung")) == (text, rung):
+            return shown, params
+        return await self.page(text, rung, params), params
+
+    async def _append(self, shown: dict[str, Any], params: SamplingParams) -> dict[str, Any]:
+        if "logits" not in shown:
+            return shown
         entry, text, logits, dart = await self._read(shown)
         drawn = int(hit(distribution(torch.tensor([logits]), params), torch.tensor([[dart]])))
         text = (text + entry.tokenizer.vocabulary[drawn])[-MAX_TEXT:]
@@ -177,12 +196,12 @@ def next_logits(entry: Entry, text: str) -> Tensor:
     return logits[0].float().cpu().clamp(-1e6, 1e6)
 
 
-def check_dials(temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> SamplingParams:
-    """Turn a client's settings into SamplingParams; raises ConfigError with one sentence."""
-    check_number("temperature", temperature, 0, MAX_TEMPERATURE)
-    return SamplingParams(
-        temperature=temperature, top_k=check_whole("top_k", top_k, 0, 1_000), top_p=top_p, min_p=min_p
-    )
+def check_dials(dials: Any) -> SamplingParams:
+    """Turn a client's settings, named as in NEUTRAL, into SamplingParams; raises ConfigError with one sentence."""
+    if not isinstance(dials, dict) or set(dials) != set(NEUTRAL):
+        raise ConfigError(f"The dials must be {', '.join(NEUTRAL)}.")
+    check_number("temperature", dials["temperature"], 0, MAX_TEMPERATURE)
+    return SamplingParams(**{**dials, "top_k": check_whole("top_k", dials["top_k"], 0, 1_000)})
 
 
 def page(
@@ -215,8 +234,3 @@ def page(
         "kept": int((after > 0).sum()),
         "notice": notice,
     }
-
-
-def _slider(label: str, info: str, most: float, value: float, step: float) -> gr.Slider:
-    elem_id = f"next-{label.lower().replace('-', '_')}"
-    return gr.Slider(0, most, value, step=step, label=label, info=info, min_width=220, elem_id=elem_id)

@@ -8,73 +8,88 @@ from modelcraft.insight.surprise import surprise
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
-from modelcraft.support.errors import ConfigError, VocabularyError
+from modelcraft.support.errors import VocabularyError
 from modelcraft.support.wording import describe, listing
 from modelcraft.ui.component import component
-from modelcraft.ui.widgets import QUIET, question, rung_chooser, told
+from modelcraft.ui.widgets import QUIET, guess, rung_chooser, told
+from modelcraft.ui.words import WORDS
 
 MAX_TEXT = 2_000
-SPOTS = 8
+SPOTS = 6
 EXAMPLES = (
-    "JULIET:\nO Romeo, Romeo! wherefore art thou Romeo?\nDeny thy father and refuse thy name.\n",
+    "JULIET:\nO Romeo, Romeo! wherefore art thou Romeo?\nDeny thy father and refuse thy name",
+    "Full fathom five thy father lies;\nOf his bones are coral made;\nThose are pearls that were his eyes:",
     "The train to the airport leaves every twenty minutes from platform two.",
     "Colourless green ideas sleep furiously; qzx wvb!",
 )
-NAMES = ("the play", "the timetable", "nonsense")
-QUESTION = "Before you press Read: where in a word is a model surprised most, at its beginning or at its end?"
+NAMES = ("trained on", "held out: never seen", "timetable", "nonsense")
+QUESTION = "Before the text is read: where in a word is a GPT surprised most?"
+GUESSES = ("At its beginning", "In its middle", "At its end")
+ANSWER = (
+    "At its beginning: many words may come next. With each letter fewer words are left, and the last letters are often "
+    "all but certain."
+)
+FIRST = (
+    "First your guess, above. Then two rungs read the text, and colour each character by how little they expected it. "
+    "Or write: the text is read as you type."
+)
+EMPTY = "Write a text, or choose an example: it is read as you type."
 NOBODY = ""
 
 
 class SurpriseView:
-    """The tab: a text, one or two rungs, and how much it surprises them."""
+    """The tab: a text, one or two rungs, and how much it surprises them. It is not read before a guess, or typing."""
 
-    def __init__(self, service: Service, tab: gr.Tab) -> None:
+    def __init__(self, service: Service, _: gr.Tab) -> None:
         self.service = service
-        self.view = component("surprise", {}, "surprise", min_height=320)
-        question(QUESTION)
-        with gr.Row(elem_classes="mc-desk", equal_height=True):
-            self.text = gr.Textbox(
-                EXAMPLES[0],
-                label="The text",
-                show_label=False,
-                placeholder="A text, a poem of your own …",
-                lines=3,
-                max_lines=8,
-                max_length=MAX_TEXT,
-                container=False,
-                elem_id="surprise-text",
-            )
-            self.go = gr.Button("Read", variant="primary", min_width=0, elem_id="surprise-go")
-        with gr.Row(elem_classes="mc-examples"):
-            examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
-        with gr.Row():
-            self.one = rung_chooser(service.catalogue, "surprise-one", "Read by", "bigram")
-            self.other = rung_chooser(service.catalogue, "surprise-other", "and by")
-            self.other.choices = [("nobody else", NOBODY), *self.other.choices]
-            self.choosers = [self.one, self.other]
-        inputs = [self.text, self.one, self.other]
-        tab.select(self.open, [self.view, *inputs], self.view, preprocess=False, **QUIET)
-        for event in (self.go.click, self.one.input, self.other.input):
-            event(self.read, inputs, self.view, preprocess=False, **QUIET)
+        asked = guess("surprise-guess", QUESTION, GUESSES, 0, ANSWER)
+        with gr.Row(elem_classes="mc-beside mc-text-first"):
+            with gr.Column():
+                self.text = gr.Textbox(
+                    EXAMPLES[0],
+                    label="The text",
+                    show_label=False,
+                    placeholder="A text, a poem of your own …",
+                    lines=3,
+                    max_lines=3,
+                    max_length=MAX_TEXT,
+                    container=False,
+                    elem_id="surprise-text",
+                )
+                self.told = component("line", "", "surprise-told")
+                self.view = component("surprise", {"said": FIRST}, "surprise", WORDS, elem_classes="mc-pictures")
+            with gr.Column():
+                with gr.Row(elem_classes="mc-examples"):
+                    examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
+                with gr.Column(elem_id="surprise-bar", elem_classes="mc-stays"):
+                    self.one = rung_chooser(service.catalogue, "surprise-one", "Read by", "bigram")
+                    self.other = rung_chooser(service.catalogue, "surprise-other", "and by")
+                    self.other.choices = [("nobody else", NOBODY), *self.other.choices]
+                self.spots = component("surprise_spots", [], "surprise-spots")
+        self.choosers = [self.one, self.other]
+        inputs, outputs = [self.text, self.one, self.other], [self.view, self.spots, self.told]
+        options: dict[str, Any] = {"preprocess": False, "trigger_mode": "always_last", **QUIET}
+        # The event `input` of the picture: a text was typed. Shift and Enter read it at once.
+        for event in (asked.input, self.view.input, self.text.submit, self.one.input, self.other.input):
+            event(self.read, inputs, outputs, **options)
         for button, example in zip(examples, EXAMPLES, strict=True):
             chosen = button.click(lambda example=example: example, None, self.text, **QUIET)
-            chosen.then(self.read, inputs, self.view, preprocess=False, **QUIET)
+            chosen.then(self.read, inputs, outputs, preprocess=False, **QUIET)
 
     @told
-    async def open(self, shown: Any, text: Any, one: Any, other: Any) -> Any:
-        """Read the text when the tab first opens."""
-        return gr.skip() if shown else await self.read(text, one, other)
-
-    @told
-    async def read(self, text: Any, one: Any, other: Any) -> dict[str, Any]:
-        """Return the page: a panel for each rung that read the text."""
+    async def read(self, text: Any, one: Any, other: Any) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+        """Return a panel for each rung that read the text with the verdict, the worst spots, and what was left out."""
         if not check_text("The text", text, MAX_TEXT):
-            raise ConfigError("Write a text first, or choose one of the examples.")
+            return {}, [], EMPTY
         entries = [await self.service.get(one)]
         if other not in (NOBODY, one):
             entries.append(await self.service.get(other))
-        panels = [await self.service.look(panel, entry, text) for entry in entries]
-        return {"panels": panels, "verdict": verdict(panels)}
+        try:
+            panels = [await self.service.look(panel, entry, text) for entry in entries]
+        except VocabularyError as error:
+            return {}, [], error.for_visitors
+        spots = [{"name": panel["name"], "spots": panel.pop("spots")} for panel in panels]
+        return {"panels": panels, "verdict": verdict(panels)}, spots, left_out(panels)
 
 
 def panel(entry: Entry, text: str) -> dict[str, Any]:
@@ -114,8 +129,26 @@ def panel(entry: Entry, text: str) -> dict[str, Any]:
 
 
 def verdict(panels: list[dict[str, Any]]) -> str:
-    """Say which of two rungs predicts better; return nothing for one rung."""
-    if len(panels) < 2 or None in (panels[0]["bits"], panels[1]["bits"]):
-        return ""
+    """Say which of two rungs is less surprised, and by how much; of one rung, how much it is surprised."""
+    if None in (panel["bits"] for panel in panels):
+        return "One character alone: there is nothing to expect it from."
+    if len(panels) == 1:
+        return f"{panels[0]['name']} is surprised by {panels[0]['bits']:.2f} bits a character."
     better, worse = sorted(panels, key=lambda panel: panel["bits"])
-    return f"{better['name']} needs {worse['bits'] - better['bits']:.2f} bits a character less than {worse['name']}."
+    less = worse["bits"] - better["bits"]
+    if round(less, 2) == 0:
+        return "Both are surprised alike."
+    return f"{better['name']} is less surprised than {worse['name']}, by {less:.2f} bits a character."
+
+
+def left_out(panels: list[dict[str, Any]]) -> str:
+    """Say which characters a rung does not know."""
+    readers: dict[str, list[str]] = {}
+    for panel in panels:
+        if panel["strangers"]:
+            readers.setdefault(panel["strangers"], []).append(panel["name"])
+    return " ".join(
+        f"Left out and underlined, as {' and '.join(names)} {'know' if len(names) > 1 else 'knows'} no such character: "
+        f"{strangers}."
+        for strangers, names in readers.items()
+    )
