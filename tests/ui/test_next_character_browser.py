@@ -129,11 +129,20 @@ def test_run_goes_on_until_it_is_stopped_and_only_then_there_is_a_stop(visitor):
     assert not page.is_visible("#next-stop")
 
 
-def test_typing_and_turning_a_dial_end_a_run(visitor):
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda page: turn(page, "top_k", 2),
+        lambda page: page.fill("#next-text textarea", "ROMEO:"),
+        lambda page: page.click("#next-step"),
+        lambda page: page.click("#next-character-tab button:has-text('JULIET:')"),
+    ],
+)
+def test_whatever_else_changes_the_picture_ends_a_run(visitor, act):
     page = opened(visitor)
     page.click("#next-run")
     page.wait_for_selector("#next-stop", state="visible")
-    turn(page, "top_k", 2)
+    act(page)
     page.wait_for_selector("#next-stop", state="hidden")
     page.wait_for_timeout(700)
     stopped = text(page)

@@ -76,7 +76,6 @@ class NextCharacter:
         on, seen = [self.view, *inputs], [self.view, self.dials]
         options: dict[str, Any] = {"preprocess": False, **QUIET}
         tab.select(self.open, on, self.view, **options)
-        step.click(self.step, on, [self.view, self.text], **options)
         running = run.click(self.run, on, [self.view, self.text], **options)
         running.then(None, self.view, self.view, js=STOPPED_JS, **options)
         # Ask the server once before the page is marked as stopped: after its answer, no text of the run can follow.
@@ -88,6 +87,8 @@ class NextCharacter:
         self.rung.input(self.look, inputs, self.view, **options)
         self.dials.input(self.redraw, seen, self.view, **options)
         throw.click(self.throw, seen, self.view, **options)
+        step.click(self.step, on, [self.view, self.text], **{**options, "trigger_mode": "once"})
+        self.rung.change(None, None, None, cancels=[running], **QUIET)  # the tab Ladder has chosen one
         for button, example in zip(examples, EXAMPLES, strict=True):
             chosen = button.click(lambda example=example: example, None, self.text, cancels=[running], **QUIET)
             chosen.then(self.look, inputs, self.view, preprocess=False, **QUIET)
