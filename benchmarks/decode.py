@@ -2,20 +2,20 @@
 
     python -m benchmarks.decode --threads 1
 
-512 characters, greedy, in turns, in one process; on one thread it counts the processor's seconds, on several the
-clock's.
+512 characters, greedy, in turns, each time in a process of its own, which writes twice and counts the second time: on
+one thread the processor's seconds, on several the clock's.
 `pip install transformers onnx onnxscript onnxruntime openvino ctranslate2 gguf llama-cpp-python` for the comparison; of
 these, what is not installed is left out. The peers remember all of a text, ours the last 256 characters of it.
 """
 
-import functools
 import importlib.util
+import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -43,39 +43,47 @@ def recomputed(model: GPTLanguageModel) -> peers.Writes:
     return write
 
 
-def ours(decoder: Decoder) -> peers.Writes:
+def ours(decoder: Decoder, compiled: bool) -> peers.Writes:
+    if compiled:
+        decoder.warm_up()
     return lambda ids, length: list(stream(decoder, ids, SamplingParams(length, temperature=0)))
 
 
-def others(model: GPTLanguageModel, name: str, folder: Path, threads: int) -> dict[str, Callable[[], peers.Writes]]:
-    """Return how to make each peer that is installed; `model` is called `name`."""
-    c, exported, onnx = model.config, folder / "transformers", folder / "onnx" / "onnx" / "model.onnx"
-    packages = ("transformers", "onnx", "onnxscript", "onnxruntime", "openvino", "ctranslate2", "gguf", "llama_cpp")
-    there = {package for package in packages if importlib.util.find_spec(package)}
-    if there >= {"transformers", "onnx", "onnxscript"}:
-        for to in ("transformers", "onnx"):
-            export = [sys.executable, "-m", "modelcraft.export", name, "--out", str(folder / to), "--to", to]
-            subprocess.run(export, check=True, capture_output=True)
-    made: dict[str, tuple[set[str], Callable[[], peers.Writes]]] = {
-        "`transformers`, NanoChat": ({"transformers"}, lambda: peers.nanochat(exported)),
-        "OpenVINO": ({"onnx", "openvino"}, lambda: peers.openvino(onnx, threads, c)),
-        "onnxruntime": ({"onnx", "onnxruntime"}, lambda: peers.onnxruntime(onnx, threads, c)),
-        "`transformers`, Llama-shaped": ({"transformers"}, lambda: peers.with_transformers(peers.llama_of(c))),
-        "CTranslate2, float32, Llama-shaped": (
-            {"ctranslate2", "transformers"},
-            lambda: peers.ctranslate2(folder, exported, threads, c),
-        ),
-        "CTranslate2, int8, Llama-shaped": (
-            {"ctranslate2", "transformers"},
-            lambda: peers.ctranslate2(folder, exported, threads, c, "int8"),
-        ),
+def ways(there: set[str]) -> list[str]:
+    """Return the ways to write for which all packages are `there`."""
+    needs = {
+        "the context anew for each character": set[str](),
+        "as shipped, the first seconds": set[str](),
+        SHIPPED: set[str](),
+        "`transformers`, NanoChat": {"transformers"},
+        "OpenVINO": {"onnx", "onnxscript", "openvino"},
+        "onnxruntime": {"onnx", "onnxscript", "onnxruntime"},
+        "`transformers`, Llama-shaped": {"transformers"},
+        "CTranslate2, float32, Llama-shaped": {"ctranslate2", "transformers"},
+        "CTranslate2, int8, Llama-shaped": {"ctranslate2", "transformers"},
+        "llama.cpp, F32, Llama-shaped": {"gguf", "llama_cpp"},
+        "llama.cpp, BF16, Llama-shaped": {"gguf", "llama_cpp"},
     }
-    for kind in ("F32", "BF16", "Q8_0"):
-        made[f"llama.cpp, {kind}, Llama-shaped"] = (
-            {"gguf", "llama_cpp"},
-            functools.partial(peers.llama_cpp, folder, threads, c, kind),
-        )
-    return {title: make for title, (needs, make) in made.items() if needs <= there}
+    return [way for way, packages in needs.items() if packages <= there]
+
+
+def made(way: str, model: GPTLanguageModel, folder: Path, threads: int) -> peers.Writes:
+    """Make one of `ways`; `folder` has what was exported of `model`."""
+    c, exported, onnx = model.config, folder / "transformers", folder / "onnx" / "onnx" / "model.onnx"
+    program, _, kind = way.partition(", ")
+    kind = kind.removesuffix(", Llama-shaped")
+    make = {
+        "the context anew for each character": lambda: recomputed(model),
+        "as shipped": lambda: ours(decoder_for(model), compiled=way == SHIPPED),
+        "`transformers`": lambda: (
+            peers.nanochat(exported) if kind == "NanoChat" else peers.with_transformers(peers.llama_of(c))
+        ),
+        "OpenVINO": lambda: peers.openvino(onnx, threads, c),
+        "onnxruntime": lambda: peers.onnxruntime(onnx, threads, c),
+        "CTranslate2": lambda: peers.ctranslate2(folder, exported, threads, c, kind),
+        "llama.cpp": lambda: peers.llama_cpp(folder, threads, c, kind),
+    }
+    return make[program]()
 
 
 def main(
@@ -83,40 +91,50 @@ def main(
     threads: int = 1,
     length: int = 512,
     rounds: int = 5,
+    way: Annotated[str, typer.Option(hidden=True)] = "",
+    exported: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Print a table of the medians."""
-    torch.set_num_threads(threads)
-    network, tokenizer = modelcraft.load(model, "cpu")
-    assert isinstance(network, GPTLanguageModel)
-    cold, warm = decoder_for(network), decoder_for(network)
-    started = time.perf_counter()
-    warm.warm_up()
-    print(f"compiled in {time.perf_counter() - started:.1f} s")
-    ids = tokenizer.encode(PROMPT)
-    ways = {"the context anew for each character": recomputed(network), "as shipped, the first seconds": ours(cold)}
-    ways[SHIPPED] = ours(warm)
+    if way:
+        assert exported is not None
+        measure(way, model, exported, threads, length)
+    packages = ("transformers", "onnx", "onnxscript", "onnxruntime", "openvino", "ctranslate2", "gguf", "llama_cpp")
+    there = {package for package in packages if importlib.util.find_spec(package)}
+    found: dict[str, list[tuple[float, list[int]]]] = {one: [] for one in ways(there)}
     with tempfile.TemporaryDirectory() as folder:
-        ways |= {title: make() for title, make in others(network, model, Path(folder), threads).items()}
-        clock = time.process_time if threads == 1 else time.perf_counter
-        seconds: dict[str, list[float]] = {title: [] for title in ways}
-        same: dict[str, int] = {}
-        right = ways[SHIPPED](ids, length)
-        for turn in range(rounds + 1):  # the first turn warms up
-            for title, write in ways.items():
-                started = clock()
-                written = write(ids, length)
-                if turn:
-                    seconds[title].append(clock() - started)
-                pairs = enumerate(zip(written, right, strict=True))
-                same[title] = next((place for place, (a, b) in pairs if a != b), length)
-    shipped = statistics.median(seconds[SHIPPED])
+        for to in ("transformers", "onnx") if there >= {"transformers", "onnx", "onnxscript"} else ():
+            export = [sys.executable, "-m", "modelcraft.export", model, "--out", f"{folder}/{to}", "--to", to]
+            subprocess.run(export, check=True, capture_output=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+        for _ in range(rounds):
+            for one, answers in found.items():
+                command = [sys.executable, "-m", "benchmarks.decode", "--way", one, "--exported", folder]
+                command += ["--model", model, "--threads", str(threads), "--length", str(length)]
+                answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+                answers.append(json.loads(answer.stdout.splitlines()[-1]))
+    shipped, right = statistics.median(seconds for seconds, _ in found[SHIPPED]), found[SHIPPED][0][1]
     print(f"{length} characters, greedy, {threads} threads, medians of {rounds} turns\n")
     print("| way | characters a second | takes | the same text for |")
     print("|---|---:|---:|---:|")
-    for title, times in seconds.items():
-        median = statistics.median(times)
-        alike = "" if "shaped" in title else same[title]
-        print(f"| {title} | {length / median:,.0f} | {median / shipped:.2f}× | {alike} |")
+    for one, answers in found.items():
+        median, written = statistics.median(seconds for seconds, _ in answers), answers[0][1]
+        pairs = enumerate(zip(written, right, strict=True))
+        alike = "" if "shaped" in one else next((place for place, (a, b) in pairs if a != b), length)
+        print(f"| {one} | {length / median:,.0f} | {median / shipped:.2f}× | {alike} |")
+
+
+def measure(way: str, model: str, exported: Path, threads: int, length: int) -> None:
+    """Print the seconds that one way takes, and what it wrote; end the process."""
+    torch.set_num_threads(threads)
+    network, tokenizer = modelcraft.load(model, "cpu")
+    assert isinstance(network, GPTLanguageModel)
+    write, ids = made(way, network, exported, threads), tokenizer.encode(PROMPT)
+    write(ids, length)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    started = clock()
+    written = write(ids, length)
+    print(json.dumps([clock() - started, written]), flush=True)
+    os._exit(0)  # without waiting for the threads of any of them
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def _vocabulary(exported: Path) -> list[str]:
 
 
 def llama_cpp(folder: Path, threads: int, c: GPTConfig, kind: str = "F32") -> Writes:
-    """llama.cpp with a Llama of about our size, its weights in `kind`: F32, BF16 or Q8_0."""
+    """llama.cpp with a Llama of about our size, its weights in `kind`, F32 or BF16."""
     import llama_cpp as llama
 
     path = folder / f"llama-{kind}.gguf"
@@ -172,8 +172,8 @@ def llama_cpp(folder: Path, threads: int, c: GPTConfig, kind: str = "F32") -> Wr
         written: list[int] = []
         for _step in range(length):
             given = written[-1:] or ids
-            batch = llama.llama_batch_get_one((llama.llama_token * len(given))(*given), len(given))
-            assert llama.llama_decode(context, batch) == 0
+            tokens = (llama.llama_token * len(given))(*given)  # the batch only points to them
+            assert llama.llama_decode(context, llama.llama_batch_get_one(tokens, len(given))) == 0
             written.append(int(llama.llama_sampler_sample(greedy, context, -1)))
         return written
 
@@ -188,7 +188,7 @@ def write_gguf(path: Path, c: GPTConfig, kind: str) -> None:
     out.add_context_length(CONTEXT)
     out.add_embedding_length(c.n_embd)
     out.add_block_count(c.n_layer)
-    out.add_feed_forward_length(wide := 8 * c.n_embd // 3 // 32 * 32)  # Q8_0 packs 32 numbers together
+    out.add_feed_forward_length(wide := 8 * c.n_embd // 3 // 8 * 8)
     out.add_head_count(c.n_head)
     out.add_head_count_kv(c.n_kv_head)
     out.add_rope_dimension_count(c.head_size)
