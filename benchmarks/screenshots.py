@@ -18,12 +18,8 @@ SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 
 
 def open_tab(page: "Page", name: str) -> None:
-    """Click on a tab; on a phone some stand in the menu at the end of the row."""
-    tab = page.locator(f"role=tab[name='{name}']")
-    if not tab.count():
-        page.click(".overflow-menu > button")
-        tab = page.locator(".overflow-dropdown button", has_text=name)
-    tab.first.click()
+    """Click on a tab."""
+    page.click(f"role=tab[name='{name}']")
 
 
 def chat(page: "Page") -> None:

@@ -45,33 +45,33 @@ def build(service: Service) -> Page:
     demo = Page(title="ModelCraft", delete_cache=CACHE_SWEPT_S)
     with demo:
         visitor, recalled = remembered(demo, VISITOR_KEY)  # outside the tabs, which are drawn only when opened
-        kinds: dict[str, Callable[[Service, gr.Tab], Any]] = {
+        kinds: dict[str, Callable[[Service, gr.Tab], Any]] = {  # three groups, which tabs.css names
+            "Chat": lambda service, _: Chat(service),
+            "Race": lambda service, _: Race(service),
+            "In your browser": BrowserView,
             "Next character": NextCharacter,
             "Attention": AttentionView,
             "One step": OneStepView,
             "Surprise": SurpriseView,
             "Counting": CountingView,
             "Embeddings": EmbeddingsView,
-            "In your browser": BrowserView,
-            "Train": functools.partial(TrainView, visitor=visitor),
             "Ladder": Ladder,
+            "Train": functools.partial(TrainView, visitor=visitor),
         }
         views: dict[str, Any] = {}
         gr.HTML(TITLE, apply_default_css=False)
-        with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Chat", id="chat", elem_id="chat-tab"):
-                chat = Chat(service)
-            with gr.Tab("Race", id="race", elem_id="race-tab"):
-                race = Race(service)
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for title, kind in kinds.items():
                 name = title.lower().replace(" ", "-")
                 with gr.Tab(title, id=name, elem_id=f"{name}-tab") as tab:
                     views[title] = kind(service, tab)
+        chat, race = views["Chat"], views["Race"]
         choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
         views["Train"].offer(recalled, tabs, chat.model, choosers)
         views["Ladder"].offer(tabs, race, *(views[title] for title in ("Attention", "Next character", "Train")))
         add_api_help(demo)
         add_api(service)
+        demo.load(None, None, None, js=script("tabs"), **QUIET)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
         demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)

@@ -326,16 +326,6 @@ def test_stop_takes_the_place_and_the_focus_of_write_and_gives_them_back(visitor
     assert len(page.texts()) == 2
 
 
-@pytest.mark.parametrize("width", [960, 1000, 1050])
-def test_no_tab_is_cut(visitor, width):
-    """Where the tabs nearly fit they moved together; between that and the menu their names lost letters."""
-    page = visitor(viewport={"width": width, "height": 700}).page
-    cut = """() => [...document.querySelectorAll('#tabs .tab-container > button')].filter(tab => tab.offsetParent
-        && (tab.scrollWidth > tab.clientWidth + 1 || tab.getBoundingClientRect().right > innerWidth))
-        .map(tab => tab.textContent)"""
-    assert page.evaluate(cut) == []
-
-
 def test_who_scrolls_up_is_not_pulled_down(visitor):
     page = visitor(viewport={"width": 390, "height": 600})
     page.more()
