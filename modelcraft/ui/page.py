@@ -14,12 +14,14 @@ from modelcraft.serving.service import Service
 from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support.errors import ModelCraftError
 from modelcraft.ui import mcp, theme
+from modelcraft.ui.address import follow_address
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
-from modelcraft.ui.component import script, stylesheet
+from modelcraft.ui.component import component, script, stylesheet
 from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
 from modelcraft.ui.in_browser import add_routes
 from modelcraft.ui.middleware import Function, RequestMiddleware
+from modelcraft.ui.script import line_up_js
 from modelcraft.ui.server import App, Page
 from modelcraft.ui.tabs.attention import AttentionView
 from modelcraft.ui.tabs.browser import BrowserView
@@ -37,7 +39,6 @@ from modelcraft.ui.widgets import QUIET, remembered
 
 WARM_UP_AFTER_S = 10.0
 CACHE_SWEPT_S = (60, 600)  # how often Gradio's file cache is swept, and how old files may become
-TITLE = """<div id="title"><h1>ModelCraft</h1><p>how GPT comes about, rung by rung</p></div>"""
 
 
 def build(service: Service) -> Page:
@@ -59,7 +60,7 @@ def build(service: Service) -> Page:
             "Train": functools.partial(TrainView, visitor=visitor),
         }
         views: dict[str, Any] = {}
-        gr.HTML(TITLE, apply_default_css=False)
+        component("head", None, "head")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for title, kind in kinds.items():
                 name = title.lower().replace(" ", "-")
@@ -73,7 +74,9 @@ def build(service: Service) -> Page:
         add_api(service)
         demo.load(None, None, None, js=script("tabs"), **QUIET)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
-        demo.load(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
+        restored, lanes = follow_address(demo), [race.rungs, race.view]
+        restored.then(None, lanes, lanes, js=line_up_js(race.ladder()), **QUIET)
+        restored.then(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)
     return demo
 

@@ -1,0 +1,58 @@
+// The address follows the open tab and its fields; Back and Forward go from tab to tab; and when the page loads, its
+// fields get what the address says. Returns their values. What a field cannot hold is left out, both ways.
+(...values) => {
+  const rules = RULES, longest = 300;  // characters of a text
+  const own = new Set(['tab', ...rules.map(({name}) => name)]);
+  const query = () => new URLSearchParams(location.search);
+  const button = tab => document.getElementById(`${tab}-tab-button`);
+  const opened = () => document.querySelector('#tabs [role=tab][aria-selected=true]').dataset.tabId;
+  const asked = () => rules.find(({tab}) => tab === query().get('tab'))?.tab ?? rules[0].tab;
+
+  const read = ({names, most, low, high}, text, now) => {
+    if (Array.isArray(now)) {
+      const some = names.filter(name => text.split(',').includes(name)).slice(0, 4);
+      return some.length ? some : now;
+    }
+    if (names) return names.includes(text) ? text : now;
+    if (low !== undefined) return text.trim() && Number(text) >= low && Number(text) <= high ? Number(text) : now;
+    return [...text].length <= Math.min(longest, most ?? longest) ? text : now;
+  };
+
+  const written = () => {
+    const said = query(), tab = opened();
+    for (const name of own) said.delete(name);
+    rules.forEach(({tab: where, name, names, first}, i) => {
+      const value = values[i], text = String(value ?? '');
+      const known = names ? [value].flat().every(one => names.includes(one)) : [...text].length <= longest;
+      const telling = text !== String(first) || (tab !== rules[0].tab && ['rung', 'text'].includes(name));
+      if (where === tab && known && telling) said.set(name, text);
+    });
+    if (tab !== rules[0].tab || [...said.keys()].some(name => own.has(name))) said.set('tab', tab);
+    const search = said.toString();
+    return location.pathname + (search && `?${search}`) + location.hash;
+  };
+  const replace = () => {
+    clearTimeout(soon);
+    if (opened() === asked()) history.replaceState(history.state, '', written());
+  };
+
+  let soon = 0;  // browsers refuse too many changes of the address, so it waits until the fields are at rest
+  document.addEventListener('modelcraft-fields', ({detail}) => {
+    values = detail;
+    clearTimeout(soon);
+    soon = setTimeout(replace, 500);
+  });
+  document.addEventListener('modelcraft-address', replace);
+  new MutationObserver(() => {
+    if (opened() === asked()) replace();  // it was opened by the address
+    else history.pushState(null, '', written());
+  }).observe(document.querySelector('#tabs [role=tablist]'), {subtree: true, attributeFilter: ['aria-selected']});
+  const open = () => { if (opened() !== asked()) button(asked()).click(); };
+  addEventListener('popstate', open);
+  document.addEventListener('modelcraft-restored', open, {once: true});
+
+  const said = query();
+  values = rules.map((rule, i) =>
+    rule.tab === asked() && said.has(rule.name) ? read(rule, said.get(rule.name), values[i]) : values[i]);
+  return values;
+}

@@ -1,0 +1,27 @@
+// The page's own buttons; and whoever has a text for the clipboard sends it here as an event.
+const toClipboard = async text => {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {  // without https there is no clipboard, and another site's frame may have none
+    const area = make('textarea');
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+};
+document.addEventListener('modelcraft-copy', ({detail}) => toClipboard(detail));
+
+const link = element.querySelector('[name=link]'), told = link.querySelector('[role=status]');
+let over = 0;
+link.onclick = async () => {
+  document.dispatchEvent(new Event('modelcraft-address'));  // the address may wait for the fields to be at rest
+  const address = new URL(location.href);
+  address.searchParams.delete('__sign');  // a private Space's secret, which the Hub puts there
+  await toClipboard(address.href);
+  link.focus();
+  told.textContent = 'Copied';
+  clearTimeout(over);
+  over = setTimeout(() => { told.textContent = ''; }, 2000);
+};
