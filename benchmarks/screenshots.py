@@ -1,4 +1,4 @@
-"""Pictures of the page as visitors see it: each tab at 1440 and 390 pixels, by day and by night.
+"""Pictures of the page as visitors see it: each tab at 1440 and 390 pixels and on a projector, by day and by night.
 
     python -m benchmarks.screenshots --out /tmp/screenshots
 
@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SIZES = {"wide": (1440, 900), "phone": (390, 844)}
+SIZES = {"wide": (1440, 900), "phone": (390, 844), "projector": (1920, 1080)}
 
 
 def open_tab(page: "Page", name: str) -> None:
@@ -133,12 +133,12 @@ def main(
                 for scheme in ("light", "dark"):
                     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
                     page = context.new_page()
-                    page.goto(url)
+                    page.goto(f"{url}?projector=1" if size == "projector" else url)
                     page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
                     show(page)
                     page.evaluate("window.scrollTo(0, 0)")
                     path = out / f"{tab}-{size}-{scheme}.png"
-                    page.screenshot(path=path, full_page=True)
+                    page.screenshot(path=path, full_page=size != "projector")
                     print(path)
                     context.close()
         browser.close()

@@ -2,6 +2,7 @@
 
 import gradio as gr
 from gradio.themes import Color
+from gradio.themes.utils.sizes import Size, spacing_md, text_md
 
 SERIF = ("Iowan Old Style", "Palatino Linotype", "Palatino", "Book Antiqua", "Georgia", "serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
@@ -36,9 +37,22 @@ _RUBRIC = Color(
 )
 
 
+def _in_rem(size: Size) -> Size:
+    """Return Gradio's own sizes as multiples of the page's type, which grows on a projector."""
+    steps = zip(("xxs", "xs", "sm", "md", "lg", "xl", "xxl"), size.expand(), strict=True)
+    return Size(**{step: f"{float(pixels.removesuffix('px')) / 16}rem" for step, pixels in steps})
+
+
 def theme() -> gr.themes.Base:
     """Return the theme: ink on paper and one red, as in old printed books."""
-    return gr.themes.Base(primary_hue=_RUBRIC, neutral_hue=_INK, font=list(SERIF), font_mono=list(MONO)).set(
+    return gr.themes.Base(
+        primary_hue=_RUBRIC,
+        neutral_hue=_INK,
+        font=list(SERIF),
+        font_mono=list(MONO),
+        text_size=_in_rem(text_md),
+        spacing_size=_in_rem(spacing_md),
+    ).set(
         body_background_fill="#f6f0e2",
         body_background_fill_dark="#171411",
         body_text_color="#2b2620",

@@ -25,3 +25,22 @@ link.onclick = async () => {
   clearTimeout(over);
   over = setTimeout(() => { told.textContent = ''; }, 2000);
 };
+
+// Large type and no title, for a projector: by the switch or by ?projector=1, and the browser remembers it if it may.
+const projector = element.querySelector('[name=projector]'), key = 'modelcraft-projector';
+const project = on => {
+  document.documentElement.classList.toggle('mc-projector', on);
+  projector.setAttribute('aria-pressed', on);
+  try { localStorage.setItem(key, on ? '1' : ''); } catch {}
+};
+projector.onclick = () => {
+  const address = new URL(location.href), on = projector.getAttribute('aria-pressed') !== 'true';
+  if (address.searchParams.has('projector')) {  // or it would stand against the switch when the page loads again
+    address.searchParams.set('projector', on ? 1 : 0);
+    history.replaceState(history.state, '', address);
+  }
+  project(on);
+};
+const remembered = () => { try { return localStorage.getItem(key) === '1'; } catch { return false; } };
+const asked = new URLSearchParams(location.search).get('projector');
+project(['0', '1'].includes(asked) ? asked === '1' : remembered());
