@@ -90,8 +90,9 @@ def test_stop_is_quick_and_keeps_what_was_written(visitor, server):
     page.set("length", 2000)
     took = []
     for _ in range(3):  # the best of three: the machine may be busy with other things once
-        page.page.click("#clear")
-        page.page.wait_for_function("document.querySelectorAll('.mc-text').length === 0")
+        if page.texts():
+            page.page.click("#clear")
+            page.page.wait_for_function("document.querySelectorAll('.mc-text').length === 0")
         page.say("ROMEO:")
         page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 10")
         assert server.service.running == 1
@@ -143,18 +144,17 @@ def test_what_is_taken_back_while_it_is_written_stays_away(visitor, server, butt
 
 def test_one_text_at_a_time(visitor, server):
     page = visitor()
-    page.set("length", 60)
+    page.set("length", 150)
     page.say("ROMEO:")
     page.page.wait_for_function("document.querySelectorAll('.mc-text')[1]?.textContent.length > 5")
-    for start in ("#retry", "#examples button >> nth=1"):
-        page.page.click(start)
-        page.page.wait_for_selector("text=still writing")
-        assert server.service.running == 1
+    page.page.click("#retry")
+    page.page.wait_for_selector("text=still writing")
+    assert server.service.running == 1
     page.say("JULIET:")
-    assert len(page.wait_written()[1]) == 60
+    assert len(page.wait_written()[1]) == 150
     assert page.page.input_value("#message textarea") == "JULIET:"  # what was refused is not lost
     page.page.click("#go")
-    assert len(page.wait_written(turns=4)[3]) == 60
+    assert len(page.wait_written(turns=4)[3]) == 150
 
 
 def test_a_line_that_is_refused_does_not_become_a_part_of_the_script(visitor):
@@ -252,15 +252,13 @@ def test_the_page_invites_to_what_the_model_does(visitor):
     assert said == "T b, r nt t b: tht s th qstn"
     assert "".join(c for c in restored if c not in "aeiou") == said
     choose("bigram")
-    page.page.wait_for_selector("#examples button >> text=To be, or not to be")
+    page.page.wait_for_selector("#examples button >> text=To be, or not to be", state="attached")
     page.page.wait_for_function("document.querySelector('#temperature input').value === '0.8'")
     assert page.page.get_attribute("#message textarea", "placeholder") == "Write a line …"
 
 
 def test_a_mistake_is_said_and_nothing_is_lost(visitor):
     page = visitor()
-    page.page.click("#go")
-    assert "Write a line first" in page.page.wait_for_selector(".toast-body").inner_text()
     page.more()
     page.set("seed", "one")
     page.say("ROMEO:")

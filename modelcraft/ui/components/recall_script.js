@@ -2,7 +2,7 @@
 () => {
   try {
     const {turns = [], writing = false} = JSON.parse(sessionStorage.getItem('modelcraft-script')) ?? {};
-    const note = writing ? 'The connection was lost here. Write on with an empty line, or Retry.' : '';
+    const note = writing ? 'The connection was lost here. Continue, or Retry.' : '';
     return {turns, writing: false, note};
   } catch { return {turns: [], writing: false, note: ''}; }
 }

@@ -1,7 +1,8 @@
 // Each turn keeps its node, and a text that has only grown is appended to: nothing flickers, a selection stays. The tab
 // stores the script where the browser allows it, because Gradio reloads the page when it loses its connection.
 const page = element.querySelector('.mc-script'), said = element.querySelector('.mc-script-note');
-const focus = handOver('#go', '#stop');
+const focus = handOver('#go', '#stop', '#continue', '#openings button');
+const field = () => document.querySelector('#message textarea')?.focus({preventScroll: true});
 let kept = 0, wrote = false;
 const keep = () => {
   const {turns, writing} = props.value ?? {};
@@ -37,6 +38,8 @@ const draw = () => {
   if (follow || grown) page.scrollTop = page.scrollHeight;
   if (writing !== wrote) focus(writing ? '#stop' : '#go');
   wrote = writing;
+  // The buttons of a script go when it is taken back, and a hint is about the line that is missing.
+  if (!turns.length && (note || document.activeElement?.closest('#tools'))) field();
 };
 draw();
 watch('value', () => { draw(); keep(); });  // not at first: the empty page would replace what is stored

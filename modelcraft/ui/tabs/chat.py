@@ -23,18 +23,11 @@ from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.ui import component
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.labels import choices
+from modelcraft.ui.openings import TO_GO_ON, TO_RESTORE, Openings
 from modelcraft.ui.script import YOU, ScriptValue, Turn, plain_view, read_script, script, script_view, whole_text
 from modelcraft.ui.widgets import told
 
-EXAMPLES = ("ROMEO:", "JULIET:", "To be, or not to be", "First Citizen:\nBefore we proceed", "O, what a")
-TO_RESTORE = (  # for a model that restores lines
-    "T b, r nt t b: tht s th qstn",
-    "Whr s my Rm?",
-    "Wht lght thrgh yndr wndw brks?",
-    "Mny kng hv dd\nnd nn ws mrnd",
-    "My kingdom for a horse!",
-)
-PLACEHOLDER, PLACEHOLDER_TO_RESTORE = "Write a line …", "A line without its vowels …"
+HINT = "Write a line first, or choose one of the openings."
 Updates = tuple[Any, ...]
 
 
@@ -48,17 +41,20 @@ class Chat:
         self._wire()
 
     def _build(self) -> None:
-        self.script = script_view("script")
+        with gr.Column(elem_id="sheet"):
+            self.script = script_view("script")
+            self.openings = Openings()
         self.status = plain_view("status")
         self.timer = gr.Timer(2, active=self.service.catalogue.pulling)  # until all named weights have come or failed
         with gr.Row(elem_id="tools"):
+            self.onward = gr.Button("Continue", size="sm", min_width=0, elem_id="continue")
             self.retry = gr.Button("Retry", size="sm", min_width=0, elem_id="retry")
             self.undo = gr.Button("Undo", size="sm", min_width=0, elem_id="undo")
             self.clear = gr.Button("Clear", size="sm", min_width=0, elem_id="clear")
             self.copy = gr.Button("Copy", size="sm", min_width=0, elem_id="copy")
         with gr.Row(elem_id="desk", elem_classes="mc-desk", equal_height=True):
             self.message = gr.Textbox(
-                placeholder=PLACEHOLDER,
+                placeholder=TO_GO_ON.placeholder,
                 label="Your line",
                 show_label=False,
                 lines=1,
@@ -69,8 +65,6 @@ class Chat:
             )
             self.go = gr.Button("Write", variant="primary", min_width=0, elem_id="go")
             self.stop = gr.Button("Stop", variant="stop", min_width=0, elem_id="stop")
-        with gr.Row(elem_id="examples", elem_classes="mc-examples"):
-            self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
         self.model = gr.Dropdown(
             choices(self.service.catalogue),
             value=self.service.catalogue.default,
@@ -107,8 +101,9 @@ class Chat:
         # The service checks everything; Gradio's own checks would not know a model that a visitor has trained.
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
         starts: list[tuple[Any, Any]] = [(self.message.submit, self.message), (self.go.click, self.message)]
-        starts += [(button.click, button) for button in self.examples]
+        starts += [(button.click, button) for button in self.openings.buttons]
         runs: list[Any] = [start(self.send, [line, self.script, *dials], outputs, **options) for start, line in starts]
+        runs.append(self.onward.click(self.go_on, [self.script, *dials], outputs, **options))
         runs.append(self.retry.click(self.again, [self.script, *dials], outputs, **options))
 
         # End the run first, and change the page only then, so that no text of the run can come after the change.
@@ -123,8 +118,8 @@ class Chat:
             lambda: gr.Info("Copied.", duration=2), None, None, **options
         )
         self.model.change(self.describe, self.model, self.status, **options)
-        invited = [self.message, self.temperature, *self.examples]
-        self.model.change(self.invite, [self.model, self.examples[0]], invited, **options)
+        invited = [self.message, self.temperature, *self.openings.outputs]
+        self.model.change(self.invite, [self.model, self.openings.lead], invited, **options)
         self.timer.tick(self.look_again, self.model, [self.status, self.timer], **options)
 
     @told
@@ -133,9 +128,19 @@ class Chat:
         check_text("Your line", line, MAX_PROMPT)
         turns = read_script(value)
         if not (line or turns):
-            raise ConfigError("Write a line first, such as ROMEO:")
+            yield {**script(), "note": HINT}, gr.skip(), gr.skip()
+            return
         said: list[Turn] = [{"who": YOU, "text": line}] if line else []
         async for updates in self._write(request, [*turns, *said], line, dials, message=""):
+            yield updates
+
+    @told
+    async def go_on(self, request: gr.Request, value: Any, *dials: Any) -> AsyncIterator[Updates]:
+        """Let the model continue the script as it stands."""
+        turns = read_script(value)
+        if not turns:
+            raise ConfigError("There is nothing to continue yet.")
+        async for updates in self._write(request, turns, "", dials, message=gr.skip()):
             yield updates
 
     @told
@@ -204,21 +209,21 @@ class Chat:
         return await self.describe(model), gr.Timer(active=pulling)
 
     @told
-    async def invite(self, model: Any, example: Any) -> Any:
-        """Return the field for the line, the temperature and the examples as they suit the model.
+    async def invite(self, model: Any, lead: Any) -> Any:
+        """Return the field for the line, the temperature and the openings as they suit the model.
 
-        `example` is the first one that is shown: if it suits, nothing changes, the visitor's temperature least of all.
+        `lead` is the one that is shown: if it suits, nothing changes, the visitor's temperature least of all.
         """
+        unchanged = (gr.skip(),) * (2 + len(self.openings.outputs))
         try:
             continues = (await self.service.get(model)).model.continues
         except ModelCraftError:  # the status says so
-            return (gr.skip(),) * (2 + len(self.examples))
-        examples = EXAMPLES if continues else TO_RESTORE
-        if example == examples[0]:
-            return (gr.skip(),) * (2 + len(self.examples))
-        placeholder = PLACEHOLDER if continues else PLACEHOLDER_TO_RESTORE
-        temperature = DEFAULT_TEMPERATURE if continues else 0  # of what was struck out only one thing is right
-        return gr.update(placeholder=placeholder), temperature, *(gr.update(value=line) for line in examples)
+            return unchanged
+        invitation = TO_GO_ON if continues else TO_RESTORE
+        if lead == invitation.lead:
+            return unchanged
+        field = gr.update(placeholder=invitation.placeholder)
+        return field, invitation.temperature, *self.openings.show(invitation)
 
     @told
     async def describe(self, model: Any = None) -> str:

@@ -16,8 +16,8 @@ from modelcraft.support.errors import ConfigError
 from modelcraft.ui import rung_page
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component, script
+from modelcraft.ui.openings import TO_GO_ON, TO_RESTORE
 from modelcraft.ui.tabs.attention import AttentionView
-from modelcraft.ui.tabs.chat import EXAMPLES, TO_RESTORE
 from modelcraft.ui.tabs.next_character import NextCharacter
 from modelcraft.ui.tabs.race import Race
 from modelcraft.ui.tabs.train import TrainView
@@ -25,7 +25,7 @@ from modelcraft.ui.widgets import QUIET, told
 from modelcraft.ui.words import WORDS
 
 LENGTH, PACE = 300, 60  # characters of a sample, and characters a second: five seconds
-PROMPT, TO_RESTORE_FIRST = EXAMPLES[0], TO_RESTORE[0]
+PROMPT, TO_RESTORE_FIRST = TO_GO_ON.openings[0][0], TO_RESTORE.openings[0][0]
 COUNTED = ("counting", "bigram")  # the tab Counting shows what is in these
 ATTENTION, NEXT, COUNTING, RACE, TRAIN = "attention", "next-character", "counting", "race", "train"  # ids of tabs
 INSIDE = {ATTENTION: "what it looks at", NEXT: "its odds", COUNTING: "its table"}
