@@ -35,17 +35,14 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "next-character": {
         "rung": "next-rung",
         "text": "next-text",
-        "temperature": "next-temperature",
-        "top_k": "next-top_k",
-        "top_p": "next-top_p",
-        "min_p": "next-min_p",
     },
     "attention": {"rung": "attention-rung", "text": "attention-say"},
+    "one-step": {"rung": "one-step-rung", "text": "one-step-say"},
     "surprise": {"rung": "surprise-one", "other": "surprise-other", "text": "surprise-text"},
     "counting": {"text": "counting-first"},
     "embeddings": {"rung": "embeddings-rung"},
     "ladder": {"rung": "ladder-rung", "text": "ladder-prompt"},
-    "train": {"rung": "train-rung"},
+    "train": {"rung": "train-rung", "steps": "train-steps"},
 }
 
 

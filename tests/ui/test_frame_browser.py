@@ -62,7 +62,7 @@ def test_the_page_works_in_a_frame(browser, server, other_site, forbidden):
         frame.click("#stop")
         frame.click("role=tab[name='Train']")
         frame.click("#train-go")
-        frame.wait_for_function("document.querySelector('.mc-plots-said')?.textContent.includes(': ')")
+        frame.wait_for_function("document.querySelector('.mc-training h2')?.textContent.includes(' on ')")
         frame.click("#train-stop")
 
 

@@ -6,7 +6,7 @@ from browsing import open_tab
 
 GROUPS = {
     "play": ["Chat", "Race", "In your browser"],
-    "look inside": ["Next character", "Attention", "Surprise", "Counting", "Embeddings"],
+    "look inside": ["Next character", "Attention", "One step", "Surprise", "Counting", "Embeddings"],
     "build": ["Ladder", "Train"],
 }
 TABS = [tab for tabs in GROUPS.values() for tab in tabs]

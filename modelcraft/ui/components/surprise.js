@@ -55,3 +55,9 @@ const draw = () => {
 draw();
 watch('value', draw);
 onTyped('#surprise-text', () => trigger('input'));
+// The first example waits for a guess; a text that came with the address is read at once.
+const {example} = props.value ?? {};
+setTimeout(() => {
+  const text = document.querySelector('#surprise-text textarea')?.value;
+  if (example && text && text !== example) trigger('input');
+});

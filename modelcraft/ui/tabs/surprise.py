@@ -57,7 +57,9 @@ class SurpriseView:
                     elem_id="surprise-text",
                 )
                 self.told = component("line", "", "surprise-told")
-                self.view = component("surprise", {"said": FIRST}, "surprise", WORDS, elem_classes="mc-pictures")
+                self.view = component(
+                    "surprise", {"said": FIRST, "example": EXAMPLES[0]}, "surprise", WORDS, elem_classes="mc-pictures"
+                )
             with gr.Column():
                 with gr.Row(elem_classes="mc-examples"):
                     examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
