@@ -74,8 +74,8 @@ def build(service: Service) -> Page:
         add_api(service)
         demo.load(None, None, None, js=script("tabs"), **QUIET)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
-        restored, lanes = follow_address(demo), [race.rungs, race.view]
-        restored.then(None, lanes, lanes, js=line_up_js(race.ladder()), **QUIET)
+        restored = follow_address(demo)
+        restored.then(None, race.ticked, race.lined_up, js=line_up_js(race.ladder()), **QUIET)
         restored.then(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)
     return demo

@@ -19,7 +19,12 @@ TABS = [
 ]
 READY = {"Race": ".mc-lane", "Next character": ".mc-next tbody tr", "Surprise": ".mc-surprise-spots"}
 READY |= {"Attention": "#attention .mc-attention-refused:not(:empty)", "Counting": "#counting svg"}
-READY |= {"One step": ".mc-way-guess", "Embeddings": "#embeddings svg", "Ladder": ".mc-ladder h2"}
+READY |= {
+    "Train": "#train-go:enabled",
+    "One step": ".mc-way-guess",
+    "Embeddings": "#embeddings svg",
+    "Ladder": ".mc-ladder h2",
+}
 
 
 def heads(page):
@@ -49,7 +54,7 @@ def test_no_tab_has_a_serious_finding(visitor, scheme, width):
         page.wait_for_selector(READY.get(tab, ".mc-script"), state="attached")
         if tab == "Attention":
             heads(page)
-        page.wait_for_timeout(150)  # colours fade in
+        page.wait_for_timeout(400)  # colours fade in
         for finding in Axe().run(page).response["violations"]:
             if finding["impact"] in ("serious", "critical"):
                 nodes = [f"{node['target']} {node['html'][:160]}" for node in finding["nodes"][:4]]

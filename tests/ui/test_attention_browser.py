@@ -136,6 +136,7 @@ def test_the_table_is_folded_and_unfolds(visitor):
     page = opened(visitor)
     assert not page.is_visible(".mc-attention-table")
     page.click(".mc-attention-fold summary")
+    page.wait_for_selector(".mc-attention-table tbody tr")
     assert page.locator(".mc-attention-table tbody tr").count() == len(EXAMPLES[0])
     assert page.locator(".mc-attention-table tbody tr").first.text_content() == "0FF\u00a0(0)\u00a0100\u00a0%"
 

@@ -51,7 +51,7 @@ def test_an_opening_is_taken_and_the_openings_come_back(visitor):
     page.page.keyboard.press("Enter")
     page.page.wait_for_selector("#openings", state="hidden")
     assert page.wait_written()[0] == "First Citizen:\nBefore we proceed"
-    assert page.page.evaluate("document.activeElement.id") in ("go", "stop")  # not lost with the button
+    page.page.wait_for_function("['go', 'stop'].includes(document.activeElement.id)")  # not lost with the button
     page.page.focus("#clear")
     page.page.keyboard.press("Enter")
     page.page.wait_for_selector("#openings button")

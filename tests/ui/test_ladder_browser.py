@@ -316,6 +316,7 @@ def test_a_phone_reads_it_without_scrolling_sideways(visitor, scheme):
     one = visitor(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     open_tab(one.page, "Ladder")
     choose(one.page, "block")
+    one.page.wait_for_selector("mark .mc-code-keyword")
     assert one.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     parts = [".mc-ladder-figures", ".mc-ladder h3", ".mc-ladder-note", ".mc-ladder-later th", ".mc-ladder-code mark"]
     parts += [f"{around} .mc-code-{kind}" for around in ("mark", "span") for kind in ("keyword", "string")]

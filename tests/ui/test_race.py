@@ -293,6 +293,10 @@ def test_the_first_choice_is_the_first_two_of_the_middle_and_the_last(count, cho
     assert first_choice(names) == [names[i] for i in chosen]
 
 
+def test_where_all_rungs_are_there_the_first_race_shows_the_largest_steps():
+    assert first_choice(Catalogue().names) == ["bigram", "head", "block", "gpt"]
+
+
 @pytest.fixture(scope="module")
 def server(catalogue):
     running = AppServer(catalogue)

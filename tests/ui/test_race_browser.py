@@ -237,6 +237,7 @@ def test_a_fifth_rung_is_not_taken_and_the_order_is_the_ladders(racer):
     assert lanes(page, "name") == WELL[:4]
     ticked = page.page.evaluate("[...document.querySelectorAll('#race-rungs input:checked')].map(node => node.name)")
     assert ticked == WELL[:4]
+    assert page.page.inner_text("#race-told") == "Four race at a time: take one of them out first."
     page.set("race-length", 5)
     page.page.click("#race-go")
     wait_for_the_end(page)
@@ -244,6 +245,7 @@ def test_a_fifth_rung_is_not_taken_and_the_order_is_the_ladders(racer):
     page.page.uncheck(f"#race-rungs input[name={WELL[1]}]", force=True)
     page.page.wait_for_function("document.querySelectorAll('.mc-lane').length === 3")
     assert lanes(page, "text") == [texts[0], *texts[2:]]  # who stays keeps the text
+    assert page.page.inner_text("#race-told") == ""
     choose(page)
     page.page.click("#race-go")
     page.page.wait_for_selector("text=Choose a rung first")

@@ -14,15 +14,18 @@ from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.plots import INK, heat, name_ticks, plot, plots_view, sign
-from modelcraft.ui.widgets import QUIET, question, told
+from modelcraft.ui.widgets import QUIET, guess, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN = 10
 COUNTED, LEARNED = "counting", "bigram"
-QUESTION = (
-    "Before you choose q: of a thousand q's, how many are followed by u, and what did gradient descent make of it?"
+QUESTION = "Before you choose q: of all the q's in tiny Shakespeare, how many are followed by u?"
+GUESSES = ("Nine of ten", "All but a few", "All")
+ANSWER = (
+    "All 563 of them. So counting is certain, and gives any other character no chance at all; the bigram model, which "
+    "gradient descent moves towards the same shares step by step, has come to 99.99 %. Choose q and see."
 )
 
 
@@ -32,9 +35,9 @@ class CountingView:
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service
         self.view = plots_view("counting", 640)
-        question(QUESTION)
+        guess("counting-guess", QUESTION, GUESSES, 2, ANSWER)
         self.first = gr.Textbox(
-            "q",
+            "t",
             label="After the character",
             info="one character; leave it empty for the newline",
             max_lines=1,
@@ -91,12 +94,14 @@ def page(counting: Entry, bigram: Entry, first: str) -> dict[str, Any]:
         counted[row].argsort(descending=True, stable=True)[: min(SHOWN, max(1, int((counts[row] > 0).sum())))].tolist()
     )
     likely = ", ".join(f"{sign(vocabulary[i])} {counted[row, i]:.1%}" for i in order[:3])
-    guess = ", ".join(f"{sign(vocabulary[i])} {learned[row, i]:.1%}" for i in learned[row].argsort(descending=True)[:3])
+    expected = ", ".join(
+        f"{sign(vocabulary[i])} {learned[row, i]:.1%}" for i in learned[row].argsort(descending=True)[:3]
+    )
     return {
         "said": f"The two differ by {apart:.1%} of probability at a character of the text, on average.",
         "plots": [
             plot("counted", f"Shares of what came {after} in the text: {likely}.", drawing(counted, 1)),
-            plot("learned", f"What the bigram model expects {after}: {guess}.", drawing(learned, 1)),
+            plot("learned", f"What the bigram model expects {after}: {expected}.", drawing(learned, 1)),
             plot(
                 "learned − counted, five times as strong",
                 f"The difference; the largest of all is {difference.abs().max():.1%}. Red: learned more, blue: less.",

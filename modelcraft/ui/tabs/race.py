@@ -28,11 +28,13 @@ from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.support.wording import listing
 from modelcraft.ui import labels
 from modelcraft.ui.clients import current_client, unread_events
+from modelcraft.ui.component import component
 from modelcraft.ui.script import STOPPED_JS, Lane, line_up_js, race_view
 from modelcraft.ui.tabs.chat import read_seed, slider
 from modelcraft.ui.widgets import told
 
 MAX_LANES = 4
+FIRST_RACE = ("bigram", "head", "block", "gpt")  # each a step that one sees
 DEFAULT_SEED = 1337
 RACE_PACE = 40  # a reader keeps up; above 30, a lane that waited for a slower one catches up
 RACE_TICK_S = 1 / 15  # an event updates all lanes: as much work for a browser as two events of the chat
@@ -79,6 +81,7 @@ class Race:
             elem_id="race-rungs",
             elem_classes="mc-pills",
         )
+        self.told = component("line", "", "race-told")
         with gr.Row(elem_id="race-dials"):
             self.length = slider(
                 "Length", "characters of each", 1, MAX_LENGTH, DEFAULT_LENGTH, 1, elem_id="race-length"
@@ -126,8 +129,9 @@ class Race:
         ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
         for button in self.examples:
             button.click(None, button, self.prompt, js="line => line", **options)
-        ticked = [self.rungs, self.view]
-        self.rungs.input(None, ticked, ticked, js=line_up_js(ladder), **options)
+        self.ticked = ticked = [self.rungs, self.view]
+        self.lined_up = [*ticked, self.told]
+        self.rungs.input(None, ticked, self.lined_up, js=line_up_js(ladder), **options)
 
     @told
     async def start(
@@ -251,6 +255,8 @@ def absent(names: Sequence[str]) -> str | None:
 
 
 def first_choice(names: Sequence[str]) -> list[str]:
-    """Return the first rung, two from the middle and the last: the race that a newcomer sees."""
+    """Return the race that a newcomer sees; where one of its rungs is not there, the first, two more, and the last."""
+    if set(FIRST_RACE) <= set(names):
+        return list(FIRST_RACE)
     last = len(names) - 1
     return [names[i] for i in sorted({round(last * share / 3) for share in range(4)} if names else ())]
