@@ -18,6 +18,7 @@ from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.feedforward import FeedForwardLanguageModel
 from modelcraft.gpt import GPTLanguageModel, norm
 from modelcraft.head import Head, HeadLanguageModel
+from modelcraft.insight.reading import inputs_of
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.multihead import MultiHeadAttention, MultiHeadLanguageModel
 from modelcraft.residual import ResidualBlock, ResidualLanguageModel
@@ -73,13 +74,7 @@ def trace_attention(model: LanguageModel, ids: Sequence[int], source: Sequence[i
     line written so far, and `source` is what the encoder reads (`model.sources`). Raises VocabularyError for no or
     unknown ids.
     """
-    idx = torch.tensor([list(ids)[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, T)
-    model.check_context(idx)
-    arguments: dict[str, Tensor] = {}
-    if isinstance(model, EncoderDecoder):
-        given = list(source if source is not None else [model.config.newline])[-model.block_size :]
-        arguments["source"] = torch.tensor([given], dtype=torch.long, device=model.device)  # (1, S)
-        model.check_context(arguments["source"])
+    idx, arguments = inputs_of(model, ids, source)
     with evaluating(model):
         logits, _ = model(idx, **arguments)  # (1, T, V)
         heads = list(_heads(model, idx, **arguments))

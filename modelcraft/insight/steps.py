@@ -19,6 +19,7 @@ from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.feedforward import FeedForwardLanguageModel
 from modelcraft.gpt import GPTLanguageModel, norm
 from modelcraft.head import HeadLanguageModel
+from modelcraft.insight.reading import inputs_of
 from modelcraft.model import LanguageModel, evaluating
 from modelcraft.multihead import MultiHeadLanguageModel
 from modelcraft.residual import ResidualBlock, ResidualLanguageModel
@@ -65,13 +66,7 @@ def trace_steps(model: LanguageModel, ids: Sequence[int], source: Sequence[int] 
     network = model.network if isinstance(model, BlendLanguageModel) else model
     if not isinstance(network, Lesson | GPTLanguageModel | EncoderDecoder):
         raise ConfigError(f"A {type(model).__name__} has no layers; choose a rung that is trained.")
-    idx = torch.tensor([list(ids)[-model.block_size :]], dtype=torch.long, device=model.device)  # (1, T)
-    model.check_context(idx)
-    more: dict[str, Tensor] = {}
-    if isinstance(network, EncoderDecoder):
-        given = list(source if source is not None else [network.config.newline])[-model.block_size :]
-        more["source"] = torch.tensor([given], dtype=torch.long, device=model.device)  # (1, S)
-        model.check_context(more["source"])
+    idx, more = inputs_of(network, ids, source)
     steps: list[Step] = []
     with evaluating(model):
         for kind, block, x, added in _walk(network, idx, **more):

@@ -98,6 +98,21 @@ def guess(elem_id: str, question: str, guesses: Sequence[str], right: int, answe
     return component("guess", value, elem_id)
 
 
+def text_field(elem_id: str, value: str, placeholder: str, most: int, lines: int = 2) -> gr.Textbox:
+    """Make the field of a text that a view looks at: at most `most` characters, always `lines` lines high."""
+    return gr.Textbox(
+        value,
+        label="The text",
+        show_label=False,
+        placeholder=placeholder,
+        lines=lines,
+        max_lines=lines,
+        max_length=most,
+        container=False,
+        elem_id=elem_id,
+    )
+
+
 def rung_chooser(catalogue: Catalogue, elem_id: str, label: str = "Rung", value: str | None = None) -> gr.Dropdown:
     """Make a rung chooser, set to `value` if that rung exists, else to the default."""
     names = catalogue.names

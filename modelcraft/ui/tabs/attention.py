@@ -21,7 +21,7 @@ from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ModelCraftError, VocabularyError
 from modelcraft.ui.component import component
 from modelcraft.ui.labels import left_out, nothing_to_read
-from modelcraft.ui.widgets import QUIET, guess, rung_chooser, told
+from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 
 MAX_SEEN = 64  # characters of a text: the most rows that a screen shows clearly
 THUMBNAIL = 32  # pixels along a side of a head's small picture, at most
@@ -47,16 +47,8 @@ class AttentionView:
             with gr.Column():
                 self.view = component("attention", {}, "attention")
             with gr.Column():
-                self.text = gr.Textbox(
-                    EXAMPLES[0],
-                    label="The text",
-                    show_label=False,
-                    placeholder=f"A text; its last {MAX_SEEN} characters are looked at …",
-                    lines=2,
-                    max_lines=2,
-                    max_length=MAX_SEEN,
-                    container=False,
-                    elem_id="attention-say",
+                self.text = text_field(
+                    "attention-say", EXAMPLES[0], f"A text; its last {MAX_SEEN} characters are looked at …", MAX_SEEN
                 )
                 with gr.Row(elem_classes="mc-examples"):
                     examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]

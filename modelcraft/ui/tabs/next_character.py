@@ -20,7 +20,8 @@ from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component
-from modelcraft.ui.widgets import QUIET, guess, rung_chooser, told
+from modelcraft.ui.labels import nothing_to_read
+from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 from modelcraft.ui.words import WORDS
 
 MAX_TEXT = 2_000
@@ -48,17 +49,7 @@ class NextCharacter:
         guess("next-guess", QUESTION, GUESSES, 1, ANSWER)
         with gr.Row(elem_classes="mc-beside mc-text-first"):
             with gr.Column():
-                self.text = gr.Textbox(
-                    EXAMPLES[0],
-                    label="The text",
-                    show_label=False,
-                    placeholder="A text; what follows it?",
-                    lines=2,
-                    max_lines=2,
-                    max_length=MAX_TEXT,
-                    container=False,
-                    elem_id="next-text",
-                )
+                self.text = text_field("next-text", EXAMPLES[0], "A text; what follows it?", MAX_TEXT)
                 self.view = component("next_character", {}, "next", WORDS, elem_classes="mc-pictures")
             with gr.Column():
                 with gr.Row(elem_classes="mc-examples"):
@@ -108,8 +99,7 @@ class NextCharacter:
         entry = await self.service.get(rung)
         read = entry.tokenizer.normalize(text)
         if not read.text:
-            known = f"{entry.title} knows none of these characters. {read.report()}"
-            return {"rung": entry.name, "text": text, "notice": known if text else "Write a text first."}
+            return {"rung": entry.name, "text": text, "notice": nothing_to_read(entry, text, read)}
         logits = await self.service.look(next_logits, entry, read.text)
         stored = [round(one, 5) for one in logits.tolist()]
         return page(entry, text, stored, random.random(), params, read.report())

@@ -16,7 +16,7 @@ from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ModelCraftError, VocabularyError
 from modelcraft.ui.component import component
 from modelcraft.ui.labels import left_out, nothing_to_read
-from modelcraft.ui.widgets import QUIET, guess, rung_chooser, told
+from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 from modelcraft.ui.words import WORDS
 
 MAX_SEEN = 64  # characters of a text: two lines, so that the steps below them fit the screen
@@ -47,16 +47,8 @@ class OneStepView:
             with gr.Column():
                 self.view = component("one_step", {}, "one-step")
             with gr.Column():
-                self.text = gr.Textbox(
-                    EXAMPLES[0],
-                    label="The text",
-                    show_label=False,
-                    placeholder=f"A text; its last {MAX_SEEN} characters are looked at …",
-                    lines=2,
-                    max_lines=2,
-                    max_length=MAX_SEEN,
-                    container=False,
-                    elem_id="one-step-say",
+                self.text = text_field(
+                    "one-step-say", EXAMPLES[0], f"A text; its last {MAX_SEEN} characters are looked at …", MAX_SEEN
                 )
                 with gr.Row(elem_classes="mc-examples"):
                     examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]

@@ -11,7 +11,7 @@ from modelcraft.support.checks import check_text
 from modelcraft.support.errors import VocabularyError
 from modelcraft.support.wording import describe, listing
 from modelcraft.ui.component import component
-from modelcraft.ui.widgets import QUIET, guess, rung_chooser, told
+from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 from modelcraft.ui.words import WORDS
 
 MAX_TEXT = 2_000
@@ -45,17 +45,7 @@ class SurpriseView:
         asked = guess("surprise-guess", QUESTION, GUESSES, 0, ANSWER)
         with gr.Row(elem_classes="mc-beside mc-text-first"):
             with gr.Column():
-                self.text = gr.Textbox(
-                    EXAMPLES[0],
-                    label="The text",
-                    show_label=False,
-                    placeholder="A text, a poem of your own …",
-                    lines=3,
-                    max_lines=3,
-                    max_length=MAX_TEXT,
-                    container=False,
-                    elem_id="surprise-text",
-                )
+                self.text = text_field("surprise-text", EXAMPLES[0], "A text, a poem of your own …", MAX_TEXT, 3)
                 self.told = component("line", "", "surprise-told")
                 self.view = component(
                     "surprise", {"said": FIRST, "example": EXAMPLES[0]}, "surprise", WORDS, elem_classes="mc-pictures"
