@@ -134,12 +134,13 @@ def load_folder(
     expected = rung.build(info.config, device="meta").state_dict()
     weights = _read_weights(folder / WEIGHTS_FILE, expected, as_gpt(info) if is_gpt(info) else None)
     # Build the model only after all these checks; building it also makes what is not a weight, such as a mask.
-    model = rung.build(info.config, parts=load_parts(rung.parts, folder, info.vocabulary))
+    parts = [part for part, _ in load_parts(rung.parts, folder, info.vocabulary)]
+    model = rung.build(info.config, parts=parts)
     model.load_state_dict(weights, strict=True)
     return model.to(pick_device(device)).eval(), CharTokenizer(info.vocabulary), info
 
 
-def load_parts(names: Sequence[str], folder: Path, vocabulary: str) -> list[LanguageModel]:
+def load_parts(names: Sequence[str], folder: Path, vocabulary: str) -> list[tuple[LanguageModel, ModelInfo]]:
     """Load the models `names` that the one in `folder` consists of: those beside it, or else the bundled ones."""
     parts = []
     for name in names:
@@ -150,7 +151,7 @@ def load_parts(names: Sequence[str], folder: Path, vocabulary: str) -> list[Lang
                 f"{str(folder)!r} needs a {name!r} that knows the same characters; train {name!r} on the same text, "
                 f"and put it at {str(beside)!r}."
             )
-        parts.append(part)
+        parts.append((part, info))
     return parts
 
 

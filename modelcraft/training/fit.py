@@ -1,13 +1,14 @@
 """Fit the rungs that are not trained step by step, and find the weights of a blend.
 
-The parts of a blend learn from all of the training text, so none of it is left to measure how far to trust each part
-on new text. Two stand-ins are used instead: counts of the first nine tenths of the training text, and a `gpt-mini`
-trained on the same nine tenths. Their weights are fitted on the last tenth, and the blend takes these weights. The
-validation text is never used. (If anything, a stand-in that is weaker than the GPT gives the GPT too little weight.)
+How far to trust each part of a blend can be measured only on text that neither has learned from. A GPT that held back
+the beginning of the training text, to be calibrated on, is measured there itself, beside counts of the rest. If it held
+nothing back, two stand-ins are measured: counts of the first nine tenths, and a `gpt-mini` trained on the same nine
+tenths, on the last tenth; being weaker than the GPT, it gives the GPT too little weight. The validation text is never
+used.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from modelcraft.blend import BlendConfig, BlendLanguageModel
-from modelcraft.counting import CountingLanguageModel, count
+from modelcraft.counting import CountingConfig, CountingLanguageModel, count
 from modelcraft.data import UNSCORED
 from modelcraft.ladder import RUNGS
 from modelcraft.model import LanguageModel, evaluating
@@ -23,36 +24,57 @@ from modelcraft.support.errors import CorpusError
 from modelcraft.training.recipes import RECIPES
 from modelcraft.training.trainer import Trainer
 
+Parts = Sequence[LanguageModel]
 STAND_IN = "gpt-mini"
 FIT_SHARE = 0.9
 
 
-def fit_blend(
-    train_data: Tensor, config: BlendConfig, network: LanguageModel, counting: LanguageModel
-) -> BlendLanguageModel:
-    """Return a blend of `network` and `counting`, its weights fitted to the training ids (N,) as described above."""
+def fit_counting(train_data: Tensor, config: CountingConfig, parts: Parts = (), unseen: int = 0) -> LanguageModel:
+    """Count the training ids (N,)."""
+    return count(train_data, config)
+
+
+def fit_blend(train_data: Tensor, config: BlendConfig, parts: Parts, unseen: int = 0) -> BlendLanguageModel:
+    """Return a blend of `parts`, a network and counts, its weights fitted to the training ids (N,) as described above.
+
+    The network has not learned from the first `unseen` of them.
+    """
+    network, counting = parts
     assert isinstance(counting, CountingLanguageModel)
+    if unseen:
+        counted = count(train_data[unseen:], counting.config).to(network.device)
+        stand_in = BlendLanguageModel(config, network, counted)
+        fit_weights(stand_in, train_data[:unseen])
+    else:
+        stand_in = _stand_in(train_data, config, network.device, counting.config)
+    blend = BlendLanguageModel(config, network, counting)
+    blend.w.copy_(stand_in.w)
+    return blend
+
+
+def _stand_in(
+    train_data: Tensor, config: BlendConfig, device: torch.device, counts: CountingConfig
+) -> BlendLanguageModel:
+    """Make a blend of models of nine tenths of the training ids (N,), its weights fitted to the last tenth."""
     n = int(FIT_SHARE * len(train_data))
     known, held_out = train_data[:n], train_data[n:]
     rung, recipe = RUNGS[STAND_IN], RECIPES[STAND_IN]
-    learner = rung.build(replace(rung.config, vocab_size=config.vocab_size), network.device, recipe.seed)
+    learner = rung.build(replace(rung.config, vocab_size=config.vocab_size), device, recipe.seed)
     with tempfile.TemporaryDirectory() as folder:
         Trainer(learner, known, held_out, recipe, Path(folder)).train(progress=True)
-    counted = count(known, counting.config).to(network.device)
-    stand_in = BlendLanguageModel(replace(config, block_size=learner.block_size), learner, counted)
+    stand_in = BlendLanguageModel(
+        replace(config, block_size=learner.block_size), learner, count(known, counts).to(device)
+    )
     fit_weights(stand_in, held_out)
-    blend = BlendLanguageModel(config, network, counting)
-    blend.load_state_dict(stand_in.state_dict())
-    return blend
+    return stand_in
 
 
 def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24) -> float:
     """Fit `blend.w` in place to `held_out` (N,), text that neither part has learned from.
 
-    So the parts here are not those of the finished model: make stand-ins of both from the first nine tenths of the
-    training text, fit w on the last tenth, and load w into a blend of the parts that were made from all of the text.
-    The validation text is never used. A level that hardly occurs stays near one half. Returns the remaining loss in
-    nats per character. Raises CorpusError for a text without a pair of characters.
+    So the counts here are not those of the finished model, which are of all of the training text. A level that hardly
+    occurs stays near one half. Returns the remaining loss in nats per character. Raises CorpusError for a text without
+    a pair of characters.
     """
     if len(held_out) < 2:
         raise CorpusError("The weights of a blend need a text of at least two characters to be fitted on.")
@@ -80,5 +102,6 @@ def fit_weights(blend: BlendLanguageModel, held_out: Tensor, halvings: int = 24)
     return -float((counted + blend.w.cpu()[levels] * gain).log().mean())
 
 
-# By rung name, the function that turns training ids (N,), a config and parts into a model.
-FITS: Mapping[str, Callable[..., LanguageModel]] = {"counting": count, "blend": fit_blend}
+# By rung name, the function that makes a model of training ids (N,), a config, parts, and how many ids those have not
+# learned from.
+FITS: Mapping[str, Callable[..., LanguageModel]] = {"counting": fit_counting, "blend": fit_blend}

@@ -226,9 +226,14 @@ class TrainingRun:
     def _fit(self, plan: Plan) -> ModelInfo:
         """Fit a rung that is not trained by gradient to the training text, in one go."""
         chosen, train_data = pick_device(self.device), plan.splits[0]
-        parts = [part.to(chosen) for part in load_parts(self.rung.parts, self.folder, plan.tokenizer.vocabulary)]
+        parts = load_parts(self.rung.parts, self.folder, plan.tokenizer.vocabulary)
+        # What a part held back of this text; of another one it says nothing.
+        shares = [info.training.get("held_out") for _, info in parts if info.corpus.get("sha256") == plan.text.sha256]
+        share = max((share for share in shares if isinstance(share, float)), default=0.0)
+        unseen = len(held_back(train_data, min(max(share, 0.0), 0.5))[1])
         started = time.perf_counter()
-        fitted = FITS[self.rung.name](train_data, plan.config, *parts).to(chosen)
+        models = [part.to(chosen) for part, _ in parts]
+        fitted = FITS[self.rung.name](train_data, plan.config, models, unseen).to(chosen)
         training = {"characters": len(train_data), "seconds": round(time.perf_counter() - started, 1)}
         self.folder.mkdir(exist_ok=True)
         return write_folder(

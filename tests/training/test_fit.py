@@ -6,13 +6,19 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 from helpers import CHAIN, assert_one_sentence
 
 import modelcraft
+from modelcraft.blend import BlendLanguageModel
+from modelcraft.counting import count
+from modelcraft.data import load_corpus
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.support.errors import CheckpointError, ConfigError
 from modelcraft.train import train
+from modelcraft.training.fit import fit_weights
 from modelcraft.training.recipes import RECIPES, TrainConfig
+from modelcraft.training.run import held_back
 
 SMALL = {"n_embd": 16, "n_layer": 1, "block_size": 12, "n_head": 2, "n_kv_head": 1}
 QUICK = TrainConfig(steps=30, batch_size=8, learning_rate=1e-2, eval_interval=30, eval_batches=2, save_interval=30)
@@ -55,6 +61,25 @@ def test_a_blend_of_what_lies_beside_it(text, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError) as caught:
         modelcraft.load(runs / "blend")
     assert_one_sentence(caught.value, "needs a 'counting' that knows the same characters")
+
+
+def test_what_the_network_held_back_is_where_it_is_weighed(text, tmp_path):
+    runs = tmp_path / "runs"
+    train("counting", str(text), out=runs / "counting", set_=["block_size=3"])
+    train("gpt", str(text), out=runs / "gpt", held_out=0.3)
+    train("blend", str(text), out=runs / "blend", set_=["block_size=12"])
+    blend, tokenizer = modelcraft.load(runs / "blend", "cpu")
+    train_data, _ = load_corpus(str(text)).splits(tokenizer, 12)
+    known, held_out = held_back(train_data, 0.3)
+    expected = BlendLanguageModel(blend.config, blend.network, count(known, blend.counting.config))
+    fit_weights(expected, held_out)
+    assert len(held_out) == 1_080
+    torch.testing.assert_close(blend.w, expected.w)
+
+    other = tmp_path / "other.txt"
+    other.write_text(CHAIN.text(4_000, seed=2), encoding="utf-8")
+    train("blend", str(other), out=runs / "other", set_=["block_size=12"])  # of this text it held nothing back
+    assert not torch.equal(modelcraft.load(runs / "other", "cpu")[0].w, blend.w)
 
 
 @pytest.mark.parametrize("name", ["counting", "blend"])
