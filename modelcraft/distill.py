@@ -16,7 +16,7 @@ def distill(
     corpus: CorpusName = None,
     teachers: Annotated[int, typer.Option(min=1, max=16, help="How many.")] = 3,
     teacher_steps: Annotated[int, typer.Option(help="Batches that each teacher learns from.")] = 5000,
-    steps: Annotated[int, typer.Option(help="Batches that the student learns from.")] = 7000,
+    steps: Annotated[int, typer.Option(help="Batches that the student learns from.")] = 10_000,
     dropout: Annotated[float, typer.Option(help="The student's: its targets keep it from learning by heart.")] = 0.1,
     device: Device = None,
 ) -> None:
