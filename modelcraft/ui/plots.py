@@ -1,8 +1,6 @@
 """Plots: matplotlib draws them as SVG in the page's own colours, so that they are legible in light and dark mode.
 
-A tab of plots shows one value: {"plots": [{"title", "svg", "alt"}], "texts": [{"title", "text"}] (shown beside the
-plots), "said": a sentence, "note": another, "tables": [{"caption", "head": [...], "rows": [[...]]}]}. The tables say
-in words what the pictures show.
+The page shows one as {"title", "svg", "alt"}, with `drawnPicture` of shared.js.
 """
 
 import io
@@ -10,10 +8,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import gradio as gr
-
 from modelcraft.training.plots import picture
-from modelcraft.ui.component import component
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,11 +30,6 @@ def sign(character: str) -> str:
     if unicodedata.category(character) in _UNSEEN:
         return f"U+{ord(character):04X}"
     return f"◌{character}" if unicodedata.combining(character) else character
-
-
-def plots_view(elem_id: str, min_height: int) -> gr.HTML:
-    """Make the component that shows the plots of a tab."""
-    return component("plots", {}, elem_id, min_height=min_height)
 
 
 def plot(

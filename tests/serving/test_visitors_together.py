@@ -22,7 +22,7 @@ def asks(entry, text):
         "attention": lambda: attention.page(entry, text, None)[:2],
         "surprise": lambda: surprise.panel(entry, text),
         "next": lambda: next_logits(entry, text).tolist(),
-        "embeddings": lambda: embeddings.page(entry)["tables"],
+        "embeddings": lambda: embeddings.page(entry)[0]["near"],
         "writing": lambda: list(entry.engine.submit(ids, SamplingParams(20, temperature=0))),
     }
 

@@ -25,6 +25,8 @@ TABS = {
         ["#surprise-text", ".mc-surprise-verdict"],
     ),
     "Train": ("#train .mc-training", ["#train-rung", "#train-steps", "#train-source", "#train-lead"], []),
+    "Counting": ("#counting svg", ["#counting-first", "#counting-row"], [".mc-pairs-switch", ".mc-pairs-pair"]),
+    "Embeddings": (".mc-emb svg", ["#embeddings-rung", "#embeddings-places"], [".mc-emb-near"]),
     "One step": (".mc-way tbody", ["#one-step-say", "#one-step-rung"], []),
 }
 
