@@ -6,12 +6,6 @@ const plate = find('plate'), svg = plate.querySelector('svg');
 let letters = [], places = [], counted = [], learned = [], times = [], row = 0, shown = 0, marks = [];
 
 const numbers = encoded => encoded ? new Float32Array(Uint8Array.from(atob(encoded), byte => byte.charCodeAt(0)).buffer) : [];
-const shape = (tag, values, text = '') => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
-  node.textContent = text;
-  return node;
-};
 const place = i => EDGE + CELL * (i + .5);
 // Red above zero, blue below, by the square root, so that rare pairs are seen; a difference is five times as strong.
 const coloured = () => {

@@ -4,12 +4,6 @@ const find = name => element.querySelector(`.mc-emb-${name}`);
 const svg = element.querySelector('svg'), map = find('map');
 let width = 720, labels = [], ties = [], near = [], characters = [], chosen = 0;
 
-const shape = (tag, values, text = '') => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
-  node.textContent = text;
-  return node;
-};
 // The same scale in both directions, so that what looks near is near.
 const laidOut = () => {
   const xs = characters.map(one => one.x), ys = characters.map(one => one.y);

@@ -8,6 +8,14 @@ const make = (tag, name = '', ...children) => {
   return node;
 };
 
+// Make an element of a picture in SVG, with its attributes and a text.
+const shape = (tag, values, text = '') => {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
+  node.textContent = text;
+  return node;
+};
+
 // A visible sign for a character that is invisible or would change the direction of text beside it; as `plots.sign`.
 const sign = character => ({' ': '␣', '\n': '⏎', '\t': '⇥', '\x7f': '␡'})[character]
   ?? (character < ' ' ? String.fromCharCode(0x2400 + character.charCodeAt(0))

@@ -99,7 +99,7 @@ def page(counting: Entry, bigram: Entry, first: str) -> tuple[dict[str, Any], di
         "letters": [sign(vocabulary[i]) for i in kept],
         "at": kept,
         "row": kept.index(row),
-        "likeliest": max(range(len(kept)), key=lambda j: float(counted[row, kept[j]])),
+        "likeliest": int(counts[row, kept].argmax()),
     }
     tables = {"times": counts, "counted": counted, "learned": learned}
     return plate | {name: _encoded(table[kept][:, kept]) for name, table in tables.items()}, {
