@@ -26,8 +26,8 @@ settings.load_profile("modelcraft")
 SLOW = {
     *("test_abuse", "test_app_api", "test_app_start", "test_middleware", "test_routes", "test_space"),
     *("test_distributed", "test_export", "test_fit", "test_trainer", "test_training_queue", "test_hub_client"),
-    *("test_bigram", "test_cli", "test_loss", "test_plots", "test_counting_view", "test_embeddings_view"),
-    *("test_race", "test_readme"),
+    *("test_bigram", "test_cli", "test_loss", "test_plots", "test_view_plots", "test_race", "test_readme"),
+    *("test_counting_view", "test_embeddings_view"),
     *("test_lesson", "test_train_view", "test_visitors_together", "test_tracking"),
 }
 

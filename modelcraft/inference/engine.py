@@ -220,10 +220,8 @@ class Engine:
         joining = self._admit()
         try:
             self._begin(joining)
-        except BaseException:  # this thread ends
-            for stream in joining:
-                if not stream.finished and stream not in self._streams:
-                    self._finish(stream, ModelError(BROKEN))
+        except BaseException:  # `_run` ends them with the others, once the next request can start another thread
+            self._streams += [stream for stream in joining if not stream.finished and stream not in self._streams]
             raise
 
     def _admit(self) -> list[Stream]:

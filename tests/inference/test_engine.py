@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -398,8 +399,11 @@ def test_one_client_has_not_all_rows_and_the_next_row_is_for_who_has_fewest(tiny
 
 
 @pytest.mark.cases
+@pytest.mark.parametrize("texts", [4, 1])
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, MemoryError])
-def test_whatever_ends_the_thread_no_text_hangs_and_the_next_is_written(tiny_model, error):
+def test_whatever_ends_the_thread_no_text_hangs_and_the_next_is_written(tiny_model, error, texts, monkeypatch):
+    slow_log = SimpleNamespace(exception=lambda *_: time.sleep(0.05))  # the next request comes while the thread ends
+    monkeypatch.setattr("modelcraft.inference.engine.log", slow_log)
     with closing(Engine(tiny_model, max_rows=2)) as engine:
         working, forward = True, tiny_model.forward
 
@@ -409,7 +413,7 @@ def test_whatever_ends_the_thread_no_text_hangs_and_the_next_is_written(tiny_mod
             return forward(*arguments)
 
         tiny_model.forward = breaks
-        streams = [engine.submit([1], SamplingParams(50, seed=1)) for _ in range(4)]
+        streams = [engine.submit([1], SamplingParams(50, seed=1)) for _ in range(texts)]
         for stream in streams:
             with pytest.raises((ModelError, error)):
                 list(stream)
