@@ -28,7 +28,12 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME|FOLDER|USER/REPO", help="Learn what this trained model finds likely, too."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Batches to train on.", show_default="the rung's")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Batches to train on in all; more of them with --resume train on.", show_default="the rung's"
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows a batch.", show_default="the rung's")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="The highest one; Muon's changes with it.", show_default="the rung's")
@@ -95,6 +100,7 @@ def train(
     """Train a rung, and leave a model folder that every other command takes.
 
     Ctrl-C saves everything; --resume goes on and ends with the same weights as an uninterrupted run.
+    A finished run trains on with --resume and more --steps.
     """
     from modelcraft.support.control import follow_stdin
     from modelcraft.training.distributed import joined

@@ -12,7 +12,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ class Trainer:
         wanted = config.precision
         big = model.num_parameters >= BF16_PARAMETERS
         self.bf16 = wanted == "bf16" or (wanted == "auto" and big and gains_from_bf16(self.device))
+        self.longer = False  # whether it goes on for more steps than the run was started with
 
     @property
     def best_record(self) -> dict[str, float] | None:
@@ -126,8 +127,8 @@ class Trainer:
         with bar, threads, torch.random.fork_rng(devices=devices), graceful_stop() as stop:
             if self.ranks.first:
                 sweep(self.folder)
-            if self.step == 0:
-                self.save()  # from here on there is always something to resume
+            if self.step == 0 or self.longer:
+                self.save()  # from here on there is always something to resume, for as many steps
             if self.config.compile:
                 compile_parts(self.model, self._try_out)
             self.model.train()
@@ -266,15 +267,22 @@ class Trainer:
             save_file(tensors, aside, metadata={"training": training, "sha256": digest(training, tensors)})
 
     def restore(self) -> None:
-        """Continue from the state in `folder`; raise CheckpointError if there is none, or if it is of another run."""
+        """Continue from the state in `folder`; raise CheckpointError if there is none, or if it is of another run.
+
+        It may go on for more steps than it was started with, on the schedule of a run of that many.
+        """
         described, tensors = read_state(self.folder)
+        started = TrainConfig(**described["config"])
+        self.longer = self.config.steps > started.steps
+        if self.longer:
+            started = replace(started, steps=self.config.steps)
         if self.about.get("corpus") != described["about"].get("corpus"):  # sizes depend on it, too
             raise CheckpointError(
                 f"The run in {str(self.folder)!r} was started with another text; name that one with --corpus, or train "
                 "into another folder with --out."
             )
         for what, now, then in (
-            ("training settings", _essential(self.config), _essential(TrainConfig(**described["config"]))),
+            ("training settings", _essential(self.config), _essential(started)),
             ("model or corpus", self.about, described["about"]),
         ):
             if now != then:

@@ -282,6 +282,28 @@ def test_resume_refuses_another_run(tmp_path):
         make_trainer(tmp_path / "nowhere").restore()
 
 
+def test_trained_on_equals_trained_longer_where_the_rate_is_constant(tmp_path):
+    constant = replace(RECIPE, warmup_steps=0, decay_share=0.0)
+    whole = make_trainer(tmp_path / "whole", constant)
+    whole.train()
+    make_trainer(tmp_path / "parts", replace(constant, steps=24)).train()
+    longer = make_trainer(tmp_path / "parts", constant)
+    longer.restore()
+    assert (longer.step, longer.finished) == (24, False)
+    longer.train()
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_that_trains_on_is_longer_from_its_first_step_on(tmp_path):
+    make_trainer(tmp_path, replace(RECIPE, steps=8)).train()
+    longer = make_trainer(tmp_path)
+    longer.restore()
+    longer._heed = lambda stop: pytest.fail("broken off")  # it breaks off before its first save interval
+    with pytest.raises(pytest.fail.Exception):
+        longer.train()
+    assert (describe_state(tmp_path)["step"], describe_state(tmp_path)["config"]["steps"]) == (8, 40)
+
+
 def test_a_damaged_state_is_one_sentence(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.train()
@@ -807,12 +829,23 @@ def test_a_finished_run_says_so_and_measures_nothing(tmp_path, command, monkeypa
         patch.setattr(export, "exact_losses", pytest.fail)
         code, said = command("--out", str(folder), "--resume")
     assert code == 0
-    assert f"The training in {str(folder)!r} is finished, at step 2 of 2." in said
+    assert f"The training in {str(folder)!r} is finished, at step 2 of 2; name more with --steps" in said
     assert [line for line in first.splitlines() if line.startswith(("Exact", "Play"))] == said.splitlines()[3:5]
     assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != METRICS_FILE}
     (folder / "config.json").unlink()  # as if it had been killed before it was written
     code, said = command("--out", str(folder), "--resume")
     assert (code, "is finished" in said, (folder / "config.json").exists()) == (0, True, True)
+
+
+def test_a_finished_run_trains_on_with_more_steps(tmp_path, command):
+    folder = tmp_path / "run"
+    assert command("--out", str(folder))[0] == 0
+    assert command("--out", str(folder), "--resume", "--steps", "5")[0] == 0
+    assert read_info(folder).training["steps_done"] == 5
+    assert "is finished, at step 5 of 5" in command("--out", str(folder), "--resume", "--steps", "5")[1]
+    code, said = command("--out", str(folder), "--resume", "--steps", "3")
+    assert code != 0
+    assert "(steps: 5, now 3)" in said
 
 
 @pytest.mark.cases
