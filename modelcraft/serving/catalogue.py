@@ -33,6 +33,7 @@ class Entry:
     info: ModelInfo
     source: str  # "bundled", or "user/repo@abc1234"
     own: str = ""  # for a model that a visitor trained: the secret name that requests use
+    called: str = ""  # and the name shown on the page
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,7 +47,7 @@ class Entry:
     @property
     def title(self) -> str:
         """The name shown on the page."""
-        return f"yours: {self.info.rung}" if self.own else self.info.rung
+        return self.called or self.info.rung
 
 
 @dataclass(frozen=True)

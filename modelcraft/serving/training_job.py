@@ -28,6 +28,7 @@ PREFIX = "yours-"  # the start of the name of every visitor's model
 MAX_STEPS = 5_000
 MAX_TEXT = 2_000_000  # characters
 MAX_VOCABULARY = 1_000  # different characters
+MAX_TITLE = 24  # characters of a text's name in the name of a model
 EVALUATIONS = 25  # per run
 LEFT_OUT = {"blend", "gpt-video"}  # the first is made of trained models, the second needs a GPU
 SIZES: Mapping[str, tuple[int, int, int]] = {  # for each size of a model: minimum, maximum, step
@@ -141,10 +142,13 @@ class Job:
     owner: str
     order: Order
     folder: Path
+    number: int = 1  # among its owner's trainings
     address: str = ""  # where the order came from
     status: Status = Status.WAITING
     wanted: Status | None = None  # PAUSED or DONE: the state that was requested of the process
     problem: str = ""  # why it failed
+    kept: bool = False  # whether it has left a model
+    first_step: int = 0  # where it went on, if the model trains on
     process: subprocess.Popen[bytes] | None = None
     worked: float = 0.0  # seconds spent in processes that have ended
     since: float = 0.0  # when the current process started
@@ -157,6 +161,13 @@ class Job:
     def run(self) -> Path:
         """The folder that the training writes to."""
         return self.folder / "run"
+
+    @property
+    def title(self) -> str:
+        """What its model is called on the page."""
+        name = self.order.title
+        short = name if len(name) <= MAX_TITLE else name[: MAX_TITLE - 1] + "…"
+        return f"mine {self.number}: {short}, {self.order.rung}"
 
     @property
     def seconds(self) -> float:
@@ -180,7 +191,7 @@ class Job:
     @cached_property
     def entry(self) -> Entry:
         """The finished model; it stays alive as long as a caller uses it."""
-        return Entry(*load_folder(self.run), "trained here", self.name)
+        return Entry(*load_folder(self.run), "trained here", self.name, self.title)
 
 
 def arguments(job: Job) -> list[str]:
@@ -193,7 +204,7 @@ def arguments(job: Job) -> list[str]:
     if job.status == Status.FINISHING:
         return [*given, "--finish"]
     if (job.run / STATE_FILE).exists():
-        return [*given, "--resume", "--samples"]
+        return [*given, "--resume", "--steps", str(order.steps), "--samples"]
     given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
     given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop always saves
     given += ["--init-from", rung.name] if order.from_bundled else []

@@ -18,12 +18,14 @@ import threading
 import time
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.clients import has_room
 from modelcraft.serving.training_job import (
     LOG_FILE,
+    MAX_STEPS,
     SENTENCE_FILE,
     Job,
     Order,
@@ -43,6 +45,8 @@ from modelcraft.training.trainer import METRICS_FILE
 log = logging.getLogger(__name__)
 MAX_SECONDS = 20 * 60.0  # of training; then it stops and its best model is kept
 MAX_JOBS = 24  # kept at a time, whatever their state
+KEPT = 3  # models of one visitor
+GONE = "This model is not there any more; train it again, or choose another."
 AN_ADDRESS = (4, 12)  # per address (a whole class may share it): jobs that wait or run, and all jobs kept
 KEPT_S = 2 * 3600.0  # a result that nobody looks at is deleted after this time
 PAUSED_S = 1800.0  # a pause ends after this time, and the best model is kept
@@ -65,7 +69,7 @@ class TrainingQueue:
 
     def __init__(self, running: int = 1, waiting: int = 8, seconds: float = MAX_SECONDS) -> None:
         self.running, self.waiting, self.max_seconds = running, waiting, seconds
-        self._jobs: dict[str, Job] = {}  # owner → the training, in queue order
+        self._jobs: dict[str, Job] = {}  # by name, in queue order; the last one of an owner is the one that is shown
         self._lock = threading.RLock()
         self._scratch: Scratch | None = None
         self._keeper: threading.Thread | None = None
@@ -74,31 +78,62 @@ class TrainingQueue:
         self._had: Counter[str] = Counter()  # trainings started per address since none was running
 
     def start(self, owner: str, order: Order, address: str = "") -> Job:
-        """Queue a training; it replaces the owner's last one, which must be over.
+        """Queue a training; the owner's models stay, the newest `KEPT` of them, and a failed training goes.
 
-        Raises ConfigError while that one is not over, BusyError if too many wait, in total or from this `address`.
+        Raises ConfigError while the last one is not over, BusyError if too many wait, in total or from this `address`.
         """
         with self._lock:
             if self._closed:
                 raise BusyError(60)
-            last = self._jobs.get(owner)
-            if last is not None and last.status not in (Status.DONE, Status.FAILED):
-                raise ConfigError("Your last training is not over yet; stop it first.")
-            self._make_room(last, address)
-            if last is not None:
+            last = self._check_over(owner)
+            self._make_room(last, owner, address)
+            if last is not None and last.status == Status.FAILED:
                 self._forget(last)
-            job = Job(owner, order, self._new_folder(), address)
+            number = 1 + max((job.number for job in self._of(owner)), default=0)
+            job = Job(owner, order, self._new_folder(), number, address)
             if order.text is not None:
                 write_text(job.folder / file_name(order.title), order.text)
-            self._jobs[owner] = job
+            self._jobs[job.name] = job
             self._keep()
             self._tick()
             return job
 
+    def train_on(self, owner: str, steps: int) -> Job:
+        """Queue the owner's finished model again, for `steps` more, on the schedule of a training of all its steps.
+
+        Until that is done the model is what it was. Raises ConfigError or BusyError.
+        """
+        with self._lock:
+            self._check_over(owner)
+            job = self.finished(owner)
+            if not job.records:
+                raise ConfigError(f"{job.order.rung} is not trained in steps, so it cannot train on.")
+            done = int(job.records[-1]["step"])
+            if done + steps > MAX_STEPS:
+                raise ConfigError(
+                    f"A model is trained for {MAX_STEPS:,} steps at most here, and this one can have "
+                    f"{MAX_STEPS - done:,} more."
+                )
+            self._check_queue(job.address)
+            job.order = replace(job.order, steps=max(job.order.steps, done + steps))
+            job.status, job.problem, job.worked, job.first_step = Status.WAITING, "", 0.0, done
+            self._to_the_end(job)
+            self._tick()
+            return job
+
+    def show(self, owner: str, name: str) -> None:
+        """Show the owner's model `name` from now on; raise ConfigError if there is none, or while a training runs."""
+        with self._lock:
+            self._check_over(owner)
+            job = next((job for job in self.models(owner) if job.name == name), None)
+            if job is None:
+                raise ConfigError(GONE)
+            self._to_the_end(job)
+
     def pause(self, owner: str) -> None:
         """Save the training and give its place to others."""
         with self._lock:
-            job = self._of(owner)
+            job = self._current(owner)
             if job.status == Status.WAITING:
                 job.status, job.paused_at = Status.PAUSED, time.monotonic()
             elif job.status == Status.TRAINING and not job.wanted:
@@ -107,17 +142,17 @@ class TrainingQueue:
     def resume(self, owner: str) -> None:
         """Queue a paused training again, to continue exactly where it was; raise BusyError if too many wait."""
         with self._lock:
-            job = self._of(owner)
+            job = self._current(owner)
             if job.status == Status.PAUSED:
                 self._check_queue(job.address)
                 job.status = Status.WAITING
-                self._jobs[owner] = self._jobs.pop(owner)  # to the end of the queue
+                self._to_the_end(job)
                 self._tick()
 
     def stop(self, owner: str) -> None:
         """End the training and keep the best model so far."""
         with self._lock:
-            job = self._of(owner)
+            job = self._current(owner)
             if job.status == Status.TRAINING and not job.wanted:
                 self._ask(job, Status.DONE)
             elif job.status in (Status.WAITING, Status.PAUSED):
@@ -132,12 +167,17 @@ class TrainingQueue:
             self._fail(job, otherwise)
 
     def look(self, owner: str) -> Job | None:
-        """Return the owner's training, or None if there is none."""
+        """Return the owner's training that is not over, else the model that is shown, or None if there is none."""
         with self._lock:
-            job = self._jobs.get(owner)
-            if job is not None:
+            jobs = self._of(owner)
+            for job in jobs:
                 job.looked_at = time.monotonic()
-            return job
+            return jobs[-1] if jobs else None
+
+    def models(self, owner: str) -> list[Job]:
+        """Return the owner's trainings that have left a model, the oldest first."""
+        with self._lock:
+            return sorted((job for job in self._of(owner) if job.kept), key=lambda job: job.number)
 
     def position(self, job: Job) -> int:
         """Return how many trainings must end or pause before this one starts."""
@@ -176,23 +216,26 @@ class TrainingQueue:
     def _left(self, job: Job) -> float:
         most = max(5.0, self.max_seconds - job.seconds)
         records = job.records
-        if records and 0 < (done := records[-1]["step"]) <= job.order.steps and job.seconds:
-            return min(most, job.seconds * (job.order.steps - done) / done + 5)
-        return min(most, self.estimate(job.order))
+        done = records[-1]["step"] - job.first_step if records else 0
+        left = job.order.steps - job.first_step - done
+        if done > 0 and left >= 0 and job.seconds:
+            return min(most, job.seconds * left / done + 5)
+        return min(most, self.estimate(replace(job.order, steps=job.order.steps - job.first_step)))
 
     def get(self, name: str | None) -> Entry:
         """Return the finished model `name`, a name that only its owner knows; raise ConfigError if there is none."""
         with self._lock:
-            job = next((job for job in self._jobs.values() if job.name == name and job.status == Status.DONE), None)
-            if job is None:
-                raise ConfigError("This model is not there any more; train it again, or choose another.")
+            job = self._jobs.get(name or "")
+            if job is None or not job.kept:
+                raise ConfigError(GONE)
             job.looked_at = time.monotonic()
             return job.entry
 
     def archive(self, owner: str) -> Path:
         """Return the path of a zip of the owner's finished model folder; raise ConfigError if there is none."""
         job = self.finished(owner)
-        path = job.folder / f"{job.order.rung}-{Path(file_name(job.order.title)).stem}.zip"
+        steps = f"-{job.order.steps}" if job.first_step else ""  # what was packed before it trained on stays as it is
+        path = job.folder / f"{job.order.rung}-{Path(file_name(job.order.title)).stem}{steps}.zip"
         with self._lock:
             if not path.exists():
                 with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as file:
@@ -202,7 +245,7 @@ class TrainingQueue:
         return path
 
     def finished(self, owner: str) -> Job:
-        """Return the owner's training if it is done; raise ConfigError if not."""
+        """Return the owner's model that is shown; raise ConfigError if there is none, or a training is not over."""
         job = self.look(owner)
         if job is None or job.status != Status.DONE:
             raise ConfigError("There is no finished model of yours yet.")
@@ -221,11 +264,24 @@ class TrainingQueue:
             if self._scratch is not None:
                 self._scratch.close()
 
-    def _of(self, owner: str) -> Job:
+    def _of(self, owner: str) -> list[Job]:
+        return [job for job in self._jobs.values() if job.owner == owner]
+
+    def _current(self, owner: str) -> Job:
         job = self.look(owner)
         if job is None:
             raise ConfigError("You have no training here; start one.")
         return job
+
+    def _check_over(self, owner: str) -> Job | None:
+        """Return the owner's last training; raise ConfigError if it is not over."""
+        last = self.look(owner)
+        if last is not None and last.status not in (Status.DONE, Status.FAILED):
+            raise ConfigError("Your last training is not over yet; stop it first.")
+        return last
+
+    def _to_the_end(self, job: Job) -> None:
+        self._jobs[job.name] = self._jobs.pop(job.name)
 
     def _check_queue(self, address: str) -> None:
         queue = self._queue()
@@ -234,15 +290,16 @@ class TrainingQueue:
         if not has_room(len(queue), self.waiting, own, AN_ADDRESS[0]):
             raise BusyError(max(10, round(min(map(self._left, busy), default=10))))
 
-    def _make_room(self, last: Job | None, address: str) -> None:
+    def _make_room(self, last: Job | None, owner: str, address: str) -> None:
         self._check_queue(address)
-        if last is not None:
+        if last is not None and last.status == Status.FAILED:  # it goes
             return
         own = [job for job in self._jobs.values() if job.address == address]
         crowded = address and len(own) >= AN_ADDRESS[1]
         if not crowded and len(self._jobs) < MAX_JOBS:
             return
         now = time.monotonic()
+        shown = {job.owner: job for job in self._jobs.values()}
         # A waiting training keeps its place even if its page is closed; a crowded address makes room for itself.
         may_go = [
             job
@@ -255,13 +312,24 @@ class TrainingQueue:
             if job.process is None
             and (
                 job.status == Status.FAILED
+                or job is not shown[job.owner]  # what somebody has besides goes before what others have at all
+                or (job.owner == owner and job.status == Status.DONE)
                 or job.looked_at < now - SPARED_S
                 or (job.status == Status.DONE and job.over_at < now - OLD_S)
             )
         ]
         if not idle:
             raise BusyError(60)
-        self._forget(min(idle, key=lambda job: (job.status != Status.FAILED, job.looked_at)))
+        goes = min(
+            idle,
+            key=lambda job: (
+                job.status != Status.FAILED,
+                job.owner != owner,
+                job is shown[job.owner],
+                job.number if job.owner == owner else job.looked_at,
+            ),
+        )
+        self._forget(goes)
 
     def _new_folder(self) -> Path:
         if self._scratch is None:
@@ -339,10 +407,10 @@ class TrainingQueue:
         job.worked, job.process = job.seconds, None
         stopped = code in (STOPPED, -signal.SIGTERM)  # it saved, or had nothing to save yet
         if code == 0:
-            worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, job.order.steps * job.order.parameters)
+            steps = job.order.steps - job.first_step
+            worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, steps * job.order.parameters)
             self._pace += 0.2 * (worked - self._pace)
-            job.status, job.wanted, job.looked_at = Status.DONE, None, time.monotonic()
-            job.over_at = job.looked_at
+            self._done(job)
         elif stopped and job.wanted == Status.PAUSED:
             job.status, job.wanted, job.paused_at = Status.PAUSED, None, time.monotonic()
         elif stopped and job.wanted == Status.DONE and job.status == Status.TRAINING and job.records:
@@ -352,12 +420,22 @@ class TrainingQueue:
         else:
             self._fail(job, last_words(job))
 
+    def _done(self, job: Job) -> None:
+        """Keep a model, and of its owner's others the newest."""
+        vars(job).pop("entry", None)  # of before it trained on
+        job.kept, job.status, job.wanted, job.problem = True, Status.DONE, None, ""
+        job.looked_at = job.over_at = time.monotonic()
+        others = [one for one in self.models(job.owner) if one is not job]
+        for one in others[: max(0, len(others) + 1 - KEPT)]:
+            self._forget(one)
+
     def _fail(self, job: Job, problem: str) -> None:
-        job.status, job.wanted, job.problem = Status.FAILED, None, problem
+        """End a training; a model that trained on is what it was."""
+        job.status, job.wanted, job.problem = Status.DONE if job.kept else Status.FAILED, None, problem
 
     def _forget(self, job: Job) -> None:
         if job.process is not None:
             job.process.kill()
             job.process.communicate()
-        self._jobs.pop(job.owner, None)
+        self._jobs.pop(job.name, None)
         shutil.rmtree(job.folder, ignore_errors=True)

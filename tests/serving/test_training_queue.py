@@ -15,7 +15,7 @@ import pytest
 from modelcraft.ladder import RUNGS
 from modelcraft.serving.training_job import MAX_TEXT, Job, Order, Status, file_name, sizes_of, trainable
 from modelcraft.serving.training_queue import TICK_S, TrainingQueue
-from modelcraft.store.folder import load_folder
+from modelcraft.store.folder import STATE_FILE, load_folder
 from modelcraft.support.errors import BusyError, ConfigError, CorpusError
 from modelcraft.training.fit import FITS
 
@@ -74,11 +74,95 @@ def test_a_training_ends_with_a_model_that_its_owner_can_play_and_take_home(trai
     with pytest.raises(ConfigError, match="not there any more"):
         trainings.get("yours-guessed")
 
-    again = trainings.start(ANN, poem())  # which takes the place of the first
-    assert not job.folder.exists()
+    assert entry.title == "mine 1: tyger.txt, bigram"
+
+
+def counted(trainings: TrainingQueue, owner: str = ANN) -> Job:
+    return until(trainings.start(owner, poem(1, "counting")), Status.DONE)
+
+
+def test_a_visitors_newest_three_models_are_kept_each_with_its_name(trainings):
+    first, second, third = (counted(trainings) for _ in range(3))
+    assert [job.title for job in trainings.models(ANN)] == [f"mine {n}: tyger.txt, counting" for n in (1, 2, 3)]
+    assert [trainings.get(job.name).own for job in (first, third)] == [first.name, third.name]
+    assert trainings.models(BOB) == []
+    fourth = trainings.start(ANN, poem(3_000, "head"))
+    assert first in trainings.models(ANN)  # as long as the new one is not done
+    trainings.stop(ANN)
+    until(fourth, Status.FAILED, Status.DONE)
+    fourth = counted(trainings)
+    assert trainings.models(ANN)[-2:] == [third, fourth]
+    assert first.folder.exists() is False
     with pytest.raises(ConfigError, match="not there any more"):
-        trainings.get(job.name)
-    assert again.name != job.name
+        trainings.get(first.name)
+    assert len(trainings.models(ANN)) == 3
+    assert second.number == 2
+
+
+def test_the_owner_chooses_which_of_the_models_is_shown(trainings):
+    first, second = counted(trainings), counted(trainings)
+    assert trainings.look(ANN) is trainings.finished(ANN) is second
+    trainings.show(ANN, first.name)
+    assert trainings.look(ANN) is trainings.finished(ANN) is first
+    assert trainings.models(ANN) == [first, second]
+    with pytest.raises(ConfigError, match="not there any more"):
+        trainings.show(BOB, first.name)  # nobody else's
+    trainings.start(ANN, poem(3_000, "head"))
+    with pytest.raises(ConfigError, match="stop it first"):
+        trainings.show(ANN, second.name)
+
+
+def test_a_finished_model_trains_on_and_is_what_it_was_until_then(trainings):
+    job = until(trainings.start(ANN, poem(60, "head")), Status.DONE)
+    before, records = trainings.get(job.name), job.records
+    assert trainings.train_on(ANN, 2_000) is job
+    assert trainings.get(job.name) is before
+    measured(job, len(records) + 1)
+    assert job.records[: len(records)] == records
+    assert job.records[-1]["step"] > 60
+    trainings.stop(ANN)
+    until(job, Status.DONE)
+    after = trainings.get(job.name)
+    assert after is not before
+    assert (after.title, job.number, trainings.models(ANN)) == (before.title, 1, [job])
+    assert after.info.training["steps_done"] > before.info.training["steps_done"] == 60
+    with pytest.raises(ConfigError, match=r"5,000 steps at most here, and this one can have [\d,]+ more"):
+        trainings.train_on(ANN, 5_000)
+
+
+def test_a_model_whose_further_training_fails_is_what_it_was(trainings):
+    job = until(trainings.start(ANN, poem(20)), Status.DONE)
+    (job.run / STATE_FILE).write_bytes(b"no state")
+    before = (job.run / "model.safetensors").read_bytes()
+    trainings.train_on(ANN, 20)
+    until(job, Status.DONE, Status.FAILED)
+    assert (job.status, trainings.finished(ANN)) == (Status.DONE, job)
+    assert job.problem
+    assert (job.run / "model.safetensors").read_bytes() == before
+
+
+def test_what_is_counted_does_not_train_on(trainings):
+    counted(trainings)
+    with pytest.raises(ConfigError, match="not trained in steps"):
+        trainings.train_on(ANN, 20)
+
+
+def test_a_second_model_gives_way_to_a_first_one_and_ones_own_go_first(monkeypatch):
+    monkeypatch.setattr("modelcraft.serving.training_queue.AN_ADDRESS", (9, 4))
+    shop = TrainingQueue(running=0, waiting=9)
+
+    def kept(owner: str) -> Job:
+        job = shop.start(owner, poem(), "10.0.0.1")
+        shop._done(job)
+        return job
+
+    ann, bob = [kept(ANN), kept(ANN)], [kept(BOB), kept(BOB)]
+    shop.look(ANN)
+    cyn = kept("c" * 32)  # which has none
+    assert (shop.models(ANN), shop.models(BOB)) == (ann, bob[1:])
+    new = kept(ANN)
+    assert (shop.models(ANN), shop.models(BOB), shop.models("c" * 32)) == ([ann[1], new], bob[1:], [cyn])
+    shop.close()
 
 
 def test_who_pauses_lets_others_go_first_and_resumes_where_it_was(trainings):
