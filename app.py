@@ -52,8 +52,8 @@ def serve() -> None:
                 models.get()  # load the default model before the first visitor asks
             except ModelCraftError as error:  # other models may still run, and weights from the Hub may still come
                 print(error, file=sys.stderr)
-            threading.Thread(target=warm_up, args=(models,), name="warm up", daemon=True).start()
             service = Service(models, who=current_client)
+            threading.Thread(target=warm_up, args=(service,), name="warm up", daemon=True).start()
             at_the_end.callback(service.trainings.close)
             demo = build(service)
             at_the_end.callback(demo.close)

@@ -12,7 +12,8 @@ from modelcraft.support.cli import MODEL_HELP, Device, run
 def generate(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_RUNG,
     prompt: Annotated[
-        str | None, typer.Option(help="The text to continue, or to restore.", show_default="ROMEO:")
+        str | None,
+        typer.Option(help="The text to continue, or to restore.", show_default="a line of its text"),
     ] = None,
     length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest, 1 the model's own odds.")] = 0.8,
@@ -30,13 +31,15 @@ def generate(
     """
     from modelcraft.inference.stream import stream
     from modelcraft.sampling import SamplingParams
-    from modelcraft.store.load import load
+    from modelcraft.store.folder import load_folder
+    from modelcraft.store.load import locate
 
     params = SamplingParams(length, temperature, top_k, top_p, seed)
-    network, tokenizer = load(model, device)
+    network, tokenizer, info = load_folder(locate(model), device)
     if not tokenizer.unknown(stop):  # the model never writes unknown characters
         params = replace(params, stop=tuple(tokenizer.encode(stop)))
-    known = tokenizer.normalize(network.example if prompt is None else prompt)
+    example = next(iter(info.snippets), network.example)
+    known = tokenizer.normalize(example if prompt is None else prompt)
     if known.changed:
         typer.echo(known.report(), err=True)
     tokens = stream(network, tokenizer.encode(known.text), params)

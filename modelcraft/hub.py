@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from modelcraft.ladder import DEFAULT_RUNG, RUNGS
-from modelcraft.store.hub_client import check_repo_id, pull, push
+from modelcraft.store.hub_client import Over, check_repo_id, pull, push
 from modelcraft.support.cli import MODEL_HELP, run
 
 __all__ = ["pull", "push"]
@@ -31,9 +31,16 @@ def push_folder(
     replace: Annotated[
         bool, typer.Option("--replace", help="Push over a repository that holds something else than a model of ours.")
     ] = False,
+    snippets: Annotated[
+        bool,
+        typer.Option(
+            "--snippets/--no-snippets", help="Upload the beginnings of four lines of its text, to begin texts with."
+        ),
+    ] = True,
 ) -> None:
     """Upload a model folder in one commit, and print its address."""
-    typer.echo(push(folder, repo_id, private, revision, over="anything" if replace else "model"))
+    over: Over = "anything" if replace else "model"
+    typer.echo(push(folder, repo_id, private, revision, over=over, snippets=snippets))
 
 
 @app.command("pull")

@@ -34,13 +34,16 @@ def counted_pairs(model: CountingLanguageModel) -> Tensor:
     return counted.view(base, base)[1:, 1:].reshape(V, V)  # the digit 0 stands for the time before the text
 
 
-def learned_pairs(model: BigramLanguageModel) -> Tensor:
-    """Return the probability of each character after each other one, (V, V), averaged over all positions."""
-    V, T = model.config.vocab_size, model.block_size
-    idx = torch.arange(V, device=model.device)[:, None].expand(V, T)  # (V, T): one repeated character per row
+def learned_pairs(model: BigramLanguageModel, firsts: Tensor | None = None) -> Tensor:
+    """Return the probability of each character after each of `firsts` (K,), (K, V), averaged over all positions.
+
+    Without `firsts`, after each character: (V, V).
+    """
+    firsts = torch.arange(model.config.vocab_size) if firsts is None else firsts
+    idx = firsts.to(model.device)[:, None].expand(len(firsts), model.block_size)  # (K, T): one repeated character a row
     with evaluating(model):
-        logits, _ = model(idx)  # (V, T, V)
-    return logits.float().softmax(-1).mean(1).cpu()  # (V, V)
+        logits, _ = model(idx)  # (K, T, V)
+    return logits.float().softmax(-1).mean(1).cpu()  # (K, V)
 
 
 def embeddings(model: LanguageModel) -> Tensor | None:

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modelcraft.data import load_corpus
+from modelcraft.insight.real_words import words_of
 from modelcraft.sampling import MAX_SEED, SamplingParams
 from modelcraft.serving.catalogue import Catalogue, Entry
 from modelcraft.serving.clients import Client, Shares
@@ -17,7 +19,7 @@ from modelcraft.serving.training_queue import TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.device import threads_for_serving
-from modelcraft.support.errors import ConfigError, VocabularyError
+from modelcraft.support.errors import ConfigError, CorpusError, VocabularyError
 
 MAX_LENGTH, DEFAULT_LENGTH = 2_000, 400
 MAX_TEMPERATURE, DEFAULT_TEMPERATURE = 2.0, 0.8
@@ -54,6 +56,7 @@ class Service:
         self.streams = Shares(*OPEN_STREAMS)
         self._pool = Pool(threads_for_serving())
         self.visitors = Visitors()
+        self.words: frozenset[str] = frozenset()  # of the app's text: see `read_words`
         self.writing = Shares(MAX_STREAMS, STREAMS_AN_ADDRESS, STREAMS_AN_ADDRESS)  # streams that are not finished
 
     @property
@@ -142,6 +145,16 @@ class Service:
                     if stream.finished:  # so that a slow reader blocks nobody's generation
                         writing.close()
                     yield text
+
+    def words_of(self, entry: Entry) -> frozenset[str]:
+        """Return the words of the text that a model learned from; none while the app's text is not at hand."""
+        own = self.trainings.text(entry.own) if entry.own else None
+        return words_of(own) if own is not None else self.words
+
+    def read_words(self) -> None:
+        """Read the words of the app's text, which may have to be downloaded; without it there are none."""
+        with contextlib.suppress(CorpusError):
+            self.words = words_of(load_corpus().text)
 
     def check_room(self, streams: int = 1) -> None:
         """Raise BusyError unless this client may start `streams` more texts."""

@@ -34,6 +34,7 @@ TENSORBOARD_DIR = "tensorboard"  # beside them, if the training was tracked ther
 WEIGHTS_DIR = HOME / "weights"
 LFS_POINTER = b"version https://git-lfs"  # the start of a file that git-lfs has not fetched yet
 MAX_CONFIG_BYTES = 4 << 20
+SNIPPETS, SNIPPET = 4, 40  # how many there are at most, and the most characters of one
 WHOLE_NUMBERS = {torch.int64: ("I64",), torch.int32: ("I32", "I16"), torch.int16: ("I16",)}
 
 
@@ -44,7 +45,7 @@ class ModelInfo:
     rung: str
     config: ModelConfig
     vocabulary: str
-    corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters
+    corpus: dict[str, Any] = field(default_factory=dict)  # name, sha256, characters, snippets
     training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig and the progress
     losses: dict[str, Any] = field(default_factory=dict)  # protocol → ExactLoss on the validation split
     parameters: int | None = field(default=None, compare=False)  # as written there; a loaded model counts its own
@@ -54,6 +55,13 @@ class ModelInfo:
         """The ExactLoss that is quoted for this rung, as a dict; empty if it was not measured."""
         loss = self.losses.get(rung_named(self.rung).model_class.protocols[0])
         return loss if isinstance(loss, dict) else {}
+
+    @property
+    def snippets(self) -> list[str]:
+        """How a few lines of the training text begin, for texts to begin with; empty if the config does not say."""
+        said = self.corpus.get("snippets")
+        given = said if isinstance(said, list) else []
+        return [line for line in given[:SNIPPETS] if isinstance(line, str) and 0 < len(line) <= SNIPPET]
 
     @property
     def validation_loss(self) -> float | None:

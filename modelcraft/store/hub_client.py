@@ -83,17 +83,21 @@ def push(
     token: str | None = None,
     later: str = "",
     over: Over = "model",
+    snippets: bool = True,
 ) -> str:
     """Upload a model folder in one commit, and return its address.
 
     The repository and the branch `revision` are made if they are missing. `over` says what may already be there:
-    "nothing", a "model" of ModelCraft, or "anything". The card is written anew, because it says how to load the model
+    "nothing", a "model" of ModelCraft, or "anything". Without `snippets` the lines of the training text stay here that
+    the config has to begin texts with. The card is written anew, because it says how to load the model
     from the Hub; nothing in `folder` changes. Raises CheckpointError if `folder` holds no sound model, and HubError,
     which names the command that pushes later; visitors read `later` instead.
     """
     folder = Path(folder)
     check_repo_id(repo_id, revision)
     model, tokenizer, info = load_folder(folder, "cpu")
+    if not snippets:
+        info.corpus["snippets"] = []
     picture = folder / PICTURE_FILE
     card = model_card(
         info, model.num_parameters, write_sample(model, tokenizer), repo_id, picture.is_file(), is_gpt(info)
@@ -102,6 +106,7 @@ def push(
     command = ["python", "-m", "modelcraft.hub", "push", str(folder), repo_id]
     command += ["--private"] if private else []
     command += ["--revision", revision] if revision else []
+    command += [] if snippets else ["--no-snippets"]
     safe = f" The weights are safe in {folder}; push them later with `{shlex.join(command)}`."
     if lacking := check_login(token):
         raise HubError(lacking + safe, SIGN_IN + later)
@@ -135,12 +140,11 @@ def push(
 
 def _files(folder: Path, model: LanguageModel, info: ModelInfo) -> dict[str, bytes]:
     """Return the files to upload, by their names, without the card; a GPT's are those of transformers, too."""
-    there = [CONFIG_FILE, WEIGHTS_FILE, PICTURE_FILE]
-    files = {name: (folder / name).read_bytes() for name in there if (folder / name).is_file()}
-    if is_gpt(info):
-        with tempfile.TemporaryDirectory() as aside:
-            save_folder(Path(aside), model, info, None, rung_named(info.rung).stored_as, for_transformers=True)
-            files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
+    with tempfile.TemporaryDirectory() as aside:
+        save_folder(Path(aside), model, info, None, rung_named(info.rung).stored_as, for_transformers=is_gpt(info))
+        files = {path.name: path.read_bytes() for path in Path(aside).iterdir()}
+    if (folder / PICTURE_FILE).is_file():
+        files[PICTURE_FILE] = (folder / PICTURE_FILE).read_bytes()
     return files
 
 

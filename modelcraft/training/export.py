@@ -10,20 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modelcraft.data import Corpus
+from modelcraft.data import TINY_SHAKESPEARE, TRAIN_SHARE, Corpus
 from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.inference.restoring import restore_all
 from modelcraft.ladder import Rung
 from modelcraft.loss import exact_loss, exact_losses
 from modelcraft.model import LanguageModel
 from modelcraft.store.card import model_card, write_sample
-from modelcraft.store.folder import CARD_FILE, PICTURE_FILE, ModelInfo, load_folder, round_to, save_folder
+from modelcraft.store.folder import (
+    CARD_FILE,
+    PICTURE_FILE,
+    SNIPPET,
+    SNIPPETS,
+    ModelInfo,
+    load_folder,
+    round_to,
+    save_folder,
+)
 from modelcraft.support.errors import ModelCraftError, ModelCraftWarning, TrainingError, one_line
 from modelcraft.support.files import write_text
 from modelcraft.tokenizer import CharTokenizer
 from modelcraft.training.calibration import calibrate
 from modelcraft.training.plots import loss_curve
 from modelcraft.training.trainer import METRICS_FILE, Trainer
+
+SHORTEST = 4  # characters of a line that is worth a snippet
 
 
 def export(
@@ -116,7 +127,12 @@ def write_folder(
         rung=rung.name,
         config=model.config,
         vocabulary=tokenizer.vocabulary,
-        corpus={"name": corpus.name, "sha256": corpus.sha256, "characters": len(corpus.text)},
+        corpus={
+            "name": corpus.name,
+            "sha256": corpus.sha256,
+            "characters": len(corpus.text),
+            "snippets": [] if corpus.name == TINY_SHAKESPEARE else snippets(corpus.text),
+        },
         training=dict(training),
         losses=_measured(model, val_data, progress) if exact else {},
     )
@@ -131,6 +147,17 @@ def write_folder(
     with _spared("model card"):
         write_text(folder / CARD_FILE, model_card(info, model.num_parameters, sample, picture=drawn))
     return info
+
+
+def snippets(text: str) -> list[str]:
+    """Return how up to `SNIPPETS` lines from all over the training text begin, whole words if they have any."""
+    lines = [line for line in text[: int(TRAIN_SHARE * len(text))].splitlines() if len(line.strip()) >= SHORTEST]
+    found = []
+    for place in range(SNIPPETS if lines else 0):
+        line = lines[place * len(lines) // SNIPPETS].strip()
+        begins = line if len(line) <= SNIPPET else line[: SNIPPET + 1].rpartition(" ")[0] or line[:SNIPPET]
+        found.append(begins)
+    return list(dict.fromkeys(found))
 
 
 def _measured(model: LanguageModel, val_data: Tensor, progress: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from modelcraft.serving.service import DEFAULT_TEMPERATURE
+from modelcraft.store.folder import ModelInfo
 from modelcraft.ui.script import plain_view
 
 
@@ -39,6 +40,17 @@ TO_RESTORE = Invitation(
 )
 
 
+def invitation_of(continues: bool, info: ModelInfo) -> Invitation:
+    """Return how a model invites: one of another text with lines of that, if its config says some."""
+    usual = TO_GO_ON if continues else TO_RESTORE
+    lines = info.snippets[: len(usual.openings)]
+    if not lines:
+        return usual
+    name = str(info.corpus.get("name"))[:60]
+    notes = ["a line of its text begins so", *[""] * len(lines)]
+    return usual._replace(lead=f"{usual.lead} Its text: {name}.", openings=tuple(zip(lines, notes, strict=False)))
+
+
 class Openings:
     """The lead, and a button with a note for each opening. They stand on the sheet as long as it is empty."""
 
@@ -62,5 +74,6 @@ class Openings:
 
     def show(self, invitation: Invitation) -> list[Any]:
         """Return the new values of `outputs`."""
-        lines, notes = zip(*invitation.openings, strict=True)
-        return [invitation.lead, *(gr.update(value=line) for line in lines), *notes]
+        missing = len(self.buttons) - len(invitation.openings)
+        lines, notes = zip(*invitation.openings, *[("", "")] * missing, strict=True)
+        return [invitation.lead, *(gr.update(value=line, visible=line != "") for line in lines), *notes]

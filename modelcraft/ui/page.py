@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from modelcraft.serving.catalogue import Catalogue
 from modelcraft.serving.service import Service
 from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support.errors import ModelCraftError
@@ -68,7 +67,8 @@ def build(service: Service) -> Page:
                     views[title] = kind(service, tab)
         chat, race = views["Chat"], views["Race"]
         choosers = [chooser for view in views.values() for chooser in getattr(view, "choosers", [])]
-        views["Train"].offer(recalled, tabs, chat.model, choosers)
+        lists = [view for view in views.values() if hasattr(view, "with_own")]
+        views["Train"].offer(recalled, tabs, chat.model, race, choosers, lists)
         views["Ladder"].offer(tabs, race, *(views[title] for title in ("Attention", "Next character", "Train")))
         add_api_help(demo)
         add_api(service)
@@ -131,10 +131,11 @@ def functions(demo: gr.Blocks) -> dict[int, Function]:
     return found
 
 
-def warm_up(models: Catalogue) -> None:
-    """Make the default model faster, in the background, after the first visitors have received their page."""
+def warm_up(service: Service) -> None:
+    """Make the default model faster and read the app's text, in the background, after the first pages are served."""
     time.sleep(WARM_UP_AFTER_S)
-    while models.pulling:
+    while service.catalogue.pulling:
         time.sleep(1)
     with contextlib.suppress(ModelCraftError):  # a model that does not load: requests for it say why
-        models.get().engine.decoder.warm_up()
+        service.catalogue.get().engine.decoder.warm_up()
+    service.read_words()

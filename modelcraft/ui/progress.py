@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modelcraft.ladder import RUNGS
 from modelcraft.serving.training_job import Job, Status
 from modelcraft.store.card import write_sample
 from modelcraft.training.fit import FITS
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def may(job: Job | None) -> list[Any]:
-    """Return updates that enable or disable the buttons Train, Pause, Resume, Stop, Play it and Download."""
+    """Return updates for the buttons Train, Pause, Resume, Stop, Play it, Race it, Train on and Download."""
     state = job.status if job is not None and not job.wanted else None
     over = job is None or job.status in (Status.DONE, Status.FAILED)
     running = state in (Status.WAITING, Status.TRAINING)
@@ -26,6 +27,8 @@ def may(job: Job | None) -> list[Any]:
         state == Status.PAUSED,
         running or state == Status.PAUSED,
         state == Status.DONE,
+        state == Status.DONE and job is not None and RUNGS[job.order.rung].model_class.continues,
+        state == Status.DONE and job is not None and job.order.rung not in FITS,
         state == Status.DONE,
     )
     return [gr.update(interactive=one) for one in able]
@@ -83,8 +86,11 @@ def heading(job: Job) -> str:
     """Say what is trained, or what became of it."""
     if job.status == Status.DONE:
         loss = job.entry.info.validation_loss
+        if job.problem:
+            return "It is what it was"
         return "Done" if loss is None else f"Done: exact validation loss {loss:.4f}"
     start = ", from the bundled model" if job.order.from_bundled else ""
+    start = ", trained on" if job.first_step else start
     return f"{job.order.rung} on {job.order.title}{start}"
 
 
@@ -110,7 +116,7 @@ def now(job: Job, records: Sequence[dict[str, float]], place: int, wait: float =
     elif job.status == Status.DONE:
         loss = job.entry.info.validation_loss
         start = ", from the bundled model" if order.from_bundled else ""
-        said = f"{order.rung} on {order.title}{start}, in {job.worked:,.0f} seconds."
+        said = job.problem or f"{job.title}{start}, in {job.worked:,.0f} seconds."
         if loss is not None:
             said += f" It is as unsure as a choice among {math.exp(loss):.1f} characters, all equally likely."
     return said
@@ -135,6 +141,6 @@ def note(job: Job) -> str:
     if job.status != Status.DONE:
         return "You may close this page: the training goes on, and is here when you come back with this browser."
     return (
-        "Play it in the chat, and look into it in the other tabs: their lists have it as yours. It stays some two "
-        "hours; what you want to keep, download. The next training takes its place."
+        f"Play it in the chat, race it, look into it in the other tabs: their lists have it as “{job.title}”. Your "
+        "newest three models stay, for some two hours; what you want to keep, download."
     )

@@ -4,17 +4,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from modelcraft.data import TINY_SHAKESPEARE
 from modelcraft.insight import lessons, syntax
 from modelcraft.ladder import RUNGS
-from modelcraft.serving.catalogue import Catalogue, Figures
+from modelcraft.serving.catalogue import Catalogue, Entry, Figures
 from modelcraft.support.wording import listing
 from modelcraft.ui import labels
 
 BUDGET = "Exact loss, mean of three seeds and their range: 64 wide, context 32, 600 steps for each."
 
 
-def lead(catalogue: Catalogue, name: str) -> dict[str, Any]:
-    """Return what is above the buttons: the lesson, what the rung costs, and the question with its answer."""
+def lead(catalogue: Catalogue, name: str, mine: Sequence[Entry] = ()) -> dict[str, Any]:
+    """Return what is above the buttons: the lesson, what the rung costs, and the question with its answer.
+
+    `mine` are a visitor's own models of this rung; each has a bar of its own.
+    """
     of, read, names = catalogue.figures(name), lessons.lesson(name), catalogue.names
     place = names.index(name)
     alike = [one for one in names if comparable(one)]
@@ -30,8 +34,9 @@ def lead(catalogue: Catalogue, name: str) -> dict[str, Any]:
         "ladder": [
             _bar("guessing", labels.GUESSING),
             *(_bar(one, catalogue.figures(one).loss, names.index(one) <= place, one == name) for one in alike),
+            *(_bar(one.title, one.info.validation_loss) for one in mine),
         ],
-        "apart": _apart([one for one in names if not comparable(one)]),
+        "apart": f"{_apart([one for one in names if not comparable(one)])} {_foreign(mine)}".strip(),
         "ablations": _bearing_out(name, names[: place + 1]) if lessons.BUDGET in read.answer else [],
         "budget": BUDGET,
     }
@@ -74,6 +79,11 @@ def _cost(of: Figures) -> dict[str, str]:
 
 def _apart(names: Sequence[str]) -> str:
     return f"{listing(names)} has another task, and an easier one: its loss stands on its own page." if names else ""
+
+
+def _foreign(mine: Sequence[Entry]) -> str:
+    titles = [entry.title for entry in mine if entry.info.corpus.get("name") != TINY_SHAKESPEARE]
+    return f"{listing(titles)} learned another text, so that loss says nothing beside these." if titles else ""
 
 
 def _bar(name: str, loss: float | None, reached: bool = True, chosen: bool = False, spread: str = "") -> dict[str, Any]:

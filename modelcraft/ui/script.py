@@ -35,12 +35,15 @@ class Lane(TypedDict):
     """One column of a race: a rung and its figures, and what it has written so far."""
 
     name: str
+    title: str
     adds: str
     loss: str
     share: float  # of the loss of guessing: the length of the bar
     parameters: str
     said: str  # the prompt
     text: str
+    real: list[int]  # where its words begin and end that stand in the text that it learned from
+    words: int  # how many words there are
     speed: int  # characters per second that the model can write
     note: str  # why it writes nothing, or nothing more
     writing: bool

@@ -69,7 +69,7 @@ def test_a_text_of_ones_own_becomes_a_model(visitor):
     page.reload()
     page.wait_for_function("document.querySelector('#status')?.textContent.includes('parameters')")
     page.click("#model input")
-    page.wait_for_selector("[role=option]:has-text('yours: head')")
+    page.wait_for_selector("[role=option]:has-text('mine 1: pasted text, head')")
 
     stranger = visitor()  # with another browser
     open_tab(stranger.page, "Train")
@@ -77,7 +77,47 @@ def test_a_text_of_ones_own_becomes_a_model(visitor):
     open_tab(stranger.page, "Chat")
     stranger.page.click("#model input")
     stranger.page.wait_for_selector("[role=option]:has-text('bigram')")
-    assert not stranger.page.locator("[role=option]", has_text="yours").count()
+    assert not stranger.page.locator("[role=option]", has_text="mine 1").count()
+
+
+def test_in_five_clicks_from_the_first_page_to_ones_own_model_beside_the_bundled_one_in_a_race(visitor):
+    page = visitor().page
+    clicks = []
+
+    def click(place: str) -> None:
+        page.locator(place).first.click()
+        clicks.append(place)
+
+    click("#train-tab-button")
+    click("#train-source label:has-text('paste')")
+    page.fill("#train-pasted textarea", POEM)
+    page.fill("#train-steps input[type=number]", "1")
+    page.press("#train-steps input[type=number]", "Tab")
+    page.wait_for_selector("#train-go:enabled")
+    click("#train-go")
+    says(page, "Done: exact validation loss", 170)
+    click("#train-race")
+    page.wait_for_selector("#race-prompt textarea", state="visible")
+    page.wait_for_function("document.querySelector('#race-prompt textarea').value.startsWith('Tyger Tyger')")
+    click("#race-go")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.mc-lane-text')].every(text => text.textContent.length > 20)"
+    )
+    names = page.eval_on_selector_all(".mc-lane-name", "nodes => nodes.map(node => node.textContent)")
+    assert names == ["gpt-mini", "mine 1: pasted text, gpt-mini"]
+    assert len(clicks) == 5
+    assert page.locator("#race-rungs label.selected", has_text="mine 1: pasted text, gpt-mini").count() == 1
+    assert "yours-" not in page.url  # the name that requests use is a secret
+    assert page.evaluate("[...CSS.highlights.get('mc-real')].length")  # of its own text
+
+    page.locator("#ladder-tab-button").click()
+    page.locator("#ladder-rung label", has_text="gpt-mini").click()
+    page.wait_for_selector(".mc-ladder-bars th:has-text('mine 1: pasted text, gpt-mini')")
+    assert "mine 1: pasted text, gpt-mini learned another text" in page.inner_text(".mc-ladder-apart")
+    page.locator("label", has_text="mine 1: pasted text, gpt-mini").last.click()
+    page.fill("#ladder-prompt textarea", "Tyger")
+    page.click("#ladder-write")
+    page.wait_for_selector("#ladder-sample :text('mine 1: pasted text, gpt-mini')")
 
 
 def test_train_waits_until_the_page_knows_who_is_there(visitor, server, monkeypatch):

@@ -1,22 +1,31 @@
 """The tab Train, called as the page calls it: everything a client sends is doubted, and nobody sees another's work."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import pytest
 from app_server import BigramFirst
 from gradio.utils import get_upload_folder
 
+from modelcraft.data import load_corpus
+from modelcraft.insight.real_words import real_words, words_of
+from modelcraft.sampling import SamplingParams
 from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import Meter
-from modelcraft.serving.training_job import Status
+from modelcraft.serving.training_job import Job, Status
 from modelcraft.serving.training_queue import TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
+from modelcraft.support.errors import ConfigError
+from modelcraft.ui.openings import TO_GO_ON, invitation_of
 from modelcraft.ui.tabs.chat import status_line
 from modelcraft.ui.tabs.next_character import NEUTRAL, NextCharacter
+from modelcraft.ui.tabs.race import Race, own_lane
 from modelcraft.ui.tabs.surprise import panel
 from modelcraft.ui.tabs.train import PARTS, TrainView
 from modelcraft.ui.training_form import BUNDLED, NOTHING, OURS, PASTED, UPLOADED
@@ -67,14 +76,17 @@ def test_a_training_from_the_page(view):
     while job.status != Status.DONE:
         assert time.monotonic() < end
         time.sleep(0.05)
-    page, shown, timer, *buttons = asyncio.run(view.look(ANN))
+    page, shown, timer, *buttons, kept, mine, _ = asyncio.run(view.look(ANN))
     assert page["heading"].startswith("Done: exact validation loss ")
-    assert page["now"].startswith("bigram on pasted text, in ")
+    assert page["now"].startswith("mine 1: pasted text, bigram, in ")
     assert (page["share"], page["status"]) == (1.0, "done")
     assert page["plots"][0]["alt"].startswith("After 20 steps: training loss")
     assert len(page["texts"][0]["text"]) == 400
     assert timer.active is False
-    assert [button["interactive"] for button in buttons] == [True, False, False, False, True, True]
+    assert [button["interactive"] for button in buttons] == [True, False, False, False, True, True, True, True]
+    loss = job.entry.info.validation_loss
+    label = f"mine 1: pasted text, bigram · loss {loss:.3f}"
+    assert (kept["visible"], mine["choices"], mine["value"]) == (True, [(label, job.name)], job.name)
     assert asyncio.run(view.look(ANN, shown)) == gr.skip()  # nothing is new
 
     assert asyncio.run(view.service.get(job.name)).info.rung == "bigram"
@@ -85,11 +97,89 @@ def test_a_training_from_the_page(view):
     assert "Choose a rung" in stranger["now"]
     with pytest.raises(gr.Error, match="no finished model of yours"):
         asyncio.run(view.pack(BOB))
-    own = view.choices(ANN, [gr.Dropdown([("nobody", ""), ("gpt", "gpt")])])[0]["choices"]
-    others = view.choices(BOB, [gr.Dropdown([("nobody", ""), ("gpt", "gpt")])])[0]["choices"]
-    assert own[:-1] == others
-    assert own[0] == ("nobody", "")
-    assert own[-1][1] == job.name
+    assert [entry.name for entry in view.models(ANN)] == [job.name]
+    assert view.models(BOB) == []
+
+
+def done(view, visitor=ANN, **order) -> Job:
+    start(view, visitor, **order)
+    job = view.service.trainings.look(visitor)
+    end = time.monotonic() + 90
+    while job.status != Status.DONE:
+        assert time.monotonic() < end and job.status != Status.FAILED, job.problem
+        time.sleep(0.05)
+    return job
+
+
+def test_a_visitor_chooses_among_models_and_trains_the_chosen_one_on(view):
+    first, second = done(view), done(view, rung="counting")
+    page, _, _, *buttons, _, mine, had = asyncio.run(view.look(ANN))
+    assert [name for _, name in mine["choices"]] == [first.name, second.name]
+    assert mine["value"] == second.name
+    assert buttons[6]["interactive"] is False  # what is counted does not train on
+    with pytest.raises(gr.Error, match="cannot train on"):
+        asyncio.run(view.train_on(ANN, 20))
+    page, _, _, *buttons, _, mine, _ = asyncio.run(view.choose(ANN, first.name))
+    assert (page["status"], mine["value"], buttons[6]["interactive"]) == ("done", first.name, True)
+    page, *_, mine, now_had = asyncio.run(view.train_on(ANN, 20))
+    assert page["heading"] == "bigram on pasted text, trained on"
+    assert (mine["value"], mine["interactive"], now_had) == (None, False, had)
+    while first.status != Status.DONE:
+        assert first.status != Status.FAILED, first.problem
+        time.sleep(0.05)
+    assert first.records[-1]["step"] == 40
+    *_, now_had = asyncio.run(view.look(ANN))
+    assert now_had != had  # so the lists show its new loss
+    for name in (None, 5, "yours-guessed", second.name * 20):
+        with pytest.raises(gr.Error):
+            asyncio.run(view.choose(ANN, name))
+    with pytest.raises(gr.Error, match="no finished model of yours"):
+        asyncio.run(view.train_on(BOB, 20))
+
+
+def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_their_text(view):
+    job = done(view)
+    with gr.Blocks():
+        race = Race(view.service)
+    choices, lanes = race.with_own(view.models(ANN))
+    assert choices["choices"][-1] == ("mine 1: pasted text, bigram", job.name)
+    assert json.loads(lanes) == [own_lane(job.entry)]
+    chosen, lanes, prompt = race.against_own(job.entry)
+    assert chosen["value"] == ["bigram", job.name]
+    assert [lane["title"] for lane in lanes] == ["bigram", "mine 1: pasted text, bigram"]
+    assert POEM.startswith(prompt)
+
+    async def raced() -> list[Any]:
+        request = SimpleNamespace(session_hash="ann")
+        return [lanes async for lanes in race.start(request, "the n", ["bigram", job.name], "1", 0.8, 60, 0)][-1]
+
+    bundled, own = asyncio.run(raced())
+    assert own["text"] == "".join(
+        job.entry.tokenizer.decode(
+            list(job.entry.engine.submit(job.entry.tokenizer.encode("the n"), SamplingParams(60, seed=1)))
+        )
+    )
+    assert (own["real"], own["words"]) == real_words(own["text"], words_of(POEM))
+    assert bundled["real"] == []  # the app's text is not read yet
+    view.service.read_words()
+    bundled, own = asyncio.run(raced())
+    assert (own["real"], own["words"]) == real_words(own["text"], words_of(POEM))
+    assert (bundled["real"], bundled["words"]) == real_words(bundled["text"], words_of(load_corpus().text))
+    with pytest.raises(ConfigError, match="not there any more"):
+        race.read_names(["yours-guessed"])
+    restorer = done(view, rung="encoder-decoder", steps=1)
+    assert len(race.with_own(view.models(ANN))[0]["choices"]) == len(choices["choices"])
+    with pytest.raises(ConfigError, match="mine 2: pasted text, encoder-decoder restores lines"):
+        race.read_names([restorer.name])
+
+
+def test_the_lines_that_a_chat_begins_with_are_those_of_the_models_text(view):
+    job = done(view)
+    assert all(line in POEM for line in job.entry.info.snippets)
+    own = invitation_of(True, job.entry.info)
+    assert [line for line, _ in own.openings] == job.entry.info.snippets[:3]
+    assert own.lead.endswith("Its text: pasted-text.txt.")
+    assert invitation_of(True, read_info(WEIGHTS_DIR / "bigram")) is TO_GO_ON
 
 
 @pytest.mark.parametrize(
@@ -304,9 +394,9 @@ def test_ones_own_model_is_not_the_bundled_one_of_its_rung(view):
         assert time.monotonic() < end
         time.sleep(0.05)
     own, bundled = asyncio.run(view.service.get(job.name)), asyncio.run(view.service.get("bigram"))
-    assert (own.title, bundled.title) == ("yours: bigram", "bigram")
-    assert status_line(own).startswith("yours: bigram")
-    assert panel(own, "Tyger")["name"] == "yours: bigram"
+    assert (own.title, bundled.title) == ("mine 1: pasted text, bigram", "bigram")
+    assert status_line(own).startswith("mine 1: pasted text, bigram")
+    assert panel(own, "Tyger")["name"] == "mine 1: pasted text, bigram"
     assert own.name not in status_line(own)  # which is a secret
     with gr.Blocks(), gr.Tabs(), gr.Tab("Next") as tab:
         microscope = NextCharacter(view.service, tab)

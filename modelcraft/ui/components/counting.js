@@ -35,7 +35,7 @@ const mark = column => {
 const pair = (i, j) => {
   const at = i * letters.length + j;
   find('pair').textContent = `“${letters[i]}” then “${letters[j]}”: ${times[at].toLocaleString('en')} times, `
-    + `${percent(counted[at])} of all after “${letters[i]}”; learned ${percent(learned[at])}`;
+    + `${percent(counted[at])} of all after “${letters[i]}”` + (learned.length ? `; learned ${percent(learned[at])}` : '');
 };
 const plateShown = () => {
   const size = letters.length, side = EDGE + CELL * size + 2;
@@ -67,7 +67,8 @@ const draw = () => {
   ({letters, row, at: places} = page);
   [counted, learned, times] = [page.counted, page.learned, page.times].map(numbers);
   plate.tabIndex = 0;
-  show(shown);
+  find('switch').hidden = !learned.length;  // nothing but counting
+  show(learned.length ? shown : 0);
   pair(row, page.likeliest);
 };
 find('switch').replaceChildren(...PLATES.map((name, i) => {

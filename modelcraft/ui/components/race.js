@@ -19,6 +19,18 @@ const set = (node, text) => {
   if (node.nodeType === Node.TEXT_NODE && text.startsWith(now)) node.appendData(text.slice(now.length));
   else node.textContent = text;
 };
+// Real words are marked by the browser's own highlights: the text stays one node, which only grows.
+const words = (node, real) => {
+  const found = [];
+  for (let i = 0; i < real.length && real[i + 1] <= node.length; i += 2) {
+    const range = new Range();
+    range.setStart(node, real[i]);
+    range.setEnd(node, real[i + 1]);
+    found.push(range);
+  }
+  return found;
+};
+const mark = ranges => { if (globalThis.Highlight) CSS.highlights.set('mc-real', new Highlight(...ranges)); };
 const focus = handOver('#race-go', '#race-stop');
 let raced = false;
 const draw = () => {
@@ -31,21 +43,22 @@ const draw = () => {
   lanes.forEach((one, i) => {
     const node = sheet.children[i];
     const [name, loss, adds, page, foot] = node.children;
-    set(name, one.name);
+    set(name, one.title);
     set(loss, one.loss);
     node.style.setProperty('--loss', one.share);
     set(adds, one.adds);
     set(page.children[0], one.said);
     set(page.children[1], one.text);
     set(page.children[2], one.note);
-    set(foot.children[0], one.parameters);
+    set(foot.children[0], one.words ? `${one.real.length / 2} of ${one.words} words stand in its text` : one.parameters);
     set(foot.children[1], one.speed && !one.writing ? one.speed.toLocaleString('en') : '');
-    const label = `What ${one.name} writes`;
+    const label = `What ${one.title} writes`;
     if (page.ariaLabel !== label) page.ariaLabel = label;
     if (page.ariaBusy !== String(one.writing)) page.ariaBusy = String(one.writing);
     node.classList.toggle('mc-writing', one.writing);
     node.classList.toggle('mc-told', Boolean(one.said));
   });
+  mark(pages.flatMap((page, i) => words(page.children[1].firstChild, lanes[i].real)));
   for (const page of following) page.scrollTop = page.scrollHeight;
   const racing = lanes.some(one => one.writing);
   if (racing === raced) return;

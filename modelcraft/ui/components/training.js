@@ -1,6 +1,6 @@
 // A training: what became of it or how far it is, its losses over the steps, and what the model writes so far.
 const find = selector => element.querySelector(selector);
-const focus = handOver('#train-go', '#train-pause', '#train-resume', '#train-stop', '#train-play');
+const focus = handOver('#train-go', '#train-pause', '#train-resume', '#train-stop', '#train-play', '#train-on');
 const NEXT = {training: '#train-pause', waiting: '#train-pause', paused: '#train-resume', done: '#train-play', failed: '#train-go'};
 let state = '';
 const draw = () => {

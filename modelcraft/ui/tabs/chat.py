@@ -23,7 +23,7 @@ from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.ui import component
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.labels import choices
-from modelcraft.ui.openings import TO_GO_ON, TO_RESTORE, Openings
+from modelcraft.ui.openings import TO_GO_ON, Openings, invitation_of
 from modelcraft.ui.script import YOU, ScriptValue, Turn, plain_view, read_script, script, script_view, whole_text
 from modelcraft.ui.widgets import told
 
@@ -216,10 +216,10 @@ class Chat:
         """
         unchanged = (gr.skip(),) * (2 + len(self.openings.outputs))
         try:
-            continues = (await self.service.get(model)).model.continues
+            entry = await self.service.get(model)
         except ModelCraftError:  # the status says so
             return unchanged
-        invitation = TO_GO_ON if continues else TO_RESTORE
+        invitation = invitation_of(entry.model.continues, entry.info)
         if lead == invitation.lead:
             return unchanged
         field = gr.update(placeholder=invitation.placeholder)

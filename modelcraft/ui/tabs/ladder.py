@@ -1,6 +1,7 @@
 """The ladder, the way in: rung by rung a lesson, what it costs, a question, a fresh sample, the code, and what next."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -8,11 +9,13 @@ import gradio as gr
 
 from modelcraft.insight import lessons
 from modelcraft.ladder import RUNGS
+from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import DEFAULT_TEMPERATURE, MAX_PROMPT, Service
 from modelcraft.serving.streaming import as_read
 from modelcraft.serving.training_job import trainable
 from modelcraft.store.folder import WEIGHTS_DIR
-from modelcraft.support.errors import ConfigError
+from modelcraft.support.checks import check_text
+from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.ui import rung_page
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component, script
@@ -26,6 +29,7 @@ from modelcraft.ui.words import WORDS
 
 LENGTH, PACE = 300, 60  # characters of a sample, and characters a second: five seconds
 PROMPT, TO_RESTORE_FIRST = TO_GO_ON.openings[0][0], TO_RESTORE.openings[0][0]
+BUNDLED = ("the bundled one", "")
 COUNTED = ("counting", "bigram")  # the tab Counting shows what is in these
 ATTENTION, NEXT, COUNTING, RACE, TRAIN = "attention", "next-character", "counting", "race", "train"  # ids of tabs
 INSIDE = {ATTENTION: "what it looks at", NEXT: "its odds", COUNTING: "its table"}
@@ -55,6 +59,8 @@ class Ladder:
             self.look = gr.Button("Look inside", min_width=0, elem_id="ladder-look")
             self.train = gr.Button("Train it yourself", min_width=0, elem_id="ladder-train")
         self.sample = component("ladder_sample", {}, "ladder-sample", WORDS, min_height=260)
+        self.who = gr.Radio([BUNDLED], value="", label="Who writes", visible=False, elem_classes="mc-pills")
+        self.own = gr.Textbox(visible=False)  # the names of the visitor's own models
         with gr.Row(elem_id="ladder-desk", elem_classes="mc-desk", equal_height=True):
             self.prompt = gr.Textbox(
                 PROMPT,
@@ -75,13 +81,15 @@ class Ladder:
 
     def _wire(self, tab: gr.Tab) -> None:
         options: dict[str, Any] = {"preprocess": False, **QUIET}
-        asked = [self.rung, self.prompt]
+        asked = [self.rung, self.prompt, self.own]
         starts = (self.write.click, self.prompt.submit)
-        runs: list[Any] = [start(self.written, asked, self.sample, **options) for start in starts]
+        writing = [self.rung, self.prompt, self.who]
+        runs: list[Any] = [start(self.written, writing, self.sample, **options) for start in starts]
         outputs = [self.view, self.code, self.sample, self.prompt, self.previous, self.next]
-        outputs += [self.onward, self.race, self.look, self.train]
+        outputs += [self.onward, self.race, self.look, self.train, self.who]
         tab.select(self.open, [self.view, *asked], outputs, **options)
         self.rung.change(self.read, asked, outputs, cancels=runs, **options)
+        self.own.change(self.read_again, [self.view, *asked], [self.view, self.who], **options)
         for button, places in ((self.previous, -1), (self.next, 1), (self.onward, 1)):
             step = script("next_in", names=self.service.catalogue.names, places=places)
             stepped = button.click(None, self.rung, self.rung, js=step, **QUIET)
@@ -92,17 +100,26 @@ class Ladder:
         ended.then(None, self.sample, self.sample, js=stopped, **options)
 
     @told
-    async def open(self, shown: Any, name: Any, prompt: Any) -> Any:
+    async def open(self, shown: Any, name: Any, prompt: Any, own: Any) -> Any:
         """Show the first rung when the tab first opens."""
-        return (gr.skip(),) * 10 if shown else await self.read(name, prompt)
+        return (gr.skip(),) * 11 if shown else await self.read(name, prompt, own)
 
     @told
-    async def read(self, name: Any, prompt: Any) -> tuple[Any, ...]:
-        """Return everything that the tab shows of a rung."""
+    async def read_again(self, shown: Any, name: Any, prompt: Any, own: Any) -> Any:
+        """Show a visitor's new model on the page of its rung, if that is open."""
+        if not shown:
+            return (gr.skip(),) * 2
+        page, *_, who = await self.read(name, prompt, own)
+        return page, who
+
+    @told
+    async def read(self, name: Any, prompt: Any, own: Any) -> tuple[Any, ...]:
+        """Return everything that the tab shows of a rung; `own` names the visitor's own models."""
         self.service.catalogue.check(name)
         names = self.service.catalogue.names
         after = next(iter(names[names.index(name) + 1 :]), None)
-        lead = await self.service.look(rung_page.lead, self.service.catalogue, name)
+        mine = await self.mine(name, own)
+        lead = await self.service.look(rung_page.lead, self.service.catalogue, name, mine)
         code = await self.service.look(rung_page.source, name)
         fitting = PROMPT if rung_page.comparable(name) else TO_RESTORE_FIRST
         stored = lessons.sample(WEIGHTS_DIR / name)
@@ -123,11 +140,30 @@ class Ladder:
             gr.update(value="Train it yourself", interactive=True)
             if name in trainable()
             else gr.update(value="No training here", interactive=False),
+            gr.update(choices=[BUNDLED, *((one.title, one.name) for one in mine)], value="", visible=bool(mine)),
         )
 
+    async def mine(self, name: str, own: Any) -> list[Entry]:
+        """Return a visitor's own models of the rung `name`; `own` are their names, as the page has them."""
+        found = []
+        for one in check_text("own", own or "", 200).split():
+            with contextlib.suppress(ModelCraftError):  # it is not there any more
+                entry = await self.service.get(one)
+                found += [entry] if entry.own and entry.info.rung == name else []
+        return found
+
+    @property
+    def lists(self) -> list[Any]:
+        """The components that change with a visitor's own models."""
+        return [self.own]
+
+    def with_own(self, mine: Sequence[Entry]) -> list[Any]:
+        """Return the updates of `lists` for a visitor with the models `mine`."""
+        return [" ".join(entry.name for entry in mine)]
+
     @told
-    async def written(self, request: gr.Request, name: Any, prompt: Any) -> AsyncIterator[dict[str, Any]]:
-        """Let a rung write a fresh sample, another one each time."""
+    async def written(self, request: gr.Request, name: Any, prompt: Any, who: Any) -> AsyncIterator[dict[str, Any]]:
+        """Let a rung, or the visitor's own model `who` of it, write a fresh sample, another one each time."""
         session = request.session_hash or ""
         self.service.catalogue.check(name)
         if session in self._writing:
@@ -135,8 +171,9 @@ class Ladder:
         self.service.streams.check(current_client())
         self._writing.add(session)
         try:
-            drawn = (LENGTH, DEFAULT_TEMPERATURE if rung_page.comparable(name) else 0, name, 0, 1.0, None, PACE)
+            drawn = (LENGTH, DEFAULT_TEMPERATURE if rung_page.comparable(name) else 0, who or name, 0, 1.0, None, PACE)
             asked = await self.service.check(prompt, *drawn, line=prompt)
+            name = asked.entry.title
             said = prompt if asked.entry.model.continues else f"{prompt}\n"
             note = f"At temperature {drawn[1]}, top-p 1. {asked.notice}".strip()
             text = ""

@@ -1,6 +1,7 @@
 """The race: one prompt, one seed, one temperature, and up to four rungs that continue the prompt side by side."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing
@@ -8,9 +9,10 @@ from typing import Any
 
 import gradio as gr
 
+from modelcraft.insight.real_words import real_words
 from modelcraft.ladder import RUNGS
 from modelcraft.sampling import SamplingParams
-from modelcraft.serving.catalogue import Figures
+from modelcraft.serving.catalogue import Entry, Figures
 from modelcraft.serving.service import (
     DEFAULT_LENGTH,
     DEFAULT_TEMPERATURE,
@@ -24,6 +26,7 @@ from modelcraft.serving.service import (
     check_prompt,
 )
 from modelcraft.serving.streaming import HEARTBEAT_S, Meter, as_read, together
+from modelcraft.serving.training_job import PREFIX
 from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.support.wording import listing
 from modelcraft.ui import labels
@@ -31,7 +34,7 @@ from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component
 from modelcraft.ui.script import STOPPED_JS, Lane, line_up_js, race_view
 from modelcraft.ui.tabs.chat import read_seed, slider
-from modelcraft.ui.widgets import told
+from modelcraft.ui.widgets import guess, told
 
 MAX_LANES = 4
 FIRST_RACE = ("bigram", "head", "block", "gpt")  # each a step that one sees
@@ -39,7 +42,12 @@ DEFAULT_SEED = 1337
 RACE_PACE = 40  # a reader keeps up; above 30, a lane that waited for a slower one catches up
 RACE_TICK_S = 1 / 15  # an event updates all lanes: as much work for a browser as two events of the chat
 EXAMPLES = ("ROMEO:", "QUEEN", "First Cit", "To be, or not to", "The king's ")
-QUESTION = "Before you press Start: which of them will be the first to write a name that stands in the play?"
+QUESTION = "Before you press Start: which of these four will write the fewest words that stand in the play?"
+FEWEST = "head"
+ANSWER = (
+    "The head, though its loss is lower than the bigram's: 24 of a hundred of its words stand in the play, of the "
+    "bigram's 35, the block's 69, the gpt's 97. It averages what it sees, so it is less sure which character came last."
+)
 log = logging.getLogger(__name__)
 
 
@@ -55,9 +63,27 @@ class Race:
 
     def _build(self, ladder: list[Lane]) -> None:
         chosen = first_choice(self.names)
-        self.view = race_view([lane for lane in ladder if lane["name"] in chosen], "race")
-        gr.HTML(f'<p class="mc-question">{QUESTION}</p>', apply_default_css=False)
-        with gr.Row(elem_id="race-desk", elem_classes="mc-desk", equal_height=True):
+        if chosen == [*FIRST_RACE]:  # it asks about these
+            guess("race-guess", QUESTION, FIRST_RACE, FIRST_RACE.index(FEWEST), ANSWER)
+        with gr.Row(elem_classes="mc-beside mc-racing"):
+            with gr.Column():
+                self.view = race_view([lane for lane in ladder if lane["name"] in chosen], "race")
+            with gr.Column():
+                self._build_prompt()
+                self.rungs = gr.CheckboxGroup(
+                    self.names,
+                    value=chosen,
+                    label="Rungs, up to four",
+                    info=absent(self.service.catalogue.names),
+                    elem_id="race-rungs",
+                    elem_classes="mc-pills",
+                )
+                self.told = component("line", "", "race-told")
+                self._build_dials()
+        self.own = gr.Textbox("[]", visible=False)  # the lanes of the visitor's own models
+
+    def _build_prompt(self) -> None:
+        with gr.Row(elem_id="race-desk", elem_classes="mc-desk mc-stays", equal_height=True):
             self.prompt = gr.Textbox(
                 EXAMPLES[0],
                 label="The prompt of all",
@@ -73,15 +99,8 @@ class Race:
             self.stop = gr.Button("Stop", variant="stop", min_width=0, elem_id="race-stop")
         with gr.Row(elem_id="race-examples", elem_classes="mc-examples"):
             self.examples = [gr.Button(line, size="sm", min_width=0) for line in EXAMPLES]
-        self.rungs = gr.CheckboxGroup(
-            self.names,
-            value=chosen,
-            label="Rungs, up to four",
-            info=absent(self.service.catalogue.names),
-            elem_id="race-rungs",
-            elem_classes="mc-pills",
-        )
-        self.told = component("line", "", "race-told")
+
+    def _build_dials(self) -> None:
         with gr.Row(elem_id="race-dials"):
             self.length = slider(
                 "Length", "characters of each", 1, MAX_LENGTH, DEFAULT_LENGTH, 1, elem_id="race-length"
@@ -129,8 +148,8 @@ class Race:
         ended.then(None, self.view, self.view, js=STOPPED_JS, **options)
         for button in self.examples:
             button.click(None, button, self.prompt, js="line => line", **options)
-        self.ticked = ticked = [self.rungs, self.view]
-        self.lined_up = [*ticked, self.told]
+        self.ticked = ticked = [self.rungs, self.view, self.own]
+        self.lined_up = [self.rungs, self.view, self.told]
         self.rungs.input(None, ticked, self.lined_up, js=line_up_js(ladder), **options)
 
     @told
@@ -147,10 +166,10 @@ class Race:
         chosen = self.read_names(names)
         self.service.check_room(len(chosen))
         self.service.streams.check(current_client(), len(chosen))
-        ladder = await asyncio.to_thread(self.ladder)
+        lined_up = await asyncio.to_thread(self.lanes, chosen)
         if session in self._racing:
             raise ConfigError("A race is on; press Stop first.")
-        lanes: list[Lane] = [{**lane, "said": prompt, "writing": True} for lane in ladder if lane["name"] in chosen]
+        lanes: list[Lane] = [{**lane, "said": prompt, "writing": True} for lane in lined_up]
         self._racing.add(session)
         try:
             async with aclosing(as_read(self._race(lanes, prompt, params, pace), unread_events())) as news:
@@ -168,11 +187,14 @@ class Race:
             requests[lane["name"]] = await self.service.request(lane["name"], prompt, params, pace)
 
         async def write(lane: Lane) -> None:
-            meter = Meter()
-            async with aclosing(self.service.write(requests[lane["name"]], meter)) as texts:
+            asked, meter = requests[lane["name"]], Meter()
+            known = await asyncio.to_thread(self.service.words_of, asked.entry)
+            async with aclosing(self.service.write(asked, meter)) as texts:
                 async for text in texts:
                     lane["text"], lane["speed"] = text, round(meter.speed)
+                    lane["real"], lane["words"] = real_words(text, known, whole=False) if known else ([], 0)
             lane["writing"] = False
+            lane["real"], lane["words"] = real_words(lane["text"], known) if known else ([], 0)
 
         clock = asyncio.get_running_loop().time
         shown, sent = snapshot(lanes), clock()
@@ -194,6 +216,29 @@ class Race:
         """Return an empty lane for every rung that can race."""
         return [empty_lane(self.service.catalogue.figures(name)) for name in self.names]
 
+    def lanes(self, chosen: Sequence[str]) -> list[Lane]:
+        """Return an empty lane for each of `chosen`, in the order of the ladder, and then a visitor's own."""
+        own = [own_lane(self.service.trainings.get(name)) for name in chosen if name.startswith(PREFIX)]
+        return [lane for lane in self.ladder() if lane["name"] in chosen] + own
+
+    @property
+    def lists(self) -> list[Any]:
+        """The components that change with a visitor's own models."""
+        return [self.rungs, self.own]
+
+    def with_own(self, mine: Sequence[Entry]) -> list[Any]:
+        """Return the updates of `lists` for a visitor with the models `mine`."""
+        able = [entry for entry in mine if entry.model.continues]
+        choices = [*((name, name) for name in self.names), *((entry.title, entry.name) for entry in able)]
+        return [gr.update(choices=choices), json.dumps([own_lane(entry) for entry in able])]
+
+    def against_own(self, own: Entry) -> list[Any]:
+        """Return the updates of rungs, lanes and prompt for a race of one's own model against the bundled one."""
+        rivals = [name for name in (own.info.rung, self.service.catalogue.default) if name in self.names]
+        chosen = [*rivals[:1], own.name]
+        prompt = next(iter(own.info.snippets), EXAMPLES[0])
+        return [gr.update(value=chosen), self.lanes(chosen), prompt]
+
     @property
     def names(self) -> list[str]:
         """Return the rungs that can race: those that continue a prompt."""
@@ -210,6 +255,10 @@ class Race:
         if len(set(names)) < len(names):
             raise ConfigError("Each rung has one lane; name it once.")
         for name in names:
+            if name.startswith(PREFIX):
+                if not (own := self.service.trainings.get(name)).model.continues:
+                    raise ConfigError(f"{own.title} restores lines, and cannot go on with a prompt; leave it out.")
+                continue
             self.service.catalogue.check(name)
             if name not in self.names:
                 raise ConfigError(absent([name]) or "")
@@ -236,16 +285,25 @@ def empty_lane(of: Figures) -> Lane:
     """Return the lane of a rung that has not written yet."""
     return {
         "name": of.name,
+        "title": of.name,
         "adds": of.adds,
         "loss": labels.loss(of),
         "share": labels.share(of),
         "parameters": labels.parameters(of),
         "said": "",
         "text": "",
+        "real": [],
+        "words": 0,
         "speed": 0,
         "note": "",
         "writing": False,
     }
+
+
+def own_lane(entry: Entry) -> Lane:
+    """Return the lane of a visitor's own model that has not written yet."""
+    count, loss, adds = entry.model.num_parameters, entry.info.validation_loss, RUNGS[entry.info.rung].adds
+    return {**empty_lane(Figures(entry.name, adds, count, loss)), "title": entry.title}
 
 
 def absent(names: Sequence[str]) -> str | None:
