@@ -59,7 +59,9 @@ class Ladder:
             self.look = gr.Button("Look inside", min_width=0, elem_id="ladder-look")
             self.train = gr.Button("Train it yourself", min_width=0, elem_id="ladder-train")
         self.sample = component("ladder_sample", {}, "ladder-sample", WORDS, min_height=260)
-        self.who = gr.Radio([BUNDLED], value="", label="Who writes", visible=False, elem_classes="mc-pills")
+        self.who = gr.Radio(
+            [BUNDLED], value="", label="Who writes", visible=False, elem_id="ladder-who", elem_classes="mc-pills"
+        )
         self.own = gr.Textbox(visible=False)  # the names of the visitor's own models
         with gr.Row(elem_id="ladder-desk", elem_classes="mc-desk", equal_height=True):
             self.prompt = gr.Textbox(
