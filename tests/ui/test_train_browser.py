@@ -117,7 +117,7 @@ def test_in_five_clicks_from_the_first_page_to_ones_own_model_beside_the_bundled
     page.locator("#ladder-who label", has_text="mine 1: pasted text, gpt-mini").click()
     page.fill("#ladder-prompt textarea", "Tyger")
     page.click("#ladder-write")
-    page.wait_for_selector("#ladder-sample :text('mine 1: pasted text, gpt-mini')")
+    page.wait_for_selector("#ladder-sample :text('Written by mine 1: pasted text, gpt-mini')")
 
 
 def test_train_waits_until_the_page_knows_who_is_there(visitor, server, monkeypatch):

@@ -175,9 +175,9 @@ class Ladder:
         try:
             drawn = (LENGTH, DEFAULT_TEMPERATURE if rung_page.comparable(name) else 0, who or name, 0, 1.0, None, PACE)
             asked = await self.service.check(prompt, *drawn, line=prompt)
-            name = asked.entry.title
             said = prompt if asked.entry.model.continues else f"{prompt}\n"
-            note = f"At temperature {drawn[1]}, top-p 1. {asked.notice}".strip()
+            writer = f"Written by {asked.entry.title}, at" if asked.entry.own else "At"
+            note = f"{writer} temperature {drawn[1]}, top-p 1. {asked.notice}".strip()
             text = ""
             yield _sample(name, said, text, note, writing=True)
             async with aclosing(as_read(self.service.write(asked), unread_events())) as texts:
