@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from modelcraft.support.errors import VocabularyError, shown
-from modelcraft.support.wording import describe, describe_text, listing
+from modelcraft.support.wording import describe, listing, signs
 
 # Characters that keyboards, phones and web pages insert instead of plain ones.
 _EQUIVALENTS = {
@@ -60,14 +60,27 @@ class Normalized:
         sentences = []
         same = {old: new for old, new in self.replaced.items() if _composed(old) == _composed(new)}
         if same:
-            looks = dict.fromkeys(describe_text(_composed(new)) for new in same.values())
+            looks = dict.fromkeys(describe(_composed(new)) for new in same.values())
             sentences.append(f"Composed or decomposed, which looks the same: {listing([*looks])}.")
-        if others := {old: new for old, new in self.replaced.items() if old not in same}:
-            pairs = [f"{' '.join(map(describe, old))} became {describe_text(new)}" for old, new in others.items()]
-            sentences.append(f"Replaced what the model does not know: {listing(pairs)}.")
+        pairs = [f"{describe(old)} became {describe(new)}" for old, new in self.replaced.items() if old not in same]
+        if pairs:
+            sentences.append(f"Not in the model's alphabet: {listing(pairs)}.")
         if self.dropped:
-            sentences.append(f"Left out what has no equivalent: {listing([describe(c) for c in self.dropped])}.")
+            start = "Left out" if pairs else "Not in the model's alphabet, so left out"
+            sentences.append(f"{start}: {listing([describe(sign) for sign in self._signs_dropped()])}.")
         return " ".join(sentences)
+
+    def _signs_dropped(self) -> list[str]:
+        """Return what was dropped as a reader saw it: an emoji of several characters is one sign."""
+        placed = sorted((place, character) for character, places in self.dropped.items() for place in places)
+        runs, last = [""], -1
+        for place, character in placed:
+            if place == last + 1:
+                runs[-1] += character
+            else:
+                runs.append(character)
+            last = place
+        return list(dict.fromkeys(sign for run in runs for sign in signs(run)))
 
 
 def _composed(text: str) -> str:

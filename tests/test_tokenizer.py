@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelcraft.support.errors import VocabularyError
+from modelcraft.support.wording import describe
 from modelcraft.tokenizer import CharTokenizer
 
 SHAKESPEARE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -52,22 +53,22 @@ def test_refuses_what_is_no_vocabulary(vocabulary):
 def test_unknown_characters_are_listed_with_their_position(tokenizer):
     with pytest.raises(VocabularyError) as caught:
         tokenizer.encode("a€b€\u200bc\ud800")
-    assert_one_sentence(caught.value, "'€' (U+20AC) at position 1,", "U+200B at position 4,", "U+D800 at position 6;")
+    assert_one_sentence(caught.value, "€ at position 1,", "zero-width space at position 4,", "U+D800 at position 6;")
     assert str(caught.value).count("at position") == 3
 
 
 @given(ANY_TEXT)
 def test_encode_knows_a_text_or_names_all_that_it_does_not_know(text):
     tokenizer = CharTokenizer(SHAKESPEARE)
-    unknown = set(text) - set(SHAKESPEARE)
+    unknown = dict.fromkeys(character for character in text if character not in SHAKESPEARE)
     try:
         ids = tokenizer.encode(text)
     except VocabularyError as error:
-        named = {int(code, 16) for code in re.findall(r"U\+([0-9A-F]{4,6})", str(error))}
+        said = [f"{describe(character)} at position {text.index(character):,}" for character in unknown]
+        assert all(one in str(error) for one in said[:10])
         more = re.search(r" and (\d+) more;", str(error))  # of a long list only the first are named
-        assert named <= {ord(c) for c in unknown}
-        assert len(named) + int(more[1] if more else 0) == len(unknown) > 0
-        assert len(named) >= min(10, len(unknown))
+        assert int(more[1] if more else 0) == max(0, len(unknown) - 10)
+        assert unknown
         assert str(error).isprintable()
     else:
         assert not unknown
@@ -117,9 +118,23 @@ def test_normalize_says_what_it_did(tokenizer):
     assert normalized.replaced == {"“": "'", "”": "'", "—": "--"}
     assert normalized.dropped == {"€": [5, 8], "5": [6], "\u200b": [9]}
     report = normalized.report()
-    assert "'—' (U+2014) became '--'" in report
-    assert "Left out what has no equivalent: '€' (U+20AC), '5' (U+0035), U+200B." in report
-    assert report.isprintable()
+    assert report == (
+        "Not in the model's alphabet: “ became ', ” became ', — became --. Left out: €, 5, zero-width space."
+    )
+
+
+def test_normalize_shows_a_dropped_emoji_as_one_sign(tokenizer):
+    assert tokenizer.normalize("a👨‍👩‍👧b👍🏽👍🏽 ‍5️⃣").report() == (
+        "Not in the model's alphabet, so left out: 👨‍👩‍👧, 👍🏽, zero-width joiner, 5️⃣."
+    )
+
+
+@pytest.mark.cases
+def test_a_report_is_of_bounded_length(tokenizer):
+    many = "".join(map(chr, range(0x590, 0x3000))) + "👨‍" * 5_000 + "e" + "́" * 5_000
+    report = tokenizer.normalize(many).report()
+    assert len(report) < 2_000
+    assert " more." in report
 
 
 def test_positions_are_those_of_the_text_that_was_given(tokenizer):
@@ -183,10 +198,7 @@ def test_normalize_composes_or_decomposes_to_what_the_vocabulary_has(word, known
 @pytest.mark.cases
 def test_what_looks_the_same_is_said_apart_from_what_does_not():
     report = CharTokenizer.of("Café'").normalize("Cafe\u0301’").report()
-    assert report == (
-        "Composed or decomposed, which looks the same: 'é'. "
-        "Replaced what the model does not know: '’' (U+2019) became '''."
-    )
+    assert report == ("Composed or decomposed, which looks the same: é. Not in the model's alphabet: ’ became '.")
 
 
 @pytest.mark.cases

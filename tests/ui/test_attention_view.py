@@ -149,8 +149,8 @@ def test_what_is_too_long_ago_for_a_rung_is_said(view):
     ("text", "said"),
     [
         ("", "Write a text first."),
-        ("Ж", "block knows none of these characters. Left out what has no equivalent: 'Ж' (U+0416)."),
-        ("日本", "block knows none of these characters. Left out what has no equivalent"),
+        ("Ж", "block knows none of these characters. Not in the model's alphabet, so left out: Ж."),
+        ("日本", "block knows none of these characters. Not in the model's alphabet, so left out: 日, 本."),
     ],
 )
 def test_a_text_of_which_nothing_is_left_is_answered_in_the_pictures_place(view, text, said):

@@ -1,5 +1,6 @@
 """Surprise: a visitor's text, each character coloured by how little one or two rungs expected it."""
 
+from itertools import groupby
 from typing import Any
 
 import gradio as gr
@@ -9,7 +10,7 @@ from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import VocabularyError
-from modelcraft.support.wording import describe, listing
+from modelcraft.support.wording import describe, listing, signs
 from modelcraft.ui.component import component
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 from modelcraft.ui.words import WORDS
@@ -97,7 +98,8 @@ def panel(entry: Entry, text: str) -> dict[str, Any]:
     scored = zip(known[1:], found.bits.tolist(), found.likeliest.tolist(), found.share.tolist(), strict=True)
     for place, bits, likeliest, share in scored:
         cells[place][1:] = [round(bits, 2), entry.tokenizer.decode([likeliest]), round(share, 3)]
-    strangers = list(dict.fromkeys(character for character in text if character not in entry.tokenizer.vocabulary))
+    runs = groupby(text, lambda character: character in entry.tokenizer.vocabulary)
+    strangers = dict.fromkeys(sign for known, run in runs if not known for sign in signs("".join(run)))
     worst = sorted((place for place in known[1:]), key=lambda place: -cells[place][1])[:SPOTS]
     mean = float(found.bits.mean()) if len(found.bits) else None
     return {
@@ -105,7 +107,7 @@ def panel(entry: Entry, text: str) -> dict[str, Any]:
         "bits": None if mean is None else round(mean, 3),
         "cells": cells,
         "first": known[0],
-        "strangers": listing([describe(character) for character in strangers]),
+        "strangers": listing([*map(describe, strangers)]),
         "reads": "as a text without a source" if not entry.model.continues else "",
         "spots": [
             {
