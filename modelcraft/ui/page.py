@@ -73,6 +73,7 @@ def build(service: Service) -> Page:
         add_api_help(demo)
         add_api(service)
         demo.load(None, None, None, js=script("tabs"), **QUIET)
+        demo.load(None, None, None, js=script("picture"), **QUIET)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
         restored = follow_address(demo)
         restored.then(None, race.ticked, race.lined_up, js=line_up_js(race.ladder()), **QUIET)
