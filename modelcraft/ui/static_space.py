@@ -13,6 +13,7 @@ from modelcraft.support.files import write_text
 from modelcraft.ui.component import FOLDER
 from modelcraft.ui.in_browser import MEDIA, SCRIPTS, description, stored
 
+PARTS = ("browser", "browser_line", "browser_dials")  # the sheet, and what stands beside it
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -35,7 +36,7 @@ const follow = () => document.body.classList.toggle("dark", dark.matches);
 dark.addEventListener("change", follow);
 follow();
 const here = new URL("./", import.meta.url);
-mount(document.querySelector(".mc-browser"), here).open(new URL("model.json", here));
+mount(document.querySelector("main"), here).open(new URL("model.json", here));
 </script>
 </body>
 </html>
@@ -63,7 +64,8 @@ def write_page(entry: Entry, folder: Path, title: str) -> None:
     """Write the page, its scripts and the model of `entry` to `folder`; raise ConfigError unless a browser runs it."""
     weights = stored(entry)  # raises for another rung
     about = description(entry, "model.safetensors", len(weights))
-    markup = (FOLDER / "browser.html").read_text(encoding="utf-8")
+    sheet, *controls = [(FOLDER / f"{name}.html").read_text(encoding="utf-8") for name in PARTS]
+    markup = f"{sheet}<div>\n{''.join(controls)}</div>\n"
     adds = f"{entry.model.num_parameters:,} parameters, character by character"
     write_text(folder / "index.html", PAGE.format(title=html.escape(title), adds=adds, markup=markup))
     write_text(

@@ -8,6 +8,7 @@ from browsing import open_tab
 TABS = [
     "Chat",
     "Race",
+    "In your browser",
     "Next character",
     "Attention",
     "One step",
@@ -24,6 +25,7 @@ READY |= {
     "One step": ".mc-way-guess",
     "Embeddings": "#embeddings svg",
     "Ladder": ".mc-ladder h2",
+    "In your browser": ".mc-browser-openings button",
 }
 
 

@@ -168,6 +168,44 @@ def test_the_same_seed_gives_the_text_of_the_server(tab):
     assert text == tokenizer.decode(list(modelcraft.stream(model, tokenizer.encode("ROMEO:\n"), greedy)))
 
 
+def test_an_opening_writes_at_once_and_takes_the_place_of_the_empty_sheet(tab):
+    assert tab.locator(".mc-browser-openings button").all_inner_texts() == [
+        "ROMEO:",
+        "The king is",
+        "To be, or not to be",
+    ]
+    tab.click("text=The king is")
+    said(tab, "characters a second")
+    assert tab.text_content(".mc-browser-prompt") == "The king is "
+    assert tab.is_hidden(".mc-browser-first")
+
+
+def test_only_openings_that_a_model_can_read_are_offered(tab):
+    rung, model, vocabulary = visitors_block()
+    entry = Entry(model, CharTokenizer(vocabulary), ModelInfo(rung, model.config, vocabulary, {}, {}, {}), "", "mine")
+    tab.route("**/browser/model/block", lambda route: route.fulfill(json=description(entry, "weights", 1)))
+    choose(tab, "block")
+    said(tab, entry.title)
+    assert tab.locator(".mc-browser-openings button").count() == 0
+
+
+def test_a_guess_is_answered(tab):
+    tab.click("#browser-guess button >> text=Nearly always")
+    assert tab.inner_text("#browser-guess .mc-guess-answer").startswith("Yes. Nearly always.")
+
+
+def test_on_a_phone_the_line_is_a_bar_and_stays(visitor):
+    page = visitor(viewport={"width": 390, "height": 844}).page
+    open_tab(page, "In your browser")
+    said(page, "parameters")
+    for top in (0, 10_000):
+        page.evaluate("top => scrollTo(0, top)", top)
+        page.wait_for_timeout(200)
+        box = page.locator(".mc-browser [name=go]").bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 844, top
+        assert box["height"] < 60
+
+
 def test_it_can_be_stopped_and_the_page_stays_awake(tab):
     dial(tab, "length", 2000)
     tab.click(".mc-browser [name=go]")

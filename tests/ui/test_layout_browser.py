@@ -27,6 +27,17 @@ TABS = {
     "Train": ("#train .mc-training", ["#train-rung", "#train-steps", "#train-source", "#train-lead"], []),
     "Counting": ("#counting svg", ["#counting-first", "#counting-row"], [".mc-pairs-switch", ".mc-pairs-pair"]),
     "Embeddings": (".mc-emb svg", ["#embeddings-rung", "#embeddings-places"], [".mc-emb-near"]),
+    "In your browser": (
+        ".mc-browser-page",
+        [
+            "#browser-model",
+            ".mc-browser [name=line]",
+            ".mc-browser [name=go]",
+            "#browser-dials",
+            ".mc-browser [name=compare]",
+        ],
+        [".mc-browser-said"],
+    ),
     "One step": (".mc-way tbody", ["#one-step-say", "#one-step-rung"], []),
 }
 

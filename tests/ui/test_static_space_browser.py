@@ -42,6 +42,7 @@ def test_the_model_writes_without_a_server(browser, site, scheme, width):
         assert page.title() == page.inner_text("h1") == "Mine & <yours>"
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
+        assert page.locator(".mc-browser-openings button").count() == 3
         page.focus("[name=line]")
         focus = page.evaluate("getComputedStyle(document.activeElement).outlineColor")
         assert focus == {"light": "rgb(168, 65, 42)", "dark": "rgb(224, 154, 134)"}[scheme]
@@ -53,6 +54,7 @@ def test_the_model_writes_without_a_server(browser, site, scheme, width):
         params = modelcraft.SamplingParams(max_new_tokens=300, temperature=0.8, seed=5)
         text = tokenizer.decode(list(modelcraft.stream(model, tokenizer.encode("ROMEO:"), params)))
         assert page.text_content(".mc-browser-text") == text
+        assert page.is_hidden(".mc-browser-first")
         assert page.is_hidden("[name=compare]")  # there is no server to write the same
         assert not complaints and not foreign
     assert {path.strip("/") or "index.html" for path in asked} - {"favicon.ico"} <= {p.name for p in folder.iterdir()}

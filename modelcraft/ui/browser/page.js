@@ -1,15 +1,19 @@
-// The tab "In your browser", and the page of a static Space: `mount` brings the markup of browser.html to life.
+// The tab "In your browser", and the page of a static Space: `mount` brings the markup of browser.html, browser_line.html
+// and browser_dials.html to life.
 //
 // A description of a model says what it is and where its weights are; they are fetched when the first text is asked for.
 import {Tokenizer} from "./tokenizer.js";
 
 const MOST_SEED = 2 ** 32;
+const OPENINGS = [  // a line to begin with, and what it is
+  ["ROMEO:", "a name, as in a play"], ["The king is ", "the start of a sentence"], ["To be, or not to be", "a famous verse"],
+];
 
 // `base` is the address of this folder. Returns `open`, which takes the address of a description.
 export function mount(root, base) {
   const part = name => root.querySelector(`.mc-browser-${name}`);
-  const [said, bar, page, prompt, text] = ["said", "bar", "page", "prompt", "text"].map(part);
-  const form = root.querySelector("form"), field = name => form.querySelector(`[name=${name}]`);
+  const [said, bar, page, prompt, text, first] = ["said", "bar", "page", "prompt", "text", "first"].map(part);
+  const form = root.querySelector("form"), field = name => root.querySelector(`[name=${name}]`);
   const [go, stop, line, seed] = ["go", "stop", "line", "seed"].map(field);
   const compare = field("compare");
   let worker = null, model = null, tokenizer = null, last = null;  // last: what was asked for, and what was written
@@ -20,7 +24,7 @@ export function mount(root, base) {
     stop.hidden = !on;
     compare.disabled = on || !last;
     page.setAttribute("aria-busy", on);
-    root.classList.toggle("mc-writing", on);
+    page.classList.toggle("mc-writing", on);
     if (document.activeElement === document.body) (on ? stop : go).focus({preventScroll: true});
   };
   const size = bytes => bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
@@ -37,8 +41,24 @@ export function mount(root, base) {
     model = {...found, weights: new URL(found.weights, address).href};
     tokenizer = new Tokenizer(model.vocabulary, model.rules);
     compare.hidden = !model.api;
+    offer();
     say(`${model.name} · ${model.parameters.toLocaleString("en")} parameters · ${size(model.bytes)}, fetched once`);
     go.disabled = false;
+  }
+
+  // Offers those openings that the model can read.
+  function offer() {
+    part("openings").replaceChildren(...OPENINGS.flatMap(([opening, note]) => {
+      if (tokenizer.encode(opening).left.length) return [];
+      const button = Object.assign(document.createElement("button"), {type: "button", textContent: opening});
+      button.addEventListener("click", () => {
+        line.value = opening;
+        form.requestSubmit();
+      });
+      const place = document.createElement("div");
+      place.append(button, Object.assign(document.createElement("small"), {textContent: note}));
+      return [place];
+    }));
   }
 
   // Resolves when the worker has the model.
@@ -78,6 +98,7 @@ export function mount(root, base) {
       bar.hidden = true;
       return say(error.message);
     }
+    first.hidden = true;
     prompt.textContent = tokenizer.decode(ids);
     text.textContent = "";
     const missing = left.length ? ` · left out, for the model does not know it: ${left.join(" ")}` : "";
@@ -138,7 +159,7 @@ export function mount(root, base) {
     event.preventDefault();
     form.requestSubmit();
   });
-  for (const dial of form.querySelectorAll("input[type=range]")) {
+  for (const dial of root.querySelectorAll(".mc-browser input[type=range]")) {
     const shown = dial.parentElement.querySelector("output");
     const show = () => { shown.textContent = dial.value; };
     dial.addEventListener("input", show);

@@ -7,11 +7,13 @@ import gradio as gr
 from modelcraft.ladder import QUICK_RUNG
 from modelcraft.serving.service import Service
 from modelcraft.ui.component import component
-from modelcraft.ui.widgets import QUIET, question, rung_chooser
+from modelcraft.ui.widgets import QUIET, guess, rung_chooser
 
-QUESTION = (
-    "Before you press Write: the same seed draws the same luck here and in the chat. Will the text be the same, letter "
-    "by letter, although another machine computes it?"
+QUESTION = "Before you press Write: with the same seed, will the server write the same text, letter by letter?"
+GUESSES = ("Always", "Nearly always", "Hardly ever")
+ANSWER = (
+    "Nearly always. The seed gives both the same darts, but they add in another order and round otherwise, far behind "
+    "the decimal point. Only a dart that falls just there hits another letter; from it on the texts differ."
 )
 
 
@@ -20,9 +22,14 @@ class BrowserView:
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         del tab  # nothing happens on the server when it opens
-        self.view = component("browser", {}, "browser")
-        question(QUESTION)
-        self.model = rung_chooser(service.catalogue, "browser-model", "Model", QUICK_RUNG)
+        guess("browser-guess", QUESTION, GUESSES, 1, ANSWER)
+        with gr.Row(elem_classes="mc-beside"):
+            with gr.Column():
+                self.view = component("browser", {}, "browser")
+            with gr.Column():
+                self.model = rung_chooser(service.catalogue, "browser-model", "Model", QUICK_RUNG)
+                component("browser_line", None, "browser-line", elem_classes="mc-stays")
+                component("browser_dials", None, "browser-dials")
         self.choosers = [self.model]
         self.view.value = {"model": self.model.value}
         options: dict[str, Any] = {"preprocess": False, **QUIET}

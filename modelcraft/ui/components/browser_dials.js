@@ -1,0 +1,1 @@
+// ui/browser/page.js brings it to life: see browser.js.
