@@ -48,14 +48,19 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 
 def follow_address(page: gr.Blocks) -> Dependency:
     """Let the address follow the page's tabs and fields, and restore them when the page loads; returns that event."""
-    there_are = {part.elem_id: part for part in page.blocks.values() if getattr(part, "elem_id", None)}
-    places = [(tab, name, there_are[elem_id]) for tab, names in FIELDS.items() for name, elem_id in names.items()]
+    places = fields_of(page)
     fields: list[Any] = [part for _, _, part in places]
     rules = [{"tab": tab, "name": name, **rule(part)} for tab, name, part in places]
     restored = page.load(None, fields, fields, js=script("address", rules=rules), **QUIET)
     restored.then(None, None, None, js=script("address_open"), **QUIET)
     gr.on([part.change for part in fields], None, fields, None, js=script("address_note"), **QUIET)
     return restored
+
+
+def fields_of(page: gr.Blocks) -> list[tuple[str, str, Any]]:
+    """Return the tab, the name and the part of each field of FIELDS, in that order."""
+    there_are = {part.elem_id: part for part in page.blocks.values() if getattr(part, "elem_id", None)}
+    return [(tab, name, there_are[elem_id]) for tab, names in FIELDS.items() for name, elem_id in names.items()]
 
 
 def rule(part: Any) -> dict[str, Any]:

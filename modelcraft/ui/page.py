@@ -14,6 +14,7 @@ from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support.errors import ModelCraftError
 from modelcraft.ui import mcp, theme
 from modelcraft.ui.address import follow_address
+from modelcraft.ui.along import follow_choices
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.component import component, script, stylesheet
@@ -76,6 +77,7 @@ def build(service: Service) -> Page:
         demo.load(None, None, None, js=script("picture"), **QUIET)
         demo.load(None, None, chat.script, js=script("recall_script"), **QUIET)
         restored = follow_address(demo)
+        follow_choices(demo, restored)
         restored.then(None, race.ticked, race.lined_up, js=line_up_js(race.ladder()), **QUIET)
         restored.then(chat.describe, chat.model, chat.status, preprocess=False, **QUIET)
     demo.queue(default_concurrency_limit=None, api_open=False)

@@ -87,11 +87,6 @@ def recall_js(key: str) -> str:
     return script("recall", key=key)
 
 
-def question(text: str) -> None:
-    """Put a question on the page, for the visitor to answer before pressing the button."""
-    gr.HTML(f'<p class="mc-question">{text}</p>', apply_default_css=False)
-
-
 def guess(elem_id: str, question: str, guesses: Sequence[str], right: int, answer: str) -> gr.HTML:
     """Put a question on the page with guesses to choose from; the answer and its reason appear after the guess."""
     value = {"question": question, "guesses": list(guesses), "right": right, "answer": answer}

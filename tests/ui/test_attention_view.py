@@ -135,7 +135,15 @@ def test_a_head_that_is_not_there_gives_way_to_the_first(view, heads):
 
 
 def test_opening_again_leaves_what_is_there(view):
-    assert asyncio.run(view.open("x", "block", {"chosen": "self 0 0"})) == (gr.skip(),) * 3
+    assert asyncio.run(view.open("x", "block", {"chosen": "self 0 0"})) == (gr.skip(),) * 5
+
+
+def test_what_comes_along_is_looked_at_with_the_same_head_unless_the_rung_has_none(view):
+    along = {"rung": "block", "text": "To be"}
+    text, rung, shown, heads, _ = asyncio.run(view.open("x", "gpt", {"chosen": "self 1 2"}, along))
+    assert (text, rung, shown["rows"], heads["chosen"]) == ("To be", "block", "To be", "self 1 2")
+    for other in ("counting", "bigram", "yours-nobody", None):
+        assert asyncio.run(view.open("x", "block", {"chosen": "self 1 2"}, {"rung": other})) == (gr.skip(),) * 5
 
 
 def test_what_is_too_long_ago_for_a_rung_is_said(view):

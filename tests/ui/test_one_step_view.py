@@ -77,7 +77,9 @@ def test_a_text_that_is_too_long_or_none_is_refused(view):
 
 
 def test_the_first_look_is_at_the_newest_character_and_a_second_visit_changes_nothing(view):
-    page, _ = asyncio.run(view.open("To be", "block", {}))
+    *_, page, _ = asyncio.run(view.open("To be", "block", {}))
     assert page["chosen"] == 4
-    assert asyncio.run(view.open("To be", "block", page))[0] == gr.skip()
+    assert asyncio.run(view.open("To be", "block", page)) == (gr.skip(),) * 4
+    text, rung, page, _ = asyncio.run(view.open("To be", "block", page, {"text": "Or not", "rung": "counting"}))
+    assert (text, rung, page["text"], page["chosen"]) == ("Or not", "block", "Or not", 5)
     assert len(GUESSES) == 3

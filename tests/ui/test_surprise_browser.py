@@ -28,18 +28,17 @@ def write(page, text):
     page.wait_for_function("text => document.querySelector('.mc-surprise-text')?.textContent === text", arg=text)
 
 
-def test_nothing_is_read_before_the_guess_which_is_answered_without_a_move(visitor):
-    page = visitor().page
-    asked = []
-    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+def test_nothing_is_read_before_the_guess_which_is_answered_without_a_move(visitor, server):
+    page, steps = visitor().page, server.steps
     open_tab(page, "Surprise")
     page.wait_for_selector(".mc-surprise-first:has-text('First your guess')")
     page.wait_for_timeout(500)
-    assert asked == []
+    assert server.steps == steps
     assert page.locator(".mc-surprise-panel").count() == 0
     before = page.locator("#surprise").bounding_box()
     page.click("#surprise-guess button >> nth=2")
     page.wait_for_selector(".mc-surprise-verdict:not(:empty)")
+    assert server.steps > steps
     assert page.locator("#surprise-guess .mc-guess-answer").text_content().startswith("Not quite. At its beginning")
     assert not page.is_visible(".mc-surprise-first")
     assert page.locator("#surprise").bounding_box() == before

@@ -11,14 +11,17 @@ import gradio as gr
 import torch
 from torch import Tensor, nn
 
+from modelcraft.bigram import BigramLanguageModel
 from modelcraft.counting import CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.insight.attention import AttentionTrace, HeadView, trace_attention
 from modelcraft.insight.reading import line_and_source
+from modelcraft.model import LanguageModel
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ModelCraftError, VocabularyError
+from modelcraft.ui.along import on_opening, taken
 from modelcraft.ui.component import component
 from modelcraft.ui.labels import left_out, nothing_to_read
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
@@ -59,7 +62,7 @@ class AttentionView:
         self.inputs = inputs = [self.text, self.rung, self.heads]
         self.outputs = outputs = [self.view, self.heads, self.told]
         options: dict[str, Any] = {"preprocess": False, **QUIET}
-        tab.select(self.open, inputs, outputs, **options)
+        on_opening(tab, self.open, inputs, self.text, self.rung, outputs)
         self.text.change(self.show, inputs, outputs, trigger_mode="always_last", **options)
         self.rung.input(self.show, inputs, outputs, trigger_mode="always_last", **options)
         self.heads.input(self.choose, inputs, self.view, trigger_mode="always_last", **options)
@@ -67,9 +70,12 @@ class AttentionView:
             button.click(lambda example=example: example, None, self.text, **QUIET)
 
     @told
-    async def open(self, text: Any, rung: Any, heads: Any) -> Any:
-        """Look at the example when the tab first opens."""
-        return (gr.skip(),) * 3 if heads else await self.show(text, rung, heads)
+    async def open(self, text: Any, rung: Any, heads: Any, along: Any = None) -> Any:
+        """Look at the example when the tab first opens, and at what comes along from another tab."""
+        text, rung, anew = await taken(self.service, along, text, rung, has_heads)
+        if heads and not anew:
+            return (gr.skip(),) * 5
+        return text, rung, *await self.show(text, rung, heads)
 
     @told
     async def show(self, text: Any, rung: Any, heads: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
@@ -84,6 +90,11 @@ class AttentionView:
     async def choose(self, text: Any, rung: Any, heads: Any) -> dict[str, Any]:
         """Return another head of the same text."""
         return (await self.show(text, rung, heads))[0]
+
+
+def has_heads(model: LanguageModel) -> bool:
+    """Say whether there is anything to see of a model here."""
+    return not isinstance(model, CountingLanguageModel | BigramLanguageModel)
 
 
 def page(entry: Entry, text: str, wanted: Any) -> tuple[dict[str, Any], dict[str, Any]]:

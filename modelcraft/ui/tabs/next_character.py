@@ -18,6 +18,7 @@ from modelcraft.serving.service import MAX_TEMPERATURE, Service
 from modelcraft.serving.streaming import as_read
 from modelcraft.support.checks import check_number, check_text, check_whole
 from modelcraft.support.errors import ConfigError
+from modelcraft.ui.along import on_opening, taken
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component
 from modelcraft.ui.labels import nothing_to_read
@@ -66,7 +67,7 @@ class NextCharacter:
         self.inputs = inputs = [self.text, self.rung, self.dials]
         on, seen = [self.view, *inputs], [self.view, self.dials]
         options: dict[str, Any] = {"preprocess": False, **QUIET}
-        tab.select(self.open, on, self.view, **options)
+        on_opening(tab, self.open, on, self.text, self.rung, [self.view])
         running = run.click(self.run, on, [self.view, self.text], **options)
         running.then(None, self.view, self.view, js=STOPPED_JS, **options)
         # Ask the server once before the page is marked as stopped: after its answer, no text of the run can follow.
@@ -85,9 +86,10 @@ class NextCharacter:
             chosen.then(self.look, inputs, self.view, preprocess=False, **QUIET)
 
     @told
-    async def open(self, shown: Any, *inputs: Any) -> Any:
-        """Look at the text when the tab first opens."""
-        return gr.skip() if shown else await self.look(*inputs)
+    async def open(self, shown: Any, text: Any, rung: Any, dials: Any, along: Any = None) -> Any:
+        """Look at the text when the tab first opens, and at what comes along from another tab."""
+        text, rung, anew = await taken(self.service, along, text, rung)
+        return (gr.skip(),) * 3 if shown and not anew else (text, rung, await self.look(text, rung, dials))
 
     @told
     async def look(self, text: Any, rung: Any, dials: Any) -> dict[str, Any]:

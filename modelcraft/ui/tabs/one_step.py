@@ -7,13 +7,16 @@ import gradio as gr
 import torch
 from torch import Tensor
 
+from modelcraft.counting import CountingLanguageModel
 from modelcraft.encoder_decoder import EncoderDecoder
 from modelcraft.insight.reading import line_and_source
 from modelcraft.insight.steps import EMBEDDING, MIX, SCORES, Step, trace_steps
+from modelcraft.model import LanguageModel
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ModelCraftError, VocabularyError
+from modelcraft.ui.along import on_opening, taken
 from modelcraft.ui.component import component
 from modelcraft.ui.labels import left_out, nothing_to_read
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
@@ -58,7 +61,7 @@ class OneStepView:
         self.choosers = [self.rung]
         inputs, outputs = [self.text, self.rung, self.view], [self.view, self.told]
         options: dict[str, Any] = {"preprocess": False, **QUIET}
-        tab.select(self.open, inputs, outputs, **options)
+        on_opening(tab, self.open, inputs, self.text, self.rung, outputs)
         self.text.change(self.read, inputs[:2], outputs, trigger_mode="always_last", **options)
         self.rung.input(self.show, inputs, outputs, trigger_mode="always_last", **options)
         self.view.input(self.show, inputs, outputs, trigger_mode="always_last", **options)
@@ -66,9 +69,12 @@ class OneStepView:
             button.click(lambda example=example: example, None, self.text, **QUIET)
 
     @told
-    async def open(self, text: Any, rung: Any, shown: Any) -> Any:
-        """Look at the example when the tab first opens."""
-        return (gr.skip(),) * 2 if shown else await self.read(text, rung)
+    async def open(self, text: Any, rung: Any, shown: Any, along: Any = None) -> Any:
+        """Look at the example when the tab first opens, and at what comes along from another tab."""
+        text, rung, anew = await taken(self.service, along, text, rung, has_layers)
+        if shown and not anew:
+            return (gr.skip(),) * 4
+        return text, rung, *await self.read(text, rung)
 
     @told
     async def read(self, text: Any, rung: Any) -> tuple[dict[str, Any], str]:
@@ -83,6 +89,11 @@ class OneStepView:
         chosen = shown.get("chosen") if isinstance(shown, dict) else None
         page = await self.service.look(steps_of, entry, text, chosen)
         return page, page.get("refused") or page["note"]
+
+
+def has_layers(model: LanguageModel) -> bool:
+    """Say whether there is anything to see of a model here."""
+    return not isinstance(model, CountingLanguageModel)
 
 
 def steps_of(entry: Entry, text: str, chosen: Any) -> dict[str, Any]:

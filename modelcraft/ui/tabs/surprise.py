@@ -11,6 +11,7 @@ from modelcraft.serving.service import Service
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import VocabularyError
 from modelcraft.support.wording import describe, listing, signs
+from modelcraft.ui.along import on_opening, taken
 from modelcraft.ui.component import component
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 from modelcraft.ui.words import WORDS
@@ -41,7 +42,7 @@ NOBODY = ""
 class SurpriseView:
     """The tab: a text, one or two rungs, and how much it surprises them. It is not read before a guess, or typing."""
 
-    def __init__(self, service: Service, _: gr.Tab) -> None:
+    def __init__(self, service: Service, tab: gr.Tab) -> None:
         self.service = service
         asked = guess("surprise-guess", QUESTION, GUESSES, 0, ANSWER)
         with gr.Row(elem_classes="mc-beside mc-text-first"):
@@ -61,6 +62,7 @@ class SurpriseView:
                 self.spots = component("surprise_spots", [], "surprise-spots")
         self.choosers = [self.one, self.other]
         inputs, outputs = [self.text, self.one, self.other], [self.view, self.spots, self.told]
+        on_opening(tab, self.open, [self.spots, *inputs], self.text, self.one, outputs)
         options: dict[str, Any] = {"preprocess": False, "trigger_mode": "always_last", **QUIET}
         # The event `input` of the picture: a text was typed. Shift and Enter read it at once.
         for event in (asked.input, self.view.input, self.text.submit, self.one.input, self.other.input):
@@ -68,6 +70,17 @@ class SurpriseView:
         for button, example in zip(examples, EXAMPLES, strict=True):
             chosen = button.click(lambda example=example: example, None, self.text, **QUIET)
             chosen.then(self.read, inputs, outputs, preprocess=False, **QUIET)
+
+    @told
+    async def open(self, spots: Any, text: Any, one: Any, other: Any, along: Any = None) -> Any:
+        """Read what comes along from another tab; the example waits for a guess, whichever rungs will read it."""
+        if isinstance(along, dict) and along.get("rung") == other:
+            along = {name: value for name, value in along.items() if name != "rung"}  # it reads already
+        written, reader, anew = await taken(self.service, along, text, one)
+        if not anew:
+            return (gr.skip(),) * 5
+        waits = written == EXAMPLES[0] and not spots and not along.get("now")
+        return written, reader, *((gr.skip(),) * 3 if waits else await self.read(written, reader, other))
 
     @told
     async def read(self, text: Any, one: Any, other: Any) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
