@@ -15,11 +15,10 @@ from modelcraft.serving.service import Service
 from modelcraft.support.errors import ModelCraftError
 from modelcraft.ui.address import fields_of
 from modelcraft.ui.component import script
-from modelcraft.ui.widgets import QUIET
+from modelcraft.ui.widgets import MAX_SEEN, QUIET
 
-# By the tab's id: how many characters of a text it takes, and whether those at its end.
-TABS = {"chat": (0, False), "next-character": (2_000, True), "attention": (64, True), "one-step": (64, True)}
-TABS |= {"surprise": (2_000, False)}
+# By the tab's id: whether of a text that is too long for it the end is taken, and not the beginning.
+TABS = {"chat": False, "next-character": True, "attention": True, "one-step": True, "surprise": False}
 
 
 class Taken(NamedTuple):
@@ -57,5 +56,7 @@ def follow_choices(page: gr.Blocks, after: Any) -> None:
     """Let the browser follow what is chosen, from the event `after` on, which has restored the fields."""
     places = [(tab, "text" if name == "text" else "rung", part) for tab, name, part in fields_of(page)]
     rules = [{"tab": tab, "kind": kind, "first": part.value} for tab, kind, part in places]
-    follow = script("along", rules=rules, tabs=TABS)
+    most = {tab: part.max_length for tab, kind, part in places if kind == "text"}
+    tabs = {tab: (most[tab], end) for tab, end in TABS.items()}
+    follow = script("along", rules=rules, tabs=tabs, most_seen=MAX_SEEN)
     after.then(None, [part for *_, part in places], None, js=follow, **QUIET)

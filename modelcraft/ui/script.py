@@ -4,7 +4,7 @@ Gradio's own Chatbot renders or rewrites what it shows.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import gradio as gr
 
@@ -17,10 +17,11 @@ MAX_TURNS = 500
 
 
 class Turn(TypedDict):
-    """One turn of the script: who wrote it ("you" or a rung's name), and the text exactly as written."""
+    """One turn of the script: who wrote it ("you" or a rung's title), and the text exactly as written."""
 
     who: str
     text: str
+    rung: NotRequired[str]  # the name of the model that wrote it
 
 
 class ScriptValue(TypedDict):
@@ -85,9 +86,13 @@ def read_script(value: Any) -> list[Turn]:
     for turn in turns:
         if not isinstance(turn, dict):
             raise ConfigError("This is not a script; clear it and start again.")
-        read.append(
-            {"who": check_text("who", turn.get("who"), 40), "text": check_text("text", turn.get("text"), MAX_SCRIPT)}
-        )
+        one: Turn = {
+            "who": check_text("who", turn.get("who"), 40),
+            "text": check_text("text", turn.get("text"), MAX_SCRIPT),
+        }
+        if "rung" in turn:
+            one["rung"] = check_text("rung", turn["rung"], 100)
+        read.append(one)
     return read
 
 

@@ -1,6 +1,6 @@
 // Notes which rung and which text were chosen last, in the chat or in a tab that looks inside, for the tab that opens next.
 (...values) => {
-  const rules = RULES, tabs = TABS, chosen = {};  // rung and text: {tab, value}
+  const rules = RULES, tabs = TABS, seen = MOST_SEEN, chosen = {};  // rung and text: {tab, value}
   const given = [];  // what a field got from another tab: that is no choice
   const behind = new Set();  // fields of closed tabs that something else has set, such as a button of the ladder
   let back = -Infinity, now = '';  // when Back or Forward was pressed; the tab that is to show a line of the chat
@@ -16,6 +16,18 @@
       else behind.add(`${rule.tab} ${rule.kind}`);
     });
     values = detail;
+  });
+  // A line of the chat: its end for what may follow it, else its beginning, and the rung that wrote it.
+  document.addEventListener('modelcraft-take', ({detail: {tab, text, rung}}) => {
+    const most = Math.min(seen, tabs[tab][0]), whole = [...text];
+    const value = (tab === 'next-character' ? whole.slice(-most) : whole.slice(0, most)).join('');
+    chosen.text = {tab: 'chat', value};
+    chosen.rung = {tab: 'chat', value: rung ?? values[rules.findIndex(rule => rule.tab === 'chat' && rule.kind === 'rung')]};
+    now = tab;
+    const button = document.getElementById(`${tab}-tab-button`);
+    button.click();
+    button.focus({preventScroll: true});
+    scrollTo(0, 0);
   });
   addEventListener('popstate', () => { back = performance.now(); }, true);
 

@@ -176,13 +176,13 @@ class Chat:
             asked = await self.service.check(prompt, length, temperature, model, top_k, top_p, seed, pace, line)
             if asked.notice:
                 gr.Warning(asked.notice)
-            reply: Turn = {"who": asked.entry.title, "text": ""}
+            reply: Turn = {"who": asked.entry.title, "text": "", "rung": asked.entry.name}
             meter = Meter()
             yield script([*turns, reply], writing=True), message, skip
             texts = as_read(self.service.write(asked, meter), unread_events())
             async with aclosing(texts):
                 async for text in texts:
-                    reply = {"who": asked.entry.title, "text": text}
+                    reply = {**reply, "text": text}
                     yield script([*turns, reply], writing=True), skip, skip
             yield script([*turns, reply]), skip, status_line(asked.entry, meter)
         finally:
