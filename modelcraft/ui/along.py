@@ -54,7 +54,8 @@ def on_opening(tab: gr.Tab, handler: Any, inputs: Sequence[Any], text: Any, rung
 
 def follow_choices(page: gr.Blocks, after: Any) -> None:
     """Let the browser follow what is chosen, from the event `after` on, which has restored the fields."""
-    places = [(tab, "text" if name == "text" else "rung", part) for tab, name, part in fields_of(page)]
+    kinds = {"text": "text", "rung": "rung", "other": "rung"}
+    places = [(tab, kinds.get(name, ""), part) for tab, name, part, _ in fields_of(page)]
     rules = [{"tab": tab, "kind": kind, "first": part.value} for tab, kind, part in places]
     most = {tab: part.max_length for tab, kind, part in places if kind == "text"}
     tabs = {tab: (most[tab], end) for tab, end in TABS.items()}

@@ -57,7 +57,7 @@ def test_every_field_that_an_address_can_hold_is_there(server):
     there_are = {part.elem_id: part for part in server.demo.blocks.values()}
     for tab, fields in FIELDS.items():
         assert there_are[f"{tab}-tab"].id == tab or isinstance(there_are[f"{tab}-tab"], gr.Tab)
-        assert all(elem_id in there_are for elem_id in fields.values()), tab
+        assert all(where.partition(".")[0] in there_are for where in fields.values()), tab
 
 
 def test_an_address_opens_a_tab_with_its_rung_and_its_text(arrive):
@@ -98,6 +98,60 @@ def test_next_character_counting_surprise_and_the_ladder_are_restored(arrive):
     assert page.input_value("#race-prompt textarea") == "QUEEN"
 
 
+def test_the_dials_of_the_next_character_are_restored_and_followed(arrive):
+    page = arrive("?tab=next-character&temperature=0.5&top_k=7&min_p=2&top_p=0.9")
+    page.wait_for_selector(".mc-next tbody tr")
+    dials = {"temperature": "0.5", "top_k": "7", "top_p": "0.9", "min_p": "0"}
+    assert {dial: page.input_value(f"#next-{dial} input[type=range]") for dial in dials} == dials
+    assert page.inner_text(".mc-next-kept").startswith(tuple(f"{kept} of " for kept in range(1, 8)))
+    kept = {"tab": "next-character", "rung": "bigram", "text": "The king is "}
+    says(page, **kept, temperature="0.5", top_k="7", top_p="0.9")
+    page.fill("#next-top_k input[type=number]", "3")
+    page.click("#next-rung input")
+    page.keyboard.press("Escape")
+    says(page, **kept, temperature="0.5", top_k="3", top_p="0.9")
+    open_tab(page, "Counting")
+    says(page, tab="counting", text="t")
+    page.go_back()
+    opened(page, "Next character")
+    says(page, **kept, temperature="0.5", top_k="3", top_p="0.9")
+    page.click(".mc-dials-reset")
+    says(page, **kept)  # what a dial has at first is not said
+
+
+def test_the_head_and_the_step_of_attention_are_restored_and_followed(arrive):
+    page = arrive("?tab=attention&rung=gpt-mini&text=O+Romeo&head=self+1+2&stage=scaled&masked=off")
+    page.wait_for_selector(".mc-attention-said:not(:empty)")
+    asked = {"tab": "attention", "rung": "gpt-mini", "text": "O Romeo"}
+    assert page.inner_text(".mc-attention-label") == "self-attention, layer 2, head 3"
+    assert page.is_checked("#attention-stage [value=scaled]")
+    assert not page.is_checked("#attention-masked") and page.is_checked("#attention-scaled")
+    page.wait_for_function("document.querySelector('.mc-attention-legend figcaption').textContent.startsWith('Scores')")
+    says(page, **asked, head="self 1 2", stage="scaled", masked="off")
+    page.click("#attention-stage label:has([value=softmax])")
+    page.click("#attention-masked")
+    says(page, **asked, head="self 1 2")
+    page.click(".mc-head >> nth=0")
+    page.wait_for_function("document.querySelector('.mc-attention-label').textContent.endsWith('layer 1, head 1')")
+    says(page, **asked, head="self 0 0")
+    open_tab(page, "Counting")
+    page.go_back()
+    opened(page, "Attention")
+    says(page, **asked, head="self 0 0")
+    page.reload()
+    page.wait_for_function("document.querySelector('.mc-attention-label')?.textContent.endsWith('layer 1, head 1')")
+    page = arrive("?tab=attention&rung=gpt-mini&text=O+Romeo")
+    page.wait_for_selector(".mc-attention-said:not(:empty)")
+    says(page, **asked)  # the head that is shown at first was not chosen
+
+
+def test_a_head_that_a_rung_does_not_have_gives_way_to_its_first(arrive):
+    page = arrive("?tab=attention&rung=head&text=O+Romeo&head=self+9+9&stage=nonsense&scaled=perhaps")
+    page.wait_for_selector(".mc-attention-said:not(:empty)")
+    assert page.inner_text(".mc-attention-label") == "self-attention, layer 1, head 1"
+    says(page, tab="attention", rung="head", text="O Romeo")
+
+
 @pytest.mark.parametrize(
     "search",
     [
@@ -107,6 +161,7 @@ def test_next_character_counting_surprise_and_the_ladder_are_restored(arrive):
         "?temperature=NaN&length=1e9&top_k=-1&top_p=two&seed=" + "9" * 200,
         "?text=" + "x" * 301,
         "?tab=chat&tab=race&rung=%ED%A0%80&length=",
+        "?tab=chat&min_p=0.5&head=x&stage=scores&top_k=1.5",
     ],
 )
 def test_what_an_address_cannot_say_is_ignored(arrive, search):

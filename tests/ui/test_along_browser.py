@@ -74,6 +74,8 @@ def test_the_rung_of_the_chat_goes_along_and_its_text_does_not(visitor):
     page = visitor().page
     choose(page, "Chat", "multihead")
     page.fill("#message textarea", "Nobody reads this")
+    page.fill("#length input[type=number]", "77")  # no rung, and no text
+    page.press("#length input[type=number]", "Tab")
     page.wait_for_timeout(600)
     comes(page, "Next character", "multihead", "The king is ")
     open_tab(page, "Surprise")

@@ -8,21 +8,26 @@
   const opened = () => document.querySelector('#tabs [role=tab][aria-selected=true]').dataset.tabId;
   const asked = () => rules.find(({tab}) => tab === query().get('tab'))?.tab ?? rules[0].tab;
 
-  const read = ({names, most, low, high}, text, now) => {
+  // A field is all of a component's value, or the part of it that has a key.
+  const held = ({key}, value) => key ? value?.[key] : value;
+  const read = ({names, most, low, high, whole}, text, now) => {
     if (Array.isArray(now)) {
       const some = names.filter(name => text.split(',').includes(name)).slice(0, 4);
       return some.length ? some : now;
     }
     if (names) return names.includes(text) ? text : now;
-    if (low !== undefined) return text.trim() && Number(text) >= low && Number(text) <= high ? Number(text) : now;
+    if (low !== undefined) {
+      const number = text.trim() ? Number(text) : NaN;
+      return number >= low && number <= high && (!whole || Number.isInteger(number)) ? number : now;
+    }
     return [...text].length <= Math.min(longest, most ?? longest) ? text : now;
   };
 
   const written = () => {
     const said = query(), tab = opened();
     for (const name of own) said.delete(name);
-    rules.forEach(({tab: where, name, names, first}, i) => {
-      const value = values[i], text = String(value ?? '');
+    rules.forEach((rule, i) => {
+      const {tab: where, name, names, first} = rule, value = held(rule, values[i]), text = String(value ?? '');
       const known = names ? [value].flat().every(one => names.includes(one)) : [...text].length <= longest;
       const telling = text !== String(first) || (tab !== rules[0].tab && ['rung', 'text'].includes(name));
       if (where === tab && known && telling) said.set(name, text);
@@ -51,8 +56,12 @@
   addEventListener('popstate', open);
   document.addEventListener('modelcraft-restored', open, {once: true});
 
-  const said = query();
-  values = rules.map((rule, i) =>
-    rule.tab === asked() && said.has(rule.name) ? read(rule, said.get(rule.name), values[i]) : values[i]);
-  return values;
+  const said = query(), found = [];
+  rules.forEach((rule, i) => {
+    const value = found[rule.at] ?? values[i], now = held(rule, value);
+    const restored = rule.tab === asked() && said.has(rule.name) ? read(rule, said.get(rule.name), now) : now;
+    found[rule.at] = rule.key && restored !== now ? {...value, [rule.key]: restored} : rule.key ? value : restored;
+  });
+  values = rules.map(({at}) => found[at]);
+  return found;
 }

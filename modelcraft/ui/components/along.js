@@ -4,7 +4,7 @@
   const given = [];  // what a field got from another tab: that is no choice
   const behind = new Set();  // fields of closed tabs that something else has set, such as a button of the ladder
   let back = -Infinity, now = '';  // when Back or Forward was pressed; the tab that is to show a line of the chat
-  const ours = ({tab, kind}) => tab in tabs && (tab !== 'chat' || kind === 'rung');
+  const ours = ({tab, kind}) => tab in tabs && kind && (tab !== 'chat' || kind === 'rung');
   const opened = () => document.querySelector('#tabs [role=tab][aria-selected=true]').dataset.tabId;
   const choose = (i, value) => { chosen[rules[i].kind] = {tab: rules[i].tab, value}; };
 

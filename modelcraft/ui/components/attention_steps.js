@@ -3,6 +3,7 @@ const find = selector => element.querySelector(selector);
 const all = find('.mc-heads-all'), stages = [...element.querySelectorAll('[type=radio]')];
 const [scaled, masked] = ['#attention-scaled', '#attention-masked'].map(find);
 let heads = [], buttons = [], chosen = '';
+let head = '';  // the one that was asked for, by a click or by the address; `chosen` may be the rung's first
 
 const paint = ({size: [height, width], pixels}) => {
   const canvas = Object.assign(make('canvas'), {width, height}), context = canvas.getContext('2d');
@@ -18,29 +19,51 @@ const more = () => {
   all.style.setProperty('--after', beyond > 2 ? '2.5rem' : '0px');
 };
 const mark = () => {
-  const at = heads.findIndex(head => head.name === chosen), head = heads[at];
+  const at = heads.findIndex(one => one.name === chosen), shown = heads[at];
   buttons.forEach((button, i) => {
     button.setAttribute('aria-checked', i === at);
     button.tabIndex = i === at ? 0 : -1;
   });
-  find('.mc-heads-chosen').textContent = head ? `${head.label}; ${heads.length} in all` : 'none';
-  find('.mc-step-scale').textContent = head ? `× 1/√head size = ${head.scale}` : '× 1/√head size';
-  masked.disabled = Boolean(head) && !head.hides;
+  find('.mc-heads-chosen').textContent = shown ? `${shown.label}; ${heads.length} in all` : 'none';
+  find('.mc-step-scale').textContent = shown ? `× 1/√head size = ${shown.scale}` : '× 1/√head size';
+  masked.disabled = Boolean(shown) && !shown.hides;
   find('.mc-step-mask').textContent = masked.disabled ? 'nothing comes later' : 'what comes later';
-  if (head) all.scrollLeft = buttons[at].offsetLeft - all.clientWidth / 2;  // on a phone they are one row
+  if (shown) all.scrollLeft = buttons[at].offsetLeft - all.clientWidth / 2;  // on a phone they are one row
   more();
 };
 const choose = at => {
   if (!(at in heads) || heads[at].name === chosen) return;
-  chosen = heads[at].name;
+  chosen = head = heads[at].name;
   mark();
-  props.value = {chosen};
+  props.value = kept();
   trigger('input');
 };
+// What the server and the address are told; the pictures need not go back.
+const kept = () => ({
+  chosen, head, stage: stages.find(one => one.checked).value, scaled: scaled.checked ? 'on' : 'off',
+  masked: masked.checked ? 'on' : 'off',
+});
+const tell = () => {
+  [scaled, masked].forEach(one => { one.nextElementSibling.textContent = one.checked ? 'on' : 'off'; });
+  const {stage} = kept(), detail = {stage, scaled: scaled.checked, masked: masked.checked};
+  document.dispatchEvent(new CustomEvent('mc-steps', {detail}));
+};
+const restore = asked => {
+  head = asked.head ?? head;
+  for (const one of stages) one.checked = one.value === (asked.stage ?? 'softmax');
+  scaled.checked = asked.scaled !== 'off';
+  masked.checked = asked.masked !== 'off';
+  tell();
+};
 const draw = () => {
-  if (props.value && !props.value.heads) return;
+  if (props.value && !props.value.heads) {
+    if (!heads.length) restore(props.value);  // else they are what is kept here
+    return;
+  }
   ({heads = [], chosen = ''} = props.value ?? {});
-  if (props.value) props.value = {chosen};  // the pictures need not go back to the server
+  if (heads.length && !heads.some(one => one.name === head)) head = '';  // another rung, which has no such head
+  if (props.value) props.value = kept();
+  tell();  // the picture may be newer than the last time
   buttons = heads.map((head, i) => {
     const button = Object.assign(make('button', 'mc-head', paint(head)), {type: 'button', title: head.label});
     button.setAttribute('role', 'radio');
@@ -73,17 +96,16 @@ all.onkeydown = event => {
   buttons.find(button => button.tabIndex === 0)?.focus({preventScroll: true});
 };
 // A switch is of no effect on the steps before it: the picture goes to its step.
-const tell = least => {
+const step = least => {
   if (least && stages.findIndex(one => one.checked) < least) stages[least].checked = true;
-  const stage = stages.find(one => one.checked).value;
-  [scaled, masked].forEach(one => { one.nextElementSibling.textContent = one.checked ? 'on' : 'off'; });
-  const detail = {stage, scaled: scaled.checked, masked: masked.checked};
-  document.dispatchEvent(new CustomEvent('mc-steps', {detail}));
+  tell();
+  props.value = kept();
+  trigger('change');
 };
 all.onscroll = more;
 new ResizeObserver(more).observe(all);
-stages.forEach(one => { one.onchange = () => tell(0); });
-scaled.onchange = () => tell(1);
-masked.onchange = () => tell(2);
+stages.forEach(one => { one.onchange = () => step(0); });
+scaled.onchange = () => step(1);
+masked.onchange = () => step(2);
 draw();
 watch('value', draw);

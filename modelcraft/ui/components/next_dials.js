@@ -49,3 +49,7 @@ reset.onclick = () => {
 };
 element.querySelector('.mc-dials').append(...parts.map(part => part.dial), reset);
 show();
+watch('value', () => {
+  dials = {...neutral, ...props.value};
+  show();
+});

@@ -73,7 +73,7 @@ class AttentionView:
     async def open(self, text: Any, rung: Any, heads: Any, along: Any = None) -> Any:
         """Look at the example when the tab first opens, and at what comes along from another tab."""
         text, rung, anew = await taken(self.service, along, text, rung, has_heads)
-        if heads and not anew:
+        if isinstance(heads, dict) and heads.get("chosen") and not anew:
             return (gr.skip(),) * 5
         return text, rung, *await self.show(text, rung, heads)
 
@@ -82,7 +82,7 @@ class AttentionView:
         """Return the shown head, the small pictures of all heads, and what to say about the text."""
         check_text("The text", text, MAX_SEEN)
         entry = await self.service.get(rung)
-        wanted = heads.get("chosen") if isinstance(heads, dict) else None
+        wanted = heads.get("head") or heads.get("chosen") if isinstance(heads, dict) else None
         shown, small = await self.service.look(page, entry, text, wanted)
         return shown, small, shown.get("refused") or shown["note"]
 
