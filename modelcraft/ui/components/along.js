@@ -12,7 +12,7 @@
   document.addEventListener('modelcraft-fields', ({detail}) => {
     rules.forEach((rule, i) => {
       if (!ours(rule) || detail[i] === values[i] || detail[i] === given[i]) return;
-      if (rule.tab === opened()) choose(i, detail[i]);
+      if (rule.tab === opened() || rule.tab === 'chat') choose(i, detail[i]);
       else behind.add(`${rule.tab} ${rule.kind}`);
     });
     values = detail;
