@@ -70,6 +70,11 @@ class PairCounts(LanguageModel):
         return scored((seen / seen.sum(-1, keepdim=True)).log(), targets)
 
 
+def longest_context(vocab_size: int) -> int:
+    """Return how many characters of context an n-gram can have that is kept as one number (ngrams.py)."""
+    return max(k for k in range(63) if (vocab_size + 1) ** (k + 1) <= LARGEST)
+
+
 @dataclass(frozen=True)
 class CountingConfig(ModelConfig):
     """The sizes of the tables: n-grams of `block_size` + 1 characters, `entries` of them (counting tells how many)."""
@@ -80,10 +85,9 @@ class CountingConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.vocab_size + 1) ** self.order > LARGEST:
-            fits = max(k for k in range(63) if (self.vocab_size + 1) ** (k + 1) <= LARGEST)
             raise ConfigError(
-                f"With {self.vocab_size:,} different characters, block_size must be at most {fits} for counting: an "
-                "n-gram is kept as one number of 63 bits."
+                f"With {self.vocab_size:,} different characters, block_size must be at most "
+                f"{longest_context(self.vocab_size)} for counting: an n-gram is kept as one number of 63 bits."
             )
 
     @property

@@ -8,11 +8,13 @@ import secrets
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from modelcraft.counting import CountingConfig, longest_context
 from modelcraft.data import TRAIN_SHARE, corpus_source
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
@@ -21,13 +23,15 @@ from modelcraft.store.folder import STATE_FILE, WEIGHTS_DIR, WEIGHTS_FILE, Model
 from modelcraft.support.checks import check_fields, check_number
 from modelcraft.support.errors import MAX_SENTENCE, ConfigError, CorpusError, ModelCraftError, shown
 from modelcraft.training.fit import FITS
+from modelcraft.training.recipes import RECIPES, TrainConfig, gentler
 from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
 
 log = logging.getLogger(__name__)
 PREFIX = "yours-"  # the start of the name of every visitor's model
 MAX_STEPS = 5_000
 MAX_TEXT = 2_000_000  # characters
-MAX_VOCABULARY = 1_000  # different characters
+MAX_VOCABULARY = 5_000  # different characters
+MAX_BATCH, MAX_IN_A_BATCH = 1_024, 32_768  # windows, and characters of all of them: memory has to hold what they need
 MAX_TITLE = 24  # characters of a text's name in the name of a model
 EVALUATIONS = 25  # per run
 LEFT_OUT = {"blend", "gpt-video"}  # the first is made of trained models, the second needs a GPU
@@ -63,6 +67,13 @@ def sizes_of(rung: Rung) -> dict[str, int]:
     return {name: has[name] for name in SIZES if name in has and (looks_back or name != "block_size")}
 
 
+def recipe_of(rung: str, from_bundled: bool = False) -> TrainConfig:
+    """Return the training settings that a visitor can change, as they are if nothing is changed."""
+    recipe = RECIPES.get(rung, TrainConfig())
+    recipe = gentler(recipe) if from_bundled else recipe
+    return replace(recipe, learning_rate=float(f"{recipe.learning_rate:.2g}"))
+
+
 def bundled(rung: str) -> ModelInfo | None:
     """Return what is known of the bundled model from which a training of `rung` can start, if there is one."""
     if rung in FITS or not RUNGS[rung].bundled or not (WEIGHTS_DIR / rung / WEIGHTS_FILE).is_file():
@@ -77,7 +88,8 @@ class Order:
     """What to train: a rung, its sizes, the number of steps, and the `text` (None: the app's corpus).
 
     `title` is the name of the text. With `from_bundled` the training starts from the bundled model, which decides the
-    sizes. Raises ConfigError or CorpusError for a value out of bounds.
+    sizes. `learning_rate`, `batch_size` and `dropout` are the recipe's if they are None. Raises ConfigError or
+    CorpusError for a value out of bounds.
     """
 
     rung: str
@@ -86,6 +98,9 @@ class Order:
     text: str | None = None
     title: str = "tiny Shakespeare"
     from_bundled: bool = False
+    learning_rate: float | None = field(default=None, metadata={"most": 1})
+    batch_size: int | None = field(default=None, metadata={"most": MAX_BATCH})
+    dropout: float | None = field(default=None, metadata={"most": 0.9})
 
     def __post_init__(self) -> None:
         if self.rung not in trainable():
@@ -101,18 +116,42 @@ class Order:
             check_number(name, size, low, high, whole=True)
             if size % step:
                 raise ConfigError(f"{name} must be a multiple of {step}, not {size}.")
+        if self.dropout is not None and "dropout" not in vars(RUNGS[self.rung].config):
+            raise ConfigError(f"The rung {self.rung} has no dropout to set.")
+        config = self._config()
         if self.text is not None:
-            check_corpus(self.text, self._config().block_size)
-        RUNGS[self.rung].check_size(self._config())  # refuse now what could not run later
+            check_corpus(self.text, config.block_size)
+        RUNGS[self.rung].check_size(config)  # refuse now what could not run later
+        if self.batch_size and self.batch_size * config.block_size > MAX_IN_A_BATCH:
+            raise ConfigError(
+                f"A batch has {MAX_IN_A_BATCH:,} characters at most here: with a context of {config.block_size}, "
+                f"{MAX_IN_A_BATCH // config.block_size:,} windows."
+            )
 
     @property
     def parameters(self) -> int:
         """The number of the model's parameters; without a text, for the alphabet of tiny Shakespeare."""
         return RUNGS[self.rung].build(self._config(), device="meta").num_parameters
 
+    @property
+    def work(self) -> float:
+        """How much there is to compute, in steps of the recipe's batch times parameters."""
+        recipe = RECIPES.get(self.rung)
+        share = self.batch_size / recipe.batch_size if self.batch_size and recipe else 1.0
+        return self.steps * self.parameters * share
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the model that are not the rung's own."""
+        given: dict[str, Any] = {**self.sizes} | ({} if self.dropout is None else {"dropout": float(self.dropout)})
+        if self.text is not None and isinstance(usual := RUNGS[self.rung].config, CountingConfig):
+            fits = longest_context(len(set(self.text)))
+            given |= {"block_size": fits} if fits < usual.block_size else {}
+        return given
+
     def _config(self) -> ModelConfig:
         trained = bundled(self.rung) if self.from_bundled else None
-        settings = {**vars(trained.config if trained else RUNGS[self.rung].config), **self.sizes}
+        settings = {**vars(trained.config if trained else RUNGS[self.rung].config), **self.settings}
         if self.text is not None:
             settings["vocab_size"] = len({*self.text, *(trained.vocabulary if trained else "")})
         return RUNGS[self.rung].configure(settings)
@@ -199,8 +238,9 @@ def arguments(job: Job) -> list[str]:
     order, rung = job.order, RUNGS[job.order.rung]
     given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
     given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
+    settings = [part for name, value in order.settings.items() for part in ("--set", f"{name}={value}")]
     if rung.name in FITS:
-        return given
+        return [*given, *settings]
     if job.status == Status.FINISHING:
         return [*given, "--finish"]
     if (job.run / STATE_FILE).exists():
@@ -208,9 +248,9 @@ def arguments(job: Job) -> list[str]:
     given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
     given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop always saves
     given += ["--init-from", rung.name] if order.from_bundled else []
-    for name, size in order.sizes.items():
-        given += ["--set", f"{name}={size}"]
-    return given
+    given += ["--learning-rate", repr(float(order.learning_rate))] if order.learning_rate is not None else []
+    given += ["--batch-size", str(order.batch_size)] if order.batch_size is not None else []
+    return [*given, *settings]
 
 
 def file_name(title: str) -> str:

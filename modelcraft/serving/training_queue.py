@@ -206,7 +206,7 @@ class TrainingQueue:
 
     def estimate(self, order: Order) -> float:
         """Estimate the seconds that a training will take, from earlier ones, without those that it waits for."""
-        return SECONDS_AROUND + self._pace * order.steps * order.parameters
+        return SECONDS_AROUND + self._pace * order.work
 
     def left(self, job: Job) -> float:
         """Estimate the seconds that a training still takes, from its own progress, else from earlier trainings."""
@@ -413,8 +413,8 @@ class TrainingQueue:
         job.worked, job.process = job.seconds, None
         stopped = code in (STOPPED, -signal.SIGTERM)  # it saved, or had nothing to save yet
         if code == 0:
-            steps = job.order.steps - job.first_step
-            worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, steps * job.order.parameters)
+            steps = max(1, job.order.steps - job.first_step)
+            worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, replace(job.order, steps=steps).work)
             self._pace += 0.2 * (worked - self._pace)
             self._done(job)
         elif stopped and job.wanted == Status.PAUSED:

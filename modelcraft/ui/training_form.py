@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from modelcraft.serving.training_job import (
     Order,
     bundled,
     check_corpus,
+    recipe_of,
     sizes_of,
     trainable,
 )
@@ -35,6 +37,8 @@ OURS, UPLOADED, PASTED = "the text of the app", "a file of yours", "a text you p
 NOTHING, BUNDLED = "nothing", "the bundled model"
 MAX_PASTED = 200_000
 DEFAULT_STEPS = 300
+MANY = 1_000  # different characters: more than an alphabet has
+COSTLY = " So many cost: the model has a row in its tables for each, and every step takes longer."
 DIALS = {"n_embd": "Width", "n_layer": "Blocks", "block_size": "Context"}
 INFOS = {
     "n_embd": "numbers for each character",
@@ -79,7 +83,9 @@ class TrainingForm:
             elem_id="train-source",
         )
         with gr.Row(visible=False) as self.upload_row:
-            self.upload = gr.UploadButton("Choose a text file …", size="sm", min_width=0, elem_id="train-upload")
+            self.upload = gr.File(
+                label="Drop a text file here, or choose one", height=96, file_count="single", elem_id="train-upload"
+            )
             self.uploaded = gr.Textbox(
                 f"No file yet. Plain text (UTF-8), at most {MAX_TEXT // 1_000_000} MB.",
                 label="The file",
@@ -105,25 +111,40 @@ class TrainingForm:
             elem_classes="mc-pills",
             elem_id="train-beginning",
         )
+        with gr.Accordion("More: learning rate, batch, dropout", open=False, elem_id="train-more"), gr.Row():
+            recipe = recipe_of(QUICK_RUNG)
+            self.rate = gr.Number(
+                recipe.learning_rate, label="Learning rate", info="the highest", min_width=0, elem_id="train-rate"
+            )
+            self.batch = gr.Number(
+                recipe.batch_size, label="Batch", info="windows", precision=0, min_width=0, elem_id="train-batch"
+            )
+            self.dropout = gr.Number(
+                _dropout(QUICK_RUNG), label="Dropout", info="share left out", min_width=0, elem_id="train-dropout"
+            )
+        self.more = [self.rate, self.batch, self.dropout]
         self.estimate = component("line", "", "train-estimate")
+        self.visitor = visitor
         self._wire(visitor)
 
     def _wire(self, visitor: gr.Textbox) -> None:
         options: dict[str, Any] = {"preprocess": False, **QUIET}
-        self.refitted = refitted = [self.steps, self.beginning, *self.sizes]
+        self.refitted = refitted = [self.steps, self.beginning, *self.sizes, *self.more]
         self.rung.input(self.refit, [self.rung, self.source], refitted, **options)
         self.source.input(self.choose, self.source, [self.upload_row, self.pasted], **options)
         self.source.input(self.begin, [self.rung, self.source, self.beginning], refitted, **options)
-        self.beginning.input(self.resize, [self.rung, self.beginning], self.sizes, **options)
-        self.upload.upload(self.take, [visitor, self.upload], [visitor, self.uploaded], **options)
-        self.asked: list[Any] = [self.rung, self.steps, *self.sizes, self.beginning]
-        for field in self.asked:
+        self.beginning.input(self.resize, [self.rung, self.beginning], [*self.sizes, *self.more], **options)
+        # The file goes at once, so that another one can be dropped.
+        self.upload.upload(self.take, [visitor, self.upload], [visitor, self.uploaded, self.upload], **options)
+        fields: list[Any] = [self.rung, self.steps, *self.sizes, self.beginning, *self.more]
+        self.asked: list[Any] = [visitor, self.source, *fields]
+        for field in (self.source, self.uploaded, *fields):
             field.change(self.expect, self.asked, self.estimate, trigger_mode="always_last", **options)
 
     @property
     def fields(self) -> list[Any]:
         """The fields of an order, as `order` takes them."""
-        return [self.rung, self.steps, *self.sizes, self.source, self.pasted, self.beginning]
+        return [self.rung, self.steps, *self.sizes, self.source, self.pasted, self.beginning, *self.more]
 
     def order(
         self,
@@ -136,11 +157,26 @@ class TrainingForm:
         source: Any,
         pasted: Any,
         beginning: Any,
+        *more: Any,
     ) -> Order:
         """Return what to train; raise a ModelCraftError with one sentence if a value is out of bounds."""
-        sizes = self._sizes(rung, beginning, width, layers, context)
         title, text = self._text(visitor, source, pasted)
-        return Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, text, title, beginning == BUNDLED)
+        return self._order(rung, steps, (width, layers, context), beginning, more, text, title)
+
+    def _order(
+        self,
+        rung: Any,
+        steps: Any,
+        sizes: Sequence[Any],
+        beginning: Any,
+        more: Sequence[Any],
+        text: str | None = None,
+        title: str = "",
+    ) -> Order:
+        known = self._sizes(rung, beginning, *sizes)
+        recipe = _more(rung, beginning, *more)
+        number = check_whole("Steps", steps, 1, MAX_STEPS)
+        return Order(rung, number, known, text, title, beginning == BUNDLED, **recipe)
 
     def _sizes(self, rung: Any, beginning: Any, *dials: Any) -> dict[str, int]:
         _check_rung(rung)
@@ -149,11 +185,22 @@ class TrainingForm:
         return {name: check_whole(DIALS[name], given[name], *SIZES[name][:2]) for name in known}
 
     @told
-    def expect(self, rung: Any, steps: Any, width: Any, layers: Any, context: Any, beginning: Any) -> str:
+    def expect(
+        self,
+        visitor: Any,
+        source: Any,
+        rung: Any,
+        steps: Any,
+        width: Any,
+        layers: Any,
+        context: Any,
+        beginning: Any,
+        *more: Any,
+    ) -> str:
         """Say how large a model becomes and how long it takes to train; say nothing while a field makes no sense."""
+        text = (self._texts.get(visitor) or ("", None))[1] if source == UPLOADED and isinstance(visitor, str) else None
         try:
-            sizes = self._sizes(rung, beginning, width, layers, context)
-            order = Order(rung, check_whole("Steps", steps, 1, MAX_STEPS), sizes, from_bundled=beginning == BUNDLED)
+            order = self._order(rung, steps, (width, layers, context), beginning, more, text)
             if rung in FITS:
                 return "It is counted, in a few seconds."
             seconds, most = self.service.trainings.estimate(order), self.service.trainings.max_seconds
@@ -185,7 +232,7 @@ class TrainingForm:
         there = bundled(rung) is not None
         chosen = BUNDLED if there and source != OURS else NOTHING
         steps = gr.update(interactive=rung not in FITS)
-        return [steps, gr.update(value=chosen, interactive=there), *_dials(rung, chosen)]
+        return [steps, gr.update(value=chosen, interactive=there), *_dials(rung, chosen), *_usual(rung, chosen)]
 
     @told
     async def begin(self, rung: Any, source: Any, beginning: Any) -> Any:
@@ -195,9 +242,9 @@ class TrainingForm:
 
     @told
     async def resize(self, rung: Any, beginning: Any) -> list[Any]:
-        """Set the dials to the sizes of a rung, or of its bundled model."""
+        """Set the dials to the sizes of a rung, or of its bundled model, and the rest to its recipe."""
         _check_rung(rung)
-        return _dials(rung, beginning)
+        return [*_dials(rung, beginning), *_usual(rung, beginning)]
 
     @told
     async def choose(self, source: Any) -> list[Any]:
@@ -214,12 +261,41 @@ class TrainingForm:
         fresh = visitor if self.service.visitors.knows(visitor) else self.service.visitors.welcome(address)
         self._texts.put(fresh, address, title, text)
         read = "" if encoding == UTF_8 else f" It was read as {encoding}."
-        return fresh, f"{title}: {len(text):,} characters, {len(set(text)):,} different ones.{read}"
+        different = len(set(text))
+        cost = COSTLY if different > MANY else ""
+        return fresh, f"{title}: {len(text):,} characters, {different:,} different ones.{read}{cost}", None
 
 
 def _check_rung(rung: Any) -> None:
     if not isinstance(rung, str) or rung not in trainable():
         raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
+
+
+def _dropout(rung: str) -> float:
+    return float(vars(RUNGS[rung].config).get("dropout", 0.0))
+
+
+def _usual(rung: str, beginning: Any) -> list[Any]:
+    """Set learning rate, batch and dropout to the recipe's; what a rung does not have is disabled."""
+    recipe, trained = recipe_of(rung, beginning == BUNDLED), rung not in FITS
+    return [
+        gr.update(value=recipe.learning_rate, interactive=trained),
+        gr.update(value=recipe.batch_size, interactive=trained),
+        gr.update(value=_dropout(rung), interactive="dropout" in vars(RUNGS[rung].config)),
+    ]
+
+
+def _more(rung: str, beginning: Any, rate: Any, batch: Any, dropout: Any) -> dict[str, Any]:
+    """Return the settings that are not the recipe's."""
+    recipe, config = recipe_of(rung, beginning == BUNDLED), vars(RUNGS[rung].config)
+    if rung in FITS:
+        return {}
+    given = {"learning_rate": (rate, recipe.learning_rate), "batch_size": (batch, recipe.batch_size)}
+    given |= {"dropout": (dropout, _dropout(rung))} if "dropout" in config else {}
+    changed = {name: value for name, (value, usual) in given.items() if value not in (None, "", usual)}
+    if isinstance(size := changed.get("batch_size"), float) and size.is_integer():
+        changed["batch_size"] = int(size)
+    return changed
 
 
 def _dials(rung: str, beginning: Any) -> list[Any]:

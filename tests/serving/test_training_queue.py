@@ -438,6 +438,13 @@ def test_a_small_model_is_trained_on_one_thread(trainings, monkeypatch, order, t
         ({"sizes": {"vocab_size": 10**9}}, "has no size"),
         ({"sizes": {"n_embd": 64}, "from_bundled": True}, "has no size 'n_embd' to set"),  # they are the model's
         ({"rung": "counting", "from_bundled": True}, "no bundled counting to start from"),
+        ({"learning_rate": 1.5}, "learning_rate must be"),
+        ({"learning_rate": float("nan")}, "learning_rate must be"),
+        ({"learning_rate": "1"}, "learning_rate must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"batch_size": 1_025}, "batch_size must be"),
+        ({"dropout": 1}, "dropout must be"),
+        ({"rung": "bigram", "dropout": 0.1}, "has no dropout to set"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused(order, says):
@@ -450,7 +457,7 @@ def test_what_is_out_of_bounds_is_refused(order, says):
     [
         ("short", "needs 91 or more"),
         ("x" * (MAX_TEXT + 1), "2,000,000 are the most"),
-        ("".join(map(chr, range(0x4E00, 0x4E00 + 1_001))) * 2, "1,001 different characters"),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 5_001))) * 2, "5,001 different characters"),
     ],
 )
 def test_texts_out_of_bounds_are_refused(text, says):
@@ -611,8 +618,29 @@ def test_what_is_over_gives_way_however_often_it_is_looked_at(monkeypatch):
 
 @pytest.mark.cases
 def test_an_order_that_cannot_work_is_refused_when_it_is_ordered():
-    """An n-gram of seven characters out of 700 is a number that no 63 bits hold."""
-    text = "".join(map(chr, range(0x4E00, 0x4E00 + 700))) * 3
-    with pytest.raises(ConfigError, match="block_size must be at most 5 for counting"):
-        Order("counting", 5, {}, text, "hanzi.txt")
-    Order("bigram", 5, {}, text, "hanzi.txt")
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 700))) * 4
+    with pytest.raises(ConfigError, match=r"A batch has 32,768 characters at most here: with .* 256, 128 windows"):
+        Order("gpt", 5, {"block_size": 256}, text, "hanzi.txt", batch_size=129)
+    Order("gpt", 5, {"block_size": 256}, text, "hanzi.txt", batch_size=128)
+
+
+@pytest.mark.cases
+@pytest.mark.parametrize("rung", ["counting", "bigram", "head"])
+def test_a_text_of_thousands_of_characters_trains(trainings, rung):
+    """Counting with a shorter context: an n-gram of seven characters out of 5,000 is a number that no 63 bits hold."""
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 5_000))) * 4
+    job = until(trainings.start(ANN, Order(rung, 2, {}, text, "hanzi.txt")), Status.DONE, Status.FAILED)
+    assert job.problem == ""
+    assert trainings.get(job.name).tokenizer.vocab_size == 5_000
+    if rung == "counting":
+        assert trainings.get(job.name).model.config.block_size == 4
+
+
+def test_learning_rate_batch_and_dropout_are_those_of_the_order(trainings):
+    order = Order("head", 5, {}, POEM, "tyger.txt", learning_rate=2e-3, batch_size=7, dropout=0.25)
+    job = until(trainings.start(ANN, order), Status.DONE, Status.FAILED)
+    assert job.problem == ""
+    info = trainings.get(job.name).info
+    assert (info.training["learning_rate"], info.training["batch_size"], info.config.dropout) == (2e-3, 7, 0.25)
+    usual = Order("head", 5, {}, POEM, "tyger.txt")
+    assert order.work / usual.work == pytest.approx(7 / 32)

@@ -56,8 +56,10 @@ def start(
     source=PASTED,
     pasted=POEM,
     beginning=NOTHING,
+    more=(None, None, None),
 ):
-    return asyncio.run(view.start(visitor, rung, steps, width, layers, context, source, pasted, beginning))
+    order = (rung, steps, width, layers, context, source, pasted, beginning, *more)
+    return asyncio.run(view.start(visitor, *order))
 
 
 def uploaded(name: str, content: bytes) -> dict[str, str]:
@@ -173,6 +175,29 @@ def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_the
         race.read_names([restorer.name])
 
 
+def test_learning_rate_batch_and_dropout_are_the_recipes_until_they_are_changed(view):
+    start(view, rung="head", more=(0.001, 32, 0))
+    order = view.service.trainings.look(ANN).order
+    assert (order.learning_rate, order.batch_size, order.dropout) == (None, None, None)
+    start(view, BOB, rung="head", more=(0.01, 8.0, 0.5))
+    order = view.service.trainings.look(BOB).order
+    assert (order.learning_rate, order.batch_size, order.dropout) == (0.01, 8, 0.5)
+
+
+def test_the_estimate_is_of_the_text_and_the_batch(view):
+    def said(source=OURS, batch=None):
+        return view.form.expect(ANN, source, "head", 5_000, 32, 1, 8, NOTHING, None, batch, None)
+
+    usual = said()
+    assert usual == "7,553 parameters; less than a minute here, once it is its turn."
+    assert said(batch=1_024) != usual
+    text = POEM + "".join(map(chr, range(0x4E00, 0x4E00 + 1_500)))
+    _, line, _ = asyncio.run(view.form.take(ANN, uploaded("mine.txt", text.encode())))
+    assert "1,5" in line and line.endswith("every step takes longer.")
+    assert said(UPLOADED).startswith("102,")  # parameters, most of them for the characters
+    assert said(batch=-1) == ""
+
+
 def test_the_lines_that_a_chat_begins_with_are_those_of_the_models_text(view):
     job = done(view)
     assert all(line in POEM for line in job.entry.info.snippets)
@@ -227,7 +252,7 @@ def test_the_text_of_the_app_is_called_by_its_name(view, tmp_path, monkeypatch):
 
 def test_a_file_is_read_at_once_and_removed(view):
     upload = uploaded("my <b>poem</b>.txt", "\ufeff".encode() + POEM.replace("\n", "\r\n").encode())
-    visitor, line = asyncio.run(view.form.take("", upload))
+    visitor, line, _ = asyncio.run(view.form.take("", upload))
     assert not Path(upload["path"]).exists()
     assert line == f"b.txt: {len(POEM):,} characters, {len(set(POEM))} different ones."
     assert view.service.visitors.knows(visitor)
@@ -247,7 +272,7 @@ def test_a_file_is_read_at_once_and_removed(view):
 )
 def test_the_line_under_an_upload_says_how_it_was_read(view, codec, said):
     text = POEM + "Café"
-    _, line = asyncio.run(view.form.take(ANN, uploaded("poem.txt", text.encode(codec))))
+    _, line, _ = asyncio.run(view.form.take(ANN, uploaded("poem.txt", text.encode(codec))))
     assert line == f"poem.txt: {len(text):,} characters, {len(set(text))} different ones.{said}"
     assert view.form._texts.get(ANN) == ("poem.txt", text)
 
@@ -319,7 +344,7 @@ def test_texts_that_wait_are_few(view):
 
 
 def test_the_form_follows_the_rung_and_the_text(view):
-    steps, beginning, width, layers, context = asyncio.run(view.form.refit("bigram", OURS))
+    steps, beginning, width, layers, context, *_ = asyncio.run(view.form.refit("bigram", OURS))
     assert steps["interactive"] and beginning == {**gr.update(value=NOTHING, interactive=True)}
     assert width["value"] == 32
     assert [dial["interactive"] for dial in (width, layers, context)] == [True, False, False]
@@ -328,13 +353,17 @@ def test_the_form_follows_the_rung_and_the_text(view):
     assert not steps["interactive"] and beginning == {**gr.update(value=NOTHING, interactive=False)}
 
     # A text of one's own starts from the bundled model, whose sizes are given.
-    _, beginning, *dials = asyncio.run(view.form.refit("gpt-mini", PASTED))
+    _, beginning, *rest = asyncio.run(view.form.refit("gpt-mini", PASTED))
+    dials = rest[:3]
     trained = read_info(WEIGHTS_DIR / "gpt-mini").config
     assert beginning["value"] == BUNDLED
     assert [dial["value"] for dial in dials] == [trained.n_embd, trained.n_layer, trained.block_size]
     assert not any(dial["interactive"] for dial in dials)
-    assert asyncio.run(view.form.resize("gpt-mini", BUNDLED)) == dials
+    assert asyncio.run(view.form.resize("gpt-mini", BUNDLED)) == rest
     assert all(dial["interactive"] for dial in asyncio.run(view.form.resize("gpt-mini", NOTHING)))
+    rate, batch, dropout = asyncio.run(view.form.refit("bigram", OURS))[5:]
+    assert (rate["value"], batch["value"], dropout["interactive"]) == (0.01, 1024, False)
+    assert asyncio.run(view.form.refit("gpt", PASTED))[5]["value"] == 0.001  # gentler, from the bundled model
     # Another text of one's own leaves what was set; the app's text begins anew.
     assert asyncio.run(view.form.begin("gpt-mini", UPLOADED, BUNDLED)) == gr.skip()
     assert asyncio.run(view.form.begin("gpt-mini", OURS, NOTHING)) == gr.skip()
