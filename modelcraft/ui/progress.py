@@ -141,6 +141,6 @@ def note(job: Job) -> str:
     if job.status != Status.DONE:
         return "You may close this page: the training goes on, and is here when you come back with this browser."
     return (
-        f"Play it in the chat, race it, look into it in the other tabs: their lists have it as “{job.title}”. Your "
-        "newest three models stay, for some two hours; what you want to keep, download."
+        f"Play it in the chat, race it, look into it in the other tabs: their lists have it as “{job.title}”. To train "
+        "on, choose how many more steps. Your newest three models stay some two hours; download what you want to keep."
     )

@@ -38,6 +38,7 @@ TABS = {
         ],
         [".mc-browser-said"],
     ),
+    "Race": (".mc-race", ["#race-desk", "#race-rungs", "#race-length", "#race-pace", "#race-seed"], ["#race-guess"]),
     "One step": (".mc-way tbody", ["#one-step-say", "#one-step-rung"], []),
 }
 

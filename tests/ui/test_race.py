@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import time
 import urllib.request
+from contextlib import closing
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -12,12 +14,17 @@ import pytest
 from app_server import AppServer
 from ladders import BROKEN, NARROW, WELL, make_ladder, slow_down, text_of
 
+import modelcraft
+from modelcraft.data import load_corpus
+from modelcraft.inference.engine import Engine
+from modelcraft.insight.real_words import real_words, words_of
+from modelcraft.sampling import SamplingParams
 from modelcraft.serving.catalogue import Catalogue
 from modelcraft.serving.clients import Shares
 from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import TICK_S
 from modelcraft.support.errors import ConfigError
-from modelcraft.ui.tabs.race import Race, first_choice
+from modelcraft.ui.tabs.race import ANSWER, EXAMPLES, FEWEST, FIRST_RACE, Race, first_choice
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +138,25 @@ def test_signs_of_life_while_nothing_new_comes(race, catalogue, monkeypatch):
     times = [at for at, _ in asyncio.run(run(race, names=[WELL[0]], length=2))]
     assert max(later - earlier for earlier, later in pairwise(times)) < 0.6
     assert len(times) >= 8
+
+
+def test_the_answer_to_its_question_is_true_of_the_bundled_weights():
+    """In how many words of a hundred stand in the play, and in the order of the four."""
+    known, shares = words_of(load_corpus().text), {}
+    for name in FIRST_RACE:
+        with closing(Engine(modelcraft.load(name, "cpu")[0], max_rows=15)) as engine:
+            tokenizer = modelcraft.load(name, "cpu")[1]
+            streams = [
+                engine.submit(tokenizer.encode(prompt), SamplingParams(400, 0.8, seed=seed))
+                for prompt in EXAMPLES
+                for seed in (1337, 1, 2)
+            ]
+            counts = [real_words(tokenizer.decode(list(one)), known, whole=False) for one in streams]
+        shares[name] = round(100 * sum(len(spans) // 2 for spans, _ in counts) / sum(words for _, words in counts))
+    assert min(shares, key=lambda name: shares[name]) == FEWEST
+    said = [int(number) for number in re.findall(r"\b\d\d\b", ANSWER)]
+    # Within two: which texts are drawn depends a little on the machine.
+    assert said == pytest.approx([shares[name] for name in ("head", "bigram", "block", "gpt")], abs=2)
 
 
 @pytest.mark.parametrize("way", ["cancelled", "closed"])

@@ -42,10 +42,10 @@ DEFAULT_SEED = 1337
 RACE_PACE = 40  # a reader keeps up; above 30, a lane that waited for a slower one catches up
 RACE_TICK_S = 1 / 15  # an event updates all lanes: as much work for a browser as two events of the chat
 EXAMPLES = ("ROMEO:", "QUEEN", "First Cit", "To be, or not to", "The king's ")
-QUESTION = "Before you press Start: which of these four will write the fewest words that stand in the play?"
+QUESTION = "Before you press Start: which of these writes the fewest words that stand in the play?"
 FEWEST = "head"
 ANSWER = (
-    "The head, though its loss is lower than the bigram's: 24 of a hundred of its words stand in the play, of the "
+    "The head, though its loss is lower than the bigram's: some 24 of a hundred of its words stand in the play, of the "
     "bigram's 35, the block's 69, the gpt's 97. It averages what it sees, so it is less sure which character came last."
 )
 log = logging.getLogger(__name__)
