@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from modelcraft.counting import CountingConfig, longest_context
-from modelcraft.data import TRAIN_SHARE, corpus_source
+from modelcraft.data import TRAIN_SHARE
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
 from modelcraft.serving.catalogue import Entry
-from modelcraft.store.folder import STATE_FILE, WEIGHTS_DIR, WEIGHTS_FILE, ModelInfo, load_folder, read_info
+from modelcraft.store.folder import WEIGHTS_DIR, WEIGHTS_FILE, ModelInfo, load_folder, read_info
 from modelcraft.support.checks import check_fields, check_number
-from modelcraft.support.errors import MAX_SENTENCE, ConfigError, CorpusError, ModelCraftError, shown
+from modelcraft.support.errors import ConfigError, CorpusError, ModelCraftError, shown
 from modelcraft.training.fit import FITS
 from modelcraft.training.recipes import RECIPES, TrainConfig, gentler
 from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
@@ -233,40 +233,7 @@ class Job:
         return Entry(*load_folder(self.run), "trained here", self.name, self.title)
 
 
-def arguments(job: Job) -> list[str]:
-    """Return the arguments of `python -m modelcraft.train` that fulfil the order from its current state."""
-    order, rung = job.order, RUNGS[job.order.rung]
-    given = ["--stdin", "--model", rung.name, "--out", str(job.run)]
-    given += ["--corpus", corpus_source() if order.text is None else str(job.folder / file_name(order.title))]
-    settings = [part for name, value in order.settings.items() for part in ("--set", f"{name}={value}")]
-    if rung.name in FITS:
-        return [*given, *settings]
-    if job.status == Status.FINISHING:
-        return [*given, "--finish"]
-    if (job.run / STATE_FILE).exists():
-        return [*given, "--resume", "--steps", str(order.steps), "--samples"]
-    given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
-    given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop always saves
-    given += ["--init-from", rung.name] if order.from_bundled else []
-    given += ["--learning-rate", repr(float(order.learning_rate))] if order.learning_rate is not None else []
-    given += ["--batch-size", str(order.batch_size)] if order.batch_size is not None else []
-    return [*given, *settings]
-
-
 def file_name(title: str) -> str:
     """Return the file name of a text: its title, reduced to characters that are safe in a file name."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removesuffix(".txt")).strip("-")[:40]
     return f"{safe or 'text'}.txt"
-
-
-BROKE_OFF = "The training broke off; start it again."
-LOG_FILE, SENTENCE_FILE = "log.txt", "sentence.txt"
-
-
-def last_words(job: Job) -> str:
-    """Return the last sentence of a failed training for its visitor; log the details for the app's owner."""
-    with contextlib.suppress(OSError):
-        lines = re.split(r"[\r\n]+", (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip())
-        log.warning("A visitor's training of %s failed: %s", job.order.rung, lines[-1][:MAX_SENTENCE])
-        return (job.folder / SENTENCE_FILE).read_text(encoding="utf-8")
-    return BROKE_OFF

@@ -7,12 +7,8 @@ the folder of its files; the owner is whoever knows the secret in the visitor's 
 
 import contextlib
 import logging
-import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,46 +17,27 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from modelcraft.serving import training_room
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.clients import has_room
-from modelcraft.serving.training_job import (
-    LOG_FILE,
-    MAX_STEPS,
-    SENTENCE_FILE,
-    Job,
-    Order,
-    Status,
-    arguments,
-    file_name,
-    last_words,
-)
+from modelcraft.serving.training_job import MAX_STEPS, Job, Order, Status, file_name
+from modelcraft.serving.training_process import last_words, start
+from modelcraft.serving.training_room import who_goes
 from modelcraft.store.folder import CARD_FILE, CONFIG_FILE, PICTURE_FILE, WEIGHTS_FILE
 from modelcraft.support.control import STOP, STOPPED
-from modelcraft.support.device import threads_for, threads_for_serving
-from modelcraft.support.errors import FOR_VISITOR, BusyError, ConfigError
-from modelcraft.support.files import PACKAGE, replacing, write_text
+from modelcraft.support.errors import BusyError, ConfigError
+from modelcraft.support.files import replacing, write_text
 from modelcraft.support.scratch import Scratch
 from modelcraft.training.trainer import METRICS_FILE
 
 log = logging.getLogger(__name__)
 MAX_SECONDS = 20 * 60.0  # of training; then it stops and its best model is kept
-MAX_JOBS = 24  # kept at a time, whatever their state
 KEPT = 3  # models of one visitor
 GONE = "This model is not there any more; train it again, or choose another."
-AN_ADDRESS = (4, 12)  # per address (a whole class may share it): jobs that wait or run, and all jobs kept
 KEPT_S = 2 * 3600.0  # a result that nobody looks at is deleted after this time
 PAUSED_S = 1800.0  # a pause ends after this time, and the best model is kept
-# A training gets only the environment variables that Python, PyTorch and the system need, and therefore no secret.
-NEEDED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|PWD|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT|APPDATA"
-    r"|LOCALAPPDATA|USERPROFILE|PYTHON\w*|VIRTUAL_ENV|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_\w+|(OMP|MKL|KMP|GOMP|OPENBLAS)_\w+"
-    r"|(CUDA|NVIDIA|HIP|ROCR|HSA|PYTORCH|TORCH|TORCHINDUCTOR|TRITON)_\w+|MPL\w+|XDG_\w+|MODELCRAFT_CORPUS|SPACE_ID|MALLOC_\w+"
-)
 # First estimates, until trainings here are measured: seconds per step and parameter, and seconds around all steps.
 SECONDS_A_PARAMETER, SECONDS_AROUND = 3e-7, 10.0
-OLD_S = 1800.0  # after this time a result may make room for another, however often it is looked at
-SPARED_S = 10 * 60.0  # before that, only if nobody has looked at it for this time
-NICENESS = 15  # text generation comes first
 TICK_S = 0.25
 
 
@@ -293,49 +270,15 @@ class TrainingQueue:
         queue = self._queue()
         busy = [job for job in self._jobs.values() if job.process is not None]
         own = sum(job.address == address for job in queue + busy) if address else 0
-        if not has_room(len(queue), self.waiting, own, AN_ADDRESS[0]):
+        if not has_room(len(queue), self.waiting, own, training_room.AN_ADDRESS[0]):
             raise BusyError(max(10, round(min(map(self._left, busy), default=10))))
 
     def _make_room(self, last: Job | None, owner: str, address: str) -> None:
         self._check_queue(address)
         if last is not None and last.status == Status.FAILED:  # it goes
             return
-        own = [job for job in self._jobs.values() if job.address == address]
-        crowded = address and len(own) >= AN_ADDRESS[1]
-        if not crowded and len(self._jobs) < MAX_JOBS:
-            return
-        now = time.monotonic()
-        shown = {job.owner: job for job in self._jobs.values()}
-        # A waiting training keeps its place even if its page is closed; a crowded address makes room for itself.
-        may_go = [
-            job
-            for job in (own if crowded else self._jobs.values())
-            if job.status in (Status.PAUSED, Status.DONE, Status.FAILED)
-        ]
-        idle = [
-            job
-            for job in may_go
-            if job.process is None
-            and (
-                job.status == Status.FAILED
-                or job is not shown[job.owner]  # what somebody has besides goes before what others have at all
-                or (job.owner == owner and job.status == Status.DONE)
-                or job.looked_at < now - SPARED_S
-                or (job.status == Status.DONE and job.over_at < now - OLD_S)
-            )
-        ]
-        if not idle:
-            raise BusyError(60)
-        goes = min(
-            idle,
-            key=lambda job: (
-                job.status != Status.FAILED,
-                job.owner != owner,
-                job is shown[job.owner],
-                job.number if job.owner == owner else job.looked_at,
-            ),
-        )
-        self._forget(goes)
+        if (goes := who_goes(list(self._jobs.values()), owner, address)) is not None:
+            self._forget(goes)
 
     def _new_folder(self) -> Path:
         if self._scratch is None:
@@ -382,23 +325,7 @@ class TrainingQueue:
             self._had[job.address] += 1
         job.status = Status.TRAINING if job.status == Status.WAITING else Status.FINISHING
         job.wanted = None if job.status == Status.TRAINING else Status.DONE
-        threads = str(min(threads_for_serving(), threads_for(job.order.parameters)))
-        environment = {name: value for name, value in os.environ.items() if NEEDED.fullmatch(name.upper())}
-        path = os.pathsep.join(filter(None, (str(PACKAGE.parent), environment.get("PYTHONPATH", ""))))
-        environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, FOR_VISITOR: str(job.folder / SENTENCE_FILE)}
-        with (job.folder / LOG_FILE).open("ab") as written:
-            job.process = subprocess.Popen(
-                [sys.executable, "-m", "modelcraft.train", *arguments(job)],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=written,
-                stderr=written,
-                cwd=job.folder,
-                env=environment,
-            )
-        job.since = time.monotonic()
-        with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, job.process.pid, NICENESS)
+        job.process, job.since = start(job), time.monotonic()
 
     def _ask(self, job: Job, wanted: Status) -> None:
         assert job.process is not None and job.process.stdin is not None

@@ -148,7 +148,7 @@ def test_what_is_counted_does_not_train_on(trainings):
 
 
 def test_a_second_model_gives_way_to_a_first_one_and_ones_own_go_first(monkeypatch):
-    monkeypatch.setattr("modelcraft.serving.training_queue.AN_ADDRESS", (9, 4))
+    monkeypatch.setattr("modelcraft.serving.training_room.AN_ADDRESS", (9, 4))
     shop = TrainingQueue(running=0, waiting=9)
 
     def kept(owner: str) -> Job:
@@ -270,7 +270,7 @@ def test_the_queue_has_an_end_and_says_when_there_is_room():
 
 
 def test_when_there_is_no_room_who_was_not_seen_for_longest_is_forgotten(monkeypatch):
-    monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
+    monkeypatch.setattr("modelcraft.serving.training_room.MAX_JOBS", 2)
     shop = TrainingQueue(running=0, waiting=9)
     try:
         first, second = shop.start(ANN, poem()), shop.start(BOB, poem())
@@ -519,7 +519,7 @@ def test_one_address_does_not_fill_the_queue(monkeypatch):
 
 @pytest.mark.cases
 def test_one_address_does_not_fill_the_machine_with_what_it_has_paused(monkeypatch):
-    monkeypatch.setattr("modelcraft.serving.training_queue.AN_ADDRESS", (4, 3))
+    monkeypatch.setattr("modelcraft.serving.training_room.AN_ADDRESS", (4, 3))
     shop = TrainingQueue(running=0)
     for number in range(3):
         shop.start(f"ann{number}", poem(), "10.0.0.1")
@@ -527,7 +527,7 @@ def test_one_address_does_not_fill_the_machine_with_what_it_has_paused(monkeypat
     with pytest.raises(BusyError):
         shop.start("ann3", poem(), "10.0.0.1")
     shop.start("ben", poem(), "10.0.0.2")
-    monkeypatch.setattr("modelcraft.serving.training_queue.SPARED_S", -1.0)
+    monkeypatch.setattr("modelcraft.serving.training_room.SPARED_S", -1.0)
     shop.start("ann3", poem(), "10.0.0.1")  # it makes room for itself
     assert shop.look("ann0") is None
     assert shop.look("ben") is not None
@@ -550,9 +550,9 @@ def test_a_pause_ends_after_a_while_and_what_was_learned_is_kept(trainings, monk
 
 @pytest.mark.cases
 def test_who_waits_keeps_the_place_though_the_page_be_closed(monkeypatch):
-    for name in ("SPARED_S", "KEPT_S"):
-        monkeypatch.setattr(f"modelcraft.serving.training_queue.{name}", -1.0)
-    monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
+    monkeypatch.setattr("modelcraft.serving.training_room.SPARED_S", -1.0)
+    monkeypatch.setattr("modelcraft.serving.training_queue.KEPT_S", -1.0)
+    monkeypatch.setattr("modelcraft.serving.training_room.MAX_JOBS", 2)
     shop = TrainingQueue(running=0)
     job = shop.start(ANN, poem())
     shop.start(BOB, poem())
@@ -597,7 +597,7 @@ def test_turns_and_the_last_places_are_for_addresses_that_have_had_least():
 
 @pytest.mark.cases
 def test_what_is_over_gives_way_however_often_it_is_looked_at(monkeypatch):
-    monkeypatch.setattr("modelcraft.serving.training_queue.MAX_JOBS", 2)
+    monkeypatch.setattr("modelcraft.serving.training_room.MAX_JOBS", 2)
     shop = TrainingQueue(running=0)
     done, failed = shop.start("a", poem(), "a"), shop.start("b", poem(), "b")
     done.status, done.over_at = Status.DONE, time.monotonic()
