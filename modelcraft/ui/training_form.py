@@ -1,13 +1,10 @@
 """The form of the tab Train: a rung and its sizes, a text, where to start from, and how long that will take."""
 
 import asyncio
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from modelcraft.data import UTF_8, cleaned, corpus_title, decode_text
 from modelcraft.ladder import QUICK_RUNG, RUNGS
@@ -25,16 +22,25 @@ from modelcraft.serving.training_job import (
 )
 from modelcraft.serving.visitors import Texts
 from modelcraft.support.checks import check_text, check_whole
-from modelcraft.support.errors import ConfigError, CorpusError, ModelCraftError
+from modelcraft.support.errors import CorpusError, ModelCraftError
 from modelcraft.training.fit import FITS
 from modelcraft.ui.clients import current_client
 from modelcraft.ui.component import component
 from modelcraft.ui.labels import counted
 from modelcraft.ui.progress import about
+from modelcraft.ui.training_settings import (
+    BUNDLED,
+    NOTHING,
+    changed_settings,
+    check_rung,
+    dropout_of,
+    recipe_shown,
+    sizes_shown,
+)
+from modelcraft.ui.uploads import read_upload
 from modelcraft.ui.widgets import QUIET, told
 
 OURS, UPLOADED, PASTED = "the text of the app", "a file of yours", "a text you paste"
-NOTHING, BUNDLED = "nothing", "the bundled model"
 MAX_PASTED = 200_000
 DEFAULT_STEPS = 300
 MANY = 1_000  # different characters: more than an alphabet has
@@ -120,7 +126,7 @@ class TrainingForm:
                 recipe.batch_size, label="Batch", info="windows", precision=0, min_width=0, elem_id="train-batch"
             )
             self.dropout = gr.Number(
-                _dropout(QUICK_RUNG), label="Dropout", info="share left out", min_width=0, elem_id="train-dropout"
+                dropout_of(QUICK_RUNG), label="Dropout", info="share left out", min_width=0, elem_id="train-dropout"
             )
         self.more = [self.rate, self.batch, self.dropout]
         self.estimate = component("line", "", "train-estimate")
@@ -174,12 +180,12 @@ class TrainingForm:
         title: str = "",
     ) -> Order:
         known = self._sizes(rung, beginning, *sizes)
-        recipe = _more(rung, beginning, *more)
+        recipe = changed_settings(rung, beginning, *more)
         number = check_whole("Steps", steps, 1, MAX_STEPS)
         return Order(rung, number, known, text, title, beginning == BUNDLED, **recipe)
 
     def _sizes(self, rung: Any, beginning: Any, *dials: Any) -> dict[str, int]:
-        _check_rung(rung)
+        check_rung(rung)
         known = sizes_of(RUNGS[rung]) if beginning != BUNDLED else {}  # the bundled model has its own
         given = dict(zip(SIZES, dials, strict=True))
         return {name: check_whole(DIALS[name], given[name], *SIZES[name][:2]) for name in known}
@@ -228,11 +234,16 @@ class TrainingForm:
 
         The app's text starts from nothing: the bundled model knows it already.
         """
-        _check_rung(rung)
+        check_rung(rung)
         there = bundled(rung) is not None
         chosen = BUNDLED if there and source != OURS else NOTHING
         steps = gr.update(interactive=rung not in FITS)
-        return [steps, gr.update(value=chosen, interactive=there), *_dials(rung, chosen), *_usual(rung, chosen)]
+        return [
+            steps,
+            gr.update(value=chosen, interactive=there),
+            *sizes_shown(rung, chosen),
+            *recipe_shown(rung, chosen),
+        ]
 
     @told
     async def begin(self, rung: Any, source: Any, beginning: Any) -> Any:
@@ -243,8 +254,8 @@ class TrainingForm:
     @told
     async def resize(self, rung: Any, beginning: Any) -> list[Any]:
         """Set the dials to the sizes of a rung, or of its bundled model, and the rest to its recipe."""
-        _check_rung(rung)
-        return [*_dials(rung, beginning), *_usual(rung, beginning)]
+        check_rung(rung)
+        return [*sizes_shown(rung, beginning), *recipe_shown(rung, beginning)]
 
     @told
     async def choose(self, source: Any) -> list[Any]:
@@ -264,68 +275,3 @@ class TrainingForm:
         different = len(set(text))
         cost = COSTLY if different > MANY else ""
         return fresh, f"{title}: {len(text):,} characters, {different:,} different ones.{read}{cost}", None
-
-
-def _check_rung(rung: Any) -> None:
-    if not isinstance(rung, str) or rung not in trainable():
-        raise ConfigError(f"The rungs that can be trained here are {', '.join(trainable())}.")
-
-
-def _dropout(rung: str) -> float:
-    return float(vars(RUNGS[rung].config).get("dropout", 0.0))
-
-
-def _usual(rung: str, beginning: Any) -> list[Any]:
-    """Set learning rate, batch and dropout to the recipe's; what a rung does not have is disabled."""
-    recipe, trained = recipe_of(rung, beginning == BUNDLED), rung not in FITS
-    return [
-        gr.update(value=recipe.learning_rate, interactive=trained),
-        gr.update(value=recipe.batch_size, interactive=trained),
-        gr.update(value=_dropout(rung), interactive="dropout" in vars(RUNGS[rung].config)),
-    ]
-
-
-def _more(rung: str, beginning: Any, rate: Any, batch: Any, dropout: Any) -> dict[str, Any]:
-    """Return the settings that are not the recipe's."""
-    recipe, config = recipe_of(rung, beginning == BUNDLED), vars(RUNGS[rung].config)
-    if rung in FITS:
-        return {}
-    given = {"learning_rate": (rate, recipe.learning_rate), "batch_size": (batch, recipe.batch_size)}
-    given |= {"dropout": (dropout, _dropout(rung))} if "dropout" in config else {}
-    changed = {name: value for name, (value, usual) in given.items() if value not in (None, "", usual)}
-    if isinstance(size := changed.get("batch_size"), float) and size.is_integer():
-        changed["batch_size"] = int(size)
-    return changed
-
-
-def _dials(rung: str, beginning: Any) -> list[Any]:
-    """Set the dials to the sizes that a training begins with; those that cannot be set are disabled."""
-    trained = bundled(rung) if beginning == BUNDLED else None
-    sizes = sizes_of(RUNGS[rung])
-    own = vars(trained.config) if trained else sizes
-    return [
-        gr.update(value=own[name], interactive=trained is None) if name in sizes else gr.update(interactive=False)
-        for name in SIZES
-    ]
-
-
-def read_upload(upload: Any) -> tuple[str, bytes]:
-    """Return the title and the bytes of an uploaded file, and delete the file.
-
-    Raises CorpusError for anything but a file in the folder where Gradio puts uploads.
-    """
-    path, name = (upload.get("path"), upload.get("orig_name")) if isinstance(upload, dict) else (None, None)
-    again = CorpusError("The file did not arrive; choose it again.")
-    if not isinstance(path, str) or "\0" in path:
-        raise again
-    try:
-        real = Path(path).resolve(strict=True)
-        if not real.is_relative_to(Path(get_upload_folder()).resolve()) or not real.is_file():
-            raise again
-        with real.open("rb") as file:
-            raw = file.read(4 * MAX_TEXT + 1)
-        real.unlink(missing_ok=True)
-    except (OSError, ValueError, RuntimeError):
-        raise again from None
-    title = re.sub(r"[^\w .,()-]+", "", Path(name).name if isinstance(name, str) else "")[:60].strip()
-    return title or "your file", raw

@@ -12,7 +12,7 @@ import gradio as gr
 from modelcraft.insight.real_words import real_words
 from modelcraft.ladder import RUNGS
 from modelcraft.sampling import SamplingParams
-from modelcraft.serving.catalogue import Entry, Figures
+from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import (
     DEFAULT_LENGTH,
     DEFAULT_TEMPERATURE,
@@ -28,16 +28,14 @@ from modelcraft.serving.service import (
 from modelcraft.serving.streaming import HEARTBEAT_S, Meter, as_read, together
 from modelcraft.serving.training_job import PREFIX
 from modelcraft.support.errors import ConfigError, ModelCraftError
-from modelcraft.support.wording import listing
-from modelcraft.ui import labels
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component
+from modelcraft.ui.lanes import FIRST_RACE, absent, empty_lane, first_choice, own_lane, snapshot
 from modelcraft.ui.script import STOPPED_JS, Lane, line_up_js, race_view
 from modelcraft.ui.tabs.chat import read_seed, slider
 from modelcraft.ui.widgets import guess, told
 
 MAX_LANES = 4
-FIRST_RACE = ("bigram", "head", "block", "gpt")  # each a step that one sees
 DEFAULT_SEED = 1337
 RACE_PACE = 40  # a reader keeps up; above 30, a lane that waited for a slower one catches up
 RACE_TICK_S = 1 / 15  # an event updates all lanes: as much work for a browser as two events of the chat
@@ -274,47 +272,3 @@ async def guarded(lane: Lane, work: Awaitable[None]) -> None:
     except Exception:  # any failure affects this lane alone
         log.exception("%s", lane["name"])
         lane["note"], lane["writing"] = "Something broke in this model; the others go on.", False
-
-
-def snapshot(lanes: Sequence[Lane]) -> list[Lane]:
-    """Return a copy of the lanes that later changes leave alone: Gradio sends what differs from it."""
-    return [lane.copy() for lane in lanes]
-
-
-def empty_lane(of: Figures) -> Lane:
-    """Return the lane of a rung that has not written yet."""
-    return {
-        "name": of.name,
-        "title": of.name,
-        "adds": of.adds,
-        "loss": labels.loss(of),
-        "share": labels.share(of),
-        "parameters": labels.parameters(of),
-        "said": "",
-        "text": "",
-        "real": [],
-        "words": 0,
-        "speed": 0,
-        "note": "",
-        "writing": False,
-    }
-
-
-def own_lane(entry: Entry) -> Lane:
-    """Return the lane of a visitor's own model that has not written yet."""
-    count, loss, adds = entry.model.num_parameters, entry.info.validation_loss, RUNGS[entry.info.rung].adds
-    return {**empty_lane(Figures(entry.name, adds, count, loss)), "title": entry.title}
-
-
-def absent(names: Sequence[str]) -> str | None:
-    """Say which rungs cannot race, and why; return None if all can."""
-    absent = [name for name in names if not RUNGS[name].model_class.continues]
-    return f"{listing(absent)} restores lines, and cannot go on with a prompt; so it does not race." if absent else None
-
-
-def first_choice(names: Sequence[str]) -> list[str]:
-    """Return the race that a newcomer sees; where one of its rungs is not there, the first, two more, and the last."""
-    if set(FIRST_RACE) <= set(names):
-        return list(FIRST_RACE)
-    last = len(names) - 1
-    return [names[i] for i in sorted({round(last * share / 3) for share in range(4)} if names else ())]
