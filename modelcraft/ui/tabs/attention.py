@@ -23,6 +23,7 @@ from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ModelCraftError, VocabularyError
 from modelcraft.ui.along import on_opening, taken
 from modelcraft.ui.component import component
+from modelcraft.ui.examples import Examples
 from modelcraft.ui.labels import left_out, nothing_to_read
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 
@@ -53,8 +54,7 @@ class AttentionView:
                 self.text = text_field(
                     "attention-say", EXAMPLES[0], f"A text; its last {MAX_SEEN} characters are looked at …", MAX_SEEN
                 )
-                with gr.Row(elem_classes="mc-examples"):
-                    examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
+                examples = Examples(NAMES, EXAMPLES)
                 self.told = component("line", "", "attention-told")
                 self.rung = rung_chooser(service.catalogue, "attention-rung")
                 self.heads = component("attention_steps", {}, "attention-heads", elem_classes="mc-stays")
@@ -66,8 +66,7 @@ class AttentionView:
         self.text.change(self.show, inputs, outputs, trigger_mode="always_last", **options)
         self.rung.input(self.show, inputs, outputs, trigger_mode="always_last", **options)
         self.heads.input(self.choose, inputs, self.view, trigger_mode="always_last", **options)
-        for button, example in zip(examples, EXAMPLES, strict=True):
-            button.click(lambda example=example: example, None, self.text, **QUIET)
+        examples.offer(service, self.rung, self.text)
 
     @told
     async def open(self, text: Any, rung: Any, heads: Any, along: Any = None) -> Any:

@@ -21,6 +21,7 @@ from modelcraft.support.errors import ConfigError
 from modelcraft.ui.along import on_opening, taken
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component
+from modelcraft.ui.examples import Examples
 from modelcraft.ui.labels import nothing_to_read
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 from modelcraft.ui.words import WORDS
@@ -53,8 +54,7 @@ class NextCharacter:
                 self.text = text_field("next-text", EXAMPLES[0], "A text; what follows it?", MAX_TEXT)
                 self.view = component("next_character", {}, "next", WORDS, elem_classes="mc-pictures")
             with gr.Column():
-                with gr.Row(elem_classes="mc-examples"):
-                    examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
+                examples = Examples(NAMES, EXAMPLES)
                 self.rung = rung_chooser(service.catalogue, "next-rung")
                 with gr.Column(elem_id="next-bar", elem_classes="mc-stays"):
                     with gr.Row(elem_id="next-keys"):
@@ -81,8 +81,7 @@ class NextCharacter:
         throw.click(self.throw, seen, self.view, **options)
         step.click(self.step, on, [self.view, self.text], **{**options, "trigger_mode": "once"})
         self.rung.change(None, None, None, cancels=[running], **QUIET)  # the tab Ladder has chosen one
-        for button, example in zip(examples, EXAMPLES, strict=True):
-            chosen = button.click(lambda example=example: example, None, self.text, cancels=[running], **QUIET)
+        for chosen in examples.offer(service, self.rung, self.text, cancels=[running]):
             chosen.then(self.look, inputs, self.view, preprocess=False, **QUIET)
 
     @told

@@ -13,6 +13,7 @@ from modelcraft.support.errors import VocabularyError
 from modelcraft.support.wording import describe, listing, signs
 from modelcraft.ui.along import on_opening, taken
 from modelcraft.ui.component import component
+from modelcraft.ui.examples import Examples
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser, text_field, told
 from modelcraft.ui.words import WORDS
 
@@ -53,8 +54,7 @@ class SurpriseView:
                     "surprise", {"said": FIRST, "example": EXAMPLES[0]}, "surprise", WORDS, elem_classes="mc-pictures"
                 )
             with gr.Column():
-                with gr.Row(elem_classes="mc-examples"):
-                    examples = [gr.Button(name, size="sm", min_width=0) for name in NAMES]
+                examples = Examples(NAMES, EXAMPLES)
                 with gr.Column(elem_id="surprise-bar", elem_classes="mc-stays"):
                     self.one = rung_chooser(service.catalogue, "surprise-one", "Read by", "bigram")
                     self.other = rung_chooser(service.catalogue, "surprise-other", "and by")
@@ -67,8 +67,7 @@ class SurpriseView:
         # The event `input` of the picture: a text was typed. Shift and Enter read it at once.
         for event in (asked.input, self.view.input, self.text.submit, self.one.input, self.other.input):
             event(self.read, inputs, outputs, **options)
-        for button, example in zip(examples, EXAMPLES, strict=True):
-            chosen = button.click(lambda example=example: example, None, self.text, **QUIET)
+        for chosen in examples.offer(service, self.one, self.text):
             chosen.then(self.read, inputs, outputs, preprocess=False, **QUIET)
 
     @told
