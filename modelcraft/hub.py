@@ -66,6 +66,9 @@ def deploy_space(
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the Space, and its model, private ones.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Deploy over a Space that holds something else.")] = False,
+    snippets: Annotated[
+        bool, typer.Option("--snippets/--no-snippets", help="Upload how four lines of the model's text begin, too.")
+    ] = True,
 ) -> None:
     """Put the app on a Space, or with --static one page without a server; wait until it runs, and print its address.
 
@@ -91,7 +94,7 @@ def deploy_space(
             repo = model
             if (own := Path(model).expanduser()).is_dir():
                 repo = f"{space}-model"
-                typer.echo(f"The model: {push(own, repo, private)}")
+                typer.echo(f"The model: {push(own, repo, private, snippets=snippets)}")
         variables = {"MODELCRAFT_MODEL": rung} | ({"MODELCRAFT_HUB_REPOS": repo} if repo else {})
         with app_folder(space, repo) as folder:
             address, changed = deploy(space, folder, "gradio", variables, hardware, private, replace)

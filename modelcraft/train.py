@@ -93,6 +93,9 @@ def train(
     ] = True,
     push_to_hub: Annotated[str | None, typer.Option(metavar="USER/REPO", help="Upload the result.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the Hub repository a private one.")] = False,
+    snippets: Annotated[
+        bool, typer.Option("--snippets/--no-snippets", help="Upload how four lines of its text begin, too.")
+    ] = True,
     stdin: Annotated[
         bool, typer.Option("--stdin", help='Stop when the input says "stop", end when it ends: for other programs.')
     ] = False,
@@ -159,7 +162,7 @@ def train(
     if push_to_hub:
         from modelcraft.store.hub_client import push
 
-        typer.echo(f"On the Hub: {push(folder, push_to_hub, private=private)}")
+        typer.echo(f"On the Hub: {push(folder, push_to_hub, private=private, snippets=snippets)}")
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
@@ -171,7 +174,7 @@ def _settings(given: list[str]) -> dict[str, Any]:
         try:
             settings[name] = {"true": True, "false": False}.get(value)
             if settings[name] is None:
-                settings[name] = float(value) if "." in value else int(value)
+                settings[name] = float(value) if {".", "e"} & {*value} else int(value)
         except ValueError:
             raise ConfigError(f"--set takes NAME=VALUE with a number, true or false, not {setting!r}.") from None
     return settings

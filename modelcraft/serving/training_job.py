@@ -31,7 +31,7 @@ PREFIX = "yours-"  # the start of the name of every visitor's model
 MAX_STEPS = 5_000
 MAX_TEXT = 2_000_000  # characters
 MAX_VOCABULARY = 5_000  # different characters
-MAX_BATCH, MAX_IN_A_BATCH = 1_024, 32_768  # windows, and characters of all of them: memory has to hold what they need
+MAX_BATCH, MAX_IN_A_BATCH = 1_024, 16_384  # windows, and characters in them: the largest GPT keeps 2.4 GB of these
 MAX_TITLE = 24  # characters of a text's name in the name of a model
 EVALUATIONS = 25  # per run
 LEFT_OUT = {"blend", "gpt-video"}  # the first is made of trained models, the second needs a GPU
@@ -98,7 +98,7 @@ class Order:
     text: str | None = None
     title: str = "tiny Shakespeare"
     from_bundled: bool = False
-    learning_rate: float | None = field(default=None, metadata={"most": 1})
+    learning_rate: float | None = field(default=None, metadata={"least": 1e-6, "most": 1})
     batch_size: int | None = field(default=None, metadata={"most": MAX_BATCH})
     dropout: float | None = field(default=None, metadata={"most": 0.9})
 
@@ -187,6 +187,7 @@ class Job:
     wanted: Status | None = None  # PAUSED or DONE: the state that was requested of the process
     problem: str = ""  # why it failed
     kept: bool = False  # whether it has left a model
+    fulfilled: Order | None = None  # the order of the model that is kept
     first_step: int = 0  # where it went on, if the model trains on
     process: subprocess.Popen[bytes] | None = None
     worked: float = 0.0  # seconds spent in processes that have ended
@@ -226,6 +227,16 @@ class Job:
         with contextlib.suppress(OSError):
             return (self.run / SAMPLE_FILE).read_text(encoding="utf-8")
         return ""
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """What the finished model's config says, without loading it."""
+        return read_info(self.run)
+
+    @property
+    def continues(self) -> bool:
+        """Whether the model goes on with a text."""
+        return RUNGS[self.order.rung].model_class.continues
 
     @cached_property
     def entry(self) -> Entry:

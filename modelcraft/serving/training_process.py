@@ -59,9 +59,11 @@ def arguments(job: Job) -> list[str]:
         return [*given, *settings]
     if job.status == Status.FINISHING:
         return [*given, "--finish"]
+    interval = max(1, (order.steps - job.first_step) // EVALUATIONS)
+    length = ["--steps", str(order.steps), "--eval-interval", str(interval)]
     if (job.run / STATE_FILE).exists():
-        return [*given, "--resume", "--steps", str(order.steps), "--samples"]
-    given += ["--steps", str(order.steps), "--eval-interval", str(max(1, order.steps // EVALUATIONS))]
+        return [*given, *length, "--resume", "--samples"]
+    given += length
     given += ["--save-interval", str(order.steps), "--no-compile", "--samples"]  # a stop always saves
     given += ["--init-from", rung.name] if order.from_bundled else []
     given += ["--learning-rate", repr(float(order.learning_rate))] if order.learning_rate is not None else []

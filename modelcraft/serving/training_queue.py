@@ -92,7 +92,7 @@ class TrainingQueue:
                     f"{MAX_STEPS - done:,} more."
                 )
             self._check_queue(job.address)
-            job.order = replace(job.order, steps=max(job.order.steps, done + steps))
+            job.order = replace(job.order, steps=done + steps)
             job.status, job.problem, job.worked, job.first_step = Status.WAITING, "", 0.0, done
             self._to_the_end(job)
             self._tick()
@@ -138,7 +138,9 @@ class TrainingQueue:
 
     def _end(self, job: Job, otherwise: str) -> None:
         """Keep the best model of a training that is not running, or fail it if there is none."""
-        if job.records:
+        if job.kept and job.records[-1]["step"] <= job.first_step:  # it has not trained on yet
+            self._give_back(job)
+        elif job.records:
             job.status, job.wanted = Status.FINISHING, Status.DONE
         else:
             self._fail(job, otherwise)
@@ -202,11 +204,17 @@ class TrainingQueue:
     def get(self, name: str | None) -> Entry:
         """Return the finished model `name`, a name that only its owner knows; raise ConfigError if there is none."""
         with self._lock:
-            job = self._jobs.get(name or "")
-            if job is None or not job.kept:
-                raise ConfigError(GONE)
+            job = self.job(name or "")
             job.looked_at = time.monotonic()
             return job.entry
+
+    def job(self, name: str) -> Job:
+        """Return the training that has left the model `name`; raise ConfigError if there is none."""
+        with self._lock:
+            job = self._jobs.get(name)
+            if job is None or not job.kept:
+                raise ConfigError(GONE)
+            return job
 
     def text(self, name: str) -> str | None:
         """Return the text of the model `name`; None for the app's text."""
@@ -217,8 +225,7 @@ class TrainingQueue:
     def archive(self, owner: str) -> Path:
         """Return the path of a zip of the owner's finished model folder; raise ConfigError if there is none."""
         job = self.finished(owner)
-        steps = f"-{job.order.steps}" if job.first_step else ""  # what was packed before it trained on stays as it is
-        path = job.folder / f"{job.order.rung}-{Path(file_name(job.order.title)).stem}{steps}.zip"
+        path = job.folder / f"{job.order.rung}-{Path(file_name(job.order.title)).stem}.zip"
         with self._lock:
             if not path.exists():
                 with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as file:
@@ -340,9 +347,10 @@ class TrainingQueue:
         job.worked, job.process = job.seconds, None
         stopped = code in (STOPPED, -signal.SIGTERM)  # it saved, or had nothing to save yet
         if code == 0:
-            steps = max(1, job.order.steps - job.first_step)
-            worked = max(0.0, job.worked - SECONDS_AROUND) / max(1, replace(job.order, steps=steps).work)
-            self._pace += 0.2 * (worked - self._pace)
+            steps = int(job.records[-1]["step"]) - job.first_step if job.records else 0
+            if steps > 0:
+                worked = max(0.0, job.worked - SECONDS_AROUND) / replace(job.order, steps=steps).work
+                self._pace += 0.2 * (worked - self._pace)
             self._done(job)
         elif stopped and job.wanted == Status.PAUSED:
             job.status, job.wanted, job.paused_at = Status.PAUSED, None, time.monotonic()
@@ -355,8 +363,11 @@ class TrainingQueue:
 
     def _done(self, job: Job) -> None:
         """Keep a model, and of its owner's others the newest."""
-        vars(job).pop("entry", None)  # of before it trained on
-        job.kept, job.status, job.wanted, job.problem = True, Status.DONE, None, ""
+        for before in ("entry", "info"):  # it trained on
+            vars(job).pop(before, None)
+        for packed in job.folder.glob("*.zip"):
+            packed.unlink()
+        job.kept, job.status, job.wanted, job.problem, job.fulfilled = True, Status.DONE, None, "", job.order
         job.looked_at = job.over_at = time.monotonic()
         others = [one for one in self.models(job.owner) if one is not job]
         for one in others[: max(0, len(others) + 1 - KEPT)]:
@@ -364,7 +375,14 @@ class TrainingQueue:
 
     def _fail(self, job: Job, problem: str) -> None:
         """End a training; a model that trained on is what it was."""
-        job.status, job.wanted, job.problem = Status.DONE if job.kept else Status.FAILED, None, problem
+        job.status, job.wanted, job.problem = Status.FAILED, None, problem
+        if job.kept:
+            self._give_back(job, problem)
+
+    def _give_back(self, job: Job, problem: str = "") -> None:
+        """Give back a model that was to train on, as it was."""
+        job.order = job.fulfilled or job.order
+        job.status, job.wanted, job.problem, job.first_step = Status.DONE, None, problem, 0
 
     def _forget(self, job: Job) -> None:
         if job.process is not None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from modelcraft.serving.training_job import Job, Status
 from modelcraft.support.errors import BusyError
 
-MAX_JOBS = 24  # kept at a time, whatever their state
-AN_ADDRESS = (4, 12)  # per address (a whole class may share it): jobs that wait or run, and all jobs kept
+MAX_JOBS = 32  # kept at a time, whatever their state
+AN_ADDRESS = (4, 20)  # per address (a whole class may share it): jobs that wait or run, and all jobs kept
 OLD_S = 1800.0  # after this time a result may make room for another, however often it is looked at
 SPARED_S = 10 * 60.0  # before that, only if nobody has looked at it for this time
 
@@ -29,7 +29,7 @@ def who_goes(jobs: Sequence[Job], owner: str, address: str) -> Job | None:
         if job.process is not None or job.status not in (Status.PAUSED, Status.DONE, Status.FAILED):
             return False
         done = job.status == Status.DONE
-        besides = job is not shown[job.owner] or (done and job.owner == owner)
+        besides = done and (job.owner == owner or (job is not shown[job.owner] and job.over_at < now - SPARED_S))
         return (
             job.status == Status.FAILED
             or besides

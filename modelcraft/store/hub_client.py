@@ -97,7 +97,7 @@ def push(
     check_repo_id(repo_id, revision)
     model, tokenizer, info = load_folder(folder, "cpu")
     if not snippets:
-        info.corpus["snippets"] = []
+        info.corpus.pop("snippets", None)
     picture = folder / PICTURE_FILE
     card = model_card(
         info, model.num_parameters, write_sample(model, tokenizer), repo_id, picture.is_file(), is_gpt(info)
@@ -140,11 +140,16 @@ def push(
 
 def _files(folder: Path, model: LanguageModel, info: ModelInfo) -> dict[str, bytes]:
     """Return the files to upload, by their names, without the card; a GPT's are those of transformers, too."""
-    with tempfile.TemporaryDirectory() as aside:
-        save_folder(Path(aside), model, info, None, rung_named(info.rung).stored_as, for_transformers=is_gpt(info))
-        files = {path.name: path.read_bytes() for path in Path(aside).iterdir()}
-    if (folder / PICTURE_FILE).is_file():
-        files[PICTURE_FILE] = (folder / PICTURE_FILE).read_bytes()
+    there = [CONFIG_FILE, WEIGHTS_FILE, PICTURE_FILE]
+    files = {name: (folder / name).read_bytes() for name in there if (folder / name).is_file()}
+    if is_gpt(info):
+        with tempfile.TemporaryDirectory() as aside:
+            save_folder(Path(aside), model, info, None, rung_named(info.rung).stored_as, for_transformers=True)
+            files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
+    elif (described := json.loads(files[CONFIG_FILE]))["corpus"] != info.corpus:  # without its snippets
+        files[CONFIG_FILE] = (
+            json.dumps(described | {"corpus": info.corpus}, indent=2, ensure_ascii=False) + "\n"
+        ).encode()
     return files
 
 

@@ -63,10 +63,11 @@ class TrainingRun:
     """A request to train `rung` on the text `corpus` (None: tiny Shakespeare) into `folder`.
 
     `recipe` replaces fields of the rung's TrainConfig, and `settings` fields of the rung's config. `resume` continues
-    the run in `folder`, for more steps if `recipe` says so, `finish` only writes its best model. `init_from` names a
-    trained model to start from, with its sizes and a gentler recipe, and `teachers` names trained models whose student
-    it is to be. `samples` asks for a sample at each evaluation, `exact` for the exact loss at the end; `track` names
-    the tracker that gets the losses, if any. If there are several processes (`ranks`), only the first one writes.
+    the run in `folder`, for another number of steps if `recipe` says so; `finish` only writes its best model.
+    `init_from` names a trained model to start from, with its sizes and a gentler recipe, and `teachers` names trained
+    models whose student it is to be. `samples` asks for a sample at each evaluation, `exact` for the exact loss at the
+    end; `track` names the tracker that gets the losses, if any. If there are several processes (`ranks`), only the
+    first one writes.
     """
 
     rung: Rung
@@ -190,9 +191,11 @@ class TrainingRun:
             raise TrainingError(f"The run in {str(folder)!r} has measured nothing yet; go on with --resume instead.")
         done = self.resume and not self.finish and trainer.finished
         if done and ranks.first:
+            more = "name more with --steps to train on."
+            if trainer.out_of_patience:
+                more = f"its last {recipe.patience} evaluations brought nothing better, so more --steps change nothing."
             typer.echo(
-                f"The training in {str(folder)!r} is finished, at step {trainer.step:,} of {recipe.steps:,}; "
-                "name more with --steps to train on.",
+                f"The training in {str(folder)!r} is finished, at step {trainer.step:,} of {recipe.steps:,}; {more}",
                 err=True,
             )
             if (info := exported(trainer, folder, self.exact)) is not None:

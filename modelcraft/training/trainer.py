@@ -79,7 +79,7 @@ class Trainer:
         wanted = config.precision
         big = model.num_parameters >= BF16_PARAMETERS
         self.bf16 = wanted == "bf16" or (wanted == "auto" and big and gains_from_bf16(self.device))
-        self.longer = False  # whether it goes on for more steps than the run was started with
+        self.replanned = False  # whether it goes on for another number of steps than it was started with
 
     @property
     def best_record(self) -> dict[str, float] | None:
@@ -127,7 +127,7 @@ class Trainer:
         with bar, threads, torch.random.fork_rng(devices=devices), graceful_stop() as stop:
             if self.ranks.first:
                 sweep(self.folder)
-            if self.step == 0 or self.longer:
+            if self.step == 0 or self.replanned:
                 self.save()  # from here on there is always something to resume, for as many steps
             if self.config.compile:
                 compile_parts(self.model, self._try_out)
@@ -269,13 +269,14 @@ class Trainer:
     def restore(self) -> None:
         """Continue from the state in `folder`; raise CheckpointError if there is none, or if it is of another run.
 
-        It may go on for more steps than it was started with, on the schedule of a run of that many.
+        It may go on for another number of steps in all, on the schedule of a run of that many, and measure at another
+        interval then.
         """
         described, tensors = read_state(self.folder)
         started = TrainConfig(**described["config"])
-        self.longer = self.config.steps > started.steps
-        if self.longer:
-            started = replace(started, steps=self.config.steps)
+        self.replanned = described["step"] <= self.config.steps != started.steps
+        if self.replanned:
+            started = replace(started, steps=self.config.steps, eval_interval=self.config.eval_interval)
         if self.about.get("corpus") != described["about"].get("corpus"):  # sizes depend on it, too
             raise CheckpointError(
                 f"The run in {str(self.folder)!r} was started with another text; name that one with --corpus, or train "

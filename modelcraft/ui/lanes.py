@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from modelcraft.ladder import RUNGS
-from modelcraft.serving.catalogue import Entry, Figures
+from modelcraft.serving.catalogue import Figures
+from modelcraft.serving.training_job import Job
 from modelcraft.support.wording import listing
 from modelcraft.ui import labels
 from modelcraft.ui.script import Lane
@@ -35,10 +36,10 @@ def empty_lane(of: Figures) -> Lane:
     }
 
 
-def own_lane(entry: Entry) -> Lane:
+def own_lane(job: Job) -> Lane:
     """Return the lane of a visitor's own model that has not written yet."""
-    count, loss, adds = entry.model.num_parameters, entry.info.validation_loss, RUNGS[entry.info.rung].adds
-    return {**empty_lane(Figures(entry.name, adds, count, loss)), "title": entry.title}
+    figures = Figures(job.name, RUNGS[job.order.rung].adds, job.info.parameters, job.info.validation_loss)
+    return {**empty_lane(figures), "title": job.title}
 
 
 def absent(names: Sequence[str]) -> str | None:

@@ -142,5 +142,6 @@ def note(job: Job) -> str:
         return "You may close this page: the training goes on, and is here when you come back with this browser."
     return (
         f"Play it in the chat, race it, look into it in the other tabs: their lists have it as “{job.title}”. To train "
-        "on, choose how many more steps. Your newest three models stay some two hours; download what you want to keep."
+        "on, choose how many more steps. Your newest three models stay some two hours, less where many train: download "
+        "what you want to keep."
     )

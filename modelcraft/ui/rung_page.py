@@ -7,14 +7,15 @@ from typing import Any
 from modelcraft.data import TINY_SHAKESPEARE
 from modelcraft.insight import lessons, syntax
 from modelcraft.ladder import RUNGS
-from modelcraft.serving.catalogue import Catalogue, Entry, Figures
+from modelcraft.serving.catalogue import Catalogue, Figures
+from modelcraft.serving.training_job import Job
 from modelcraft.support.wording import listing
 from modelcraft.ui import labels
 
 BUDGET = "Exact loss, mean of three seeds and their range: 64 wide, context 32, 600 steps for each."
 
 
-def lead(catalogue: Catalogue, name: str, mine: Sequence[Entry] = ()) -> dict[str, Any]:
+def lead(catalogue: Catalogue, name: str, mine: Sequence[Job] = ()) -> dict[str, Any]:
     """Return what is above the buttons: the lesson, what the rung costs, and the question with its answer.
 
     `mine` are a visitor's own models of this rung; each has a bar of its own.
@@ -81,8 +82,8 @@ def _apart(names: Sequence[str]) -> str:
     return f"{listing(names)} has another task, and an easier one: its loss stands on its own page." if names else ""
 
 
-def _foreign(mine: Sequence[Entry]) -> str:
-    titles = [entry.title for entry in mine if entry.info.corpus.get("name") != TINY_SHAKESPEARE]
+def _foreign(mine: Sequence[Job]) -> str:
+    titles = [job.title for job in mine if job.info.corpus.get("name") != TINY_SHAKESPEARE]
     return f"{listing(titles)} learned another text, so that loss says nothing beside these." if titles else ""
 
 

@@ -14,6 +14,7 @@ from modelcraft.ui import component
 
 MAX_SCRIPT = 200_000  # characters of one visitor's script
 MAX_TURNS = 500
+MAX_WHO = 100  # characters of a name; a visitor's own model has a long one
 
 
 class Turn(TypedDict):
@@ -87,7 +88,7 @@ def read_script(value: Any) -> list[Turn]:
         if not isinstance(turn, dict):
             raise ConfigError("This is not a script; clear it and start again.")
         one: Turn = {
-            "who": check_text("who", turn.get("who"), 40),
+            "who": check_text("who", turn.get("who"), MAX_WHO),
             "text": check_text("text", turn.get("text"), MAX_SCRIPT),
         }
         if "rung" in turn:

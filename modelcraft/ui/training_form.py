@@ -63,7 +63,7 @@ class TrainingForm:
         self.rung = gr.Dropdown(
             [(f"{name}: {RUNGS[name].adds}", name) for name in trainable()],
             value=QUICK_RUNG,
-            label="Rung: all but blend, which is fitted, and gpt-video, which needs a GPU",
+            label="Rung: all but the blend, made of others, and gpt-video, for GPUs",
             filterable=False,
             elem_id="train-rung",
         )
@@ -93,7 +93,7 @@ class TrainingForm:
                 label="Drop a text file here, or choose one", height=96, file_count="single", elem_id="train-upload"
             )
             self.uploaded = gr.Textbox(
-                f"No file yet. Plain text (UTF-8), at most {MAX_TEXT // 1_000_000} MB.",
+                f"No file yet. Plain text of at most {MAX_TEXT // 1_000_000} million characters.",
                 label="The file",
                 show_label=False,
                 interactive=False,
@@ -208,7 +208,7 @@ class TrainingForm:
         try:
             order = self._order(rung, steps, (width, layers, context), beginning, more, text)
             if rung in FITS:
-                return "It is counted, in a few seconds."
+                return "It is counted, in seconds; measuring it takes longer the more characters there are."
             seconds, most = self.service.trainings.estimate(order), self.service.trainings.max_seconds
             size = counted(order.parameters)
         except ModelCraftError:

@@ -21,6 +21,12 @@ def test_what_is_real_is_placed_and_all_is_counted():
     assert real_words(text + " ", KNOWN, whole=False) == (spans, 4)
 
 
+def test_a_word_that_began_in_the_prompt_is_one_word():
+    assert real_words("meo go", KNOWN, "the Ro") == ([0, 3, 4, 6], 2)
+    assert real_words("'s go", KNOWN, "ROMEO") == ([3, 5], 2)  # "ROMEO's" is another word
+    assert real_words(" go", KNOWN, "the hill") == ([1, 3], 1)
+
+
 @given(st.text(st.sampled_from("Go hil😀é'1\n")))
 def test_places_are_those_of_javascript(text):
     spans, _ = real_words(text, KNOWN)

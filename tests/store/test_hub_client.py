@@ -18,6 +18,7 @@ from huggingface_hub.utils import httpx
 from safetensors.torch import load as load_tensors
 
 from modelcraft.bigram import create_model
+from modelcraft.gpt import GPTConfig, GPTLanguageModel
 from modelcraft.store.card import model_card, write_sample
 from modelcraft.store.folder import ModelInfo, load_folder, save_folder
 from modelcraft.store.hub_client import check_repo_id, in_one_sentence
@@ -193,6 +194,28 @@ def test_push_and_pull(server: HubServer, client: Client, tmp_path: Path, mode: 
     assert again == pulled
     assert loaded == {"code": 0, "out": str(len(VOCABULARY)), "err": ""}
     assert server.log == []
+
+
+@pytest.mark.parametrize("rung", ["bigram", "gpt"])
+def test_lines_of_the_text_are_uploaded_unless_they_are_to_stay(
+    server: HubServer, client: Client, tmp_path: Path, rung: str
+) -> None:
+    folder = make_folder(tmp_path / "m")
+    if rung == "gpt":
+        config = GPTConfig(len(VOCABULARY), block_size=8, n_embd=8, n_head=2, n_layer=1)
+        save_folder(folder, GPTLanguageModel(config), ModelInfo("gpt", config, VOCABULARY), "# A card\n")
+    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    described["corpus"]["snippets"] = ["Dear diary"]
+    (folder / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    pushed = client.hub(
+        ["push", str(folder), "ana/with", "--private"],
+        ["push", str(folder), "ana/without", "--private", "--no-snippets"],
+    )
+    assert [outcome["code"] for outcome in pushed] == [0, 0], pushed
+    there = {name: json.loads(server.repos[f"ana/{name}"].files("main")["config.json"]) for name in ("with", "without")}
+    assert there["with"]["corpus"]["snippets"] == ["Dear diary"]
+    assert "Dear diary" not in json.dumps(there["without"])
+    assert "Dear diary" in (folder / "config.json").read_text(encoding="utf-8")  # nothing changes here
 
 
 def test_card_on_the_hub(server: HubServer, client: Client, tmp_path: Path) -> None:

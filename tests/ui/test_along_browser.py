@@ -178,11 +178,12 @@ def test_a_model_of_ones_own_goes_along_and_gets_into_no_address(visitor):
     page.wait_for_selector("#train-play:enabled", timeout=60_000)
     page.click("#train-play")
     page.wait_for_selector("#tabs [aria-selected=true] >> text=Chat")
-    page.wait_for_function("document.querySelector('#model input').value.startsWith('yours: head')")
+    page.wait_for_function("document.querySelector('#model input').value.startsWith('mine 1: pasted text, head')")
     for tab in ("Next character", "Attention", "One step", "Surprise"):
         open_tab(page, tab)
         page.wait_for_function(
-            "rung => document.querySelector(rung).value.startsWith('yours: head')", arg=f"{RUNGS[tab]} input"
+            "rung => document.querySelector(rung).value.startsWith('mine 1: pasted text, head')",
+            arg=f"{RUNGS[tab]} input",
         )
         assert "yours" not in page.url
         page.wait_for_function("!location.search.includes('rung=')")

@@ -215,9 +215,9 @@ def test_nothing_outlives_the_app_however_it_ends(start, tmp_path, number):
     files = {"files": ("poem.txt", POEM.encode())}
     uploaded = page.http.post("/gradio_api/upload", files=files)
     assert uploaded.status_code == 200, uploaded.text
-    assert page.press("train-go", [page.visitor, "gpt", 5_000, 64, 2, 64, "a text you paste", POEM, "nothing"])[
-        "success"
-    ]
+    assert page.press(
+        "train-go", [page.visitor, "gpt", 5_000, 64, 2, 64, "a text you paste", POEM, "nothing", None, None, None]
+    )["success"]
     while not list(temporary.glob("modelcraft-*/*/run/training_state.safetensors")):
         time.sleep(0.05)
     assert len(list(temporary.glob("modelcraft-*"))) == 2

@@ -93,7 +93,7 @@ def test_ones_own_models_have_their_plate(view):
             while job.status != Status.DONE:
                 assert time.monotonic() < end and job.status != Status.FAILED, job.problem
                 time.sleep(0.05)
-        counted, learned, head = [trainings.get(job.name) for job in trainings.models(owner)]
+        counted, learned, head = trainings.models(owner)
         (update,) = view.with_own([counted, learned, head])
         assert update["choices"][1:] == [
             ("mine 1: tyger.txt, counting", counted.name),

@@ -151,7 +151,11 @@ def test_the_answer_to_its_question_is_true_of_the_bundled_weights():
                 for prompt in EXAMPLES
                 for seed in (1337, 1, 2)
             ]
-            counts = [real_words(tokenizer.decode(list(one)), known, whole=False) for one in streams]
+            prompts = [prompt for prompt in EXAMPLES for _ in range(3)]
+            counts = [
+                real_words(tokenizer.decode(list(one)), known, prompt, whole=False)
+                for one, prompt in zip(streams, prompts, strict=True)
+            ]
         shares[name] = round(100 * sum(len(spans) // 2 for spans, _ in counts) / sum(words for _, words in counts))
     assert min(shares, key=lambda name: shares[name]) == FEWEST
     said = [int(number) for number in re.findall(r"\b\d\d\b", ANSWER)]

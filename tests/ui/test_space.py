@@ -39,7 +39,7 @@ def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
         )
         page = Page(app.url)
         assert any("Sign in with" in str(part["props"].get("value")) for part in page.config["components"])
-        order = ["bigram", 5, 32, 1, 8, "a text you paste", POEM, "nothing"]
+        order = ["bigram", 5, 32, 1, 8, "a text you paste", POEM, "nothing", None, None, None]
         assert page.press("train-go", [page.visitor, *order])["success"]
         deadline = time.monotonic() + 90
         while True:
@@ -49,41 +49,45 @@ def test_who_has_signed_in_pushes_to_their_own_account(start):  # noqa: F811
             time.sleep(0.5)
         assert answer["success"], answer
 
-        stranger = page.press("train-push", [page.visitor, "my-tyger", False, False])
+        stranger = page.press("train-push", [page.visitor, "my-tyger", False, False, True])
         assert "Sign in with Hugging Face first." in stranger["output"]["error"]
         assert not hub.repos
 
-        nothing = page.press("train-push", [Page(app.url).visitor, "my-tyger", False, False], signed_in(APPS_TOKEN))
+        nothing = page.press(
+            "train-push", [Page(app.url).visitor, "my-tyger", False, False, True], signed_in(APPS_TOKEN)
+        )
         assert "no finished model of yours" in nothing["output"]["error"]
-        wrong = page.press("train-push", [page.visitor, "a b/../c", False, False], signed_in(APPS_TOKEN))
+        wrong = page.press("train-push", [page.visitor, "a b/../c", False, False, True], signed_in(APPS_TOKEN))
         assert "no name of a Hub repository" in wrong["output"]["error"]
-        refused = page.press("train-push", [page.visitor, "my-tyger", False, False], signed_in("hf_wrong"))
+        refused = page.press("train-push", [page.visitor, "my-tyger", False, False, True], signed_in("hf_wrong"))
         assert "Your model is still here" in refused["output"]["error"]
         assert "/tmp" not in refused["output"]["error"]
 
         theirs = hub.repos["tester/diary"] = Repo(
             commits={"1": {"README.md": File(b"Dear diary")}}, branches={"main": "1"}
         )
-        before = page.press("train-push", [page.visitor, "diary", False, False], signed_in(APPS_TOKEN))
+        before = page.press("train-push", [page.visitor, "diary", False, False, True], signed_in(APPS_TOKEN))
         assert "tester/diary exists already" in before["output"]["error"]
         assert theirs.files() == {"README.md": b"Dear diary"}
 
         # Another site's page, whose visitor's browser sends the cookie along.
         for site in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
             with pytest.raises(httpx.HTTPStatusError, match="403"):
-                page.press("train-push", [page.visitor, "diary", False, True], signed_in(APPS_TOKEN) | site)
+                page.press("train-push", [page.visitor, "diary", False, True, True], signed_in(APPS_TOKEN) | site)
         assert theirs.files() == {"README.md": b"Dear diary"}
 
         own = {"Sec-Fetch-Site": "same-origin", "Origin": app.url}  # as the page itself asks, in a frame or not
-        assert page.press("train-push", [page.visitor, "my-tyger", True, False], signed_in(APPS_TOKEN) | own)["success"]
+        assert page.press("train-push", [page.visitor, "my-tyger", True, False, True], signed_in(APPS_TOKEN) | own)[
+            "success"
+        ]
         repo = hub.repos["tester/my-tyger"]
         assert repo.private
         assert set(repo.files()) >= {"config.json", "model.safetensors", "README.md", "loss_curve.png"}
-        again = page.press("train-push", [page.visitor, "my-tyger", True, True], signed_in(APPS_TOKEN))
+        again = page.press("train-push", [page.visitor, "my-tyger", True, True, True], signed_in(APPS_TOKEN))
         assert again["success"]
         assert again["output"]["data"] == [False]  # the box is for one time
         # Not even who says so can push over what this app has not made.
-        refused = page.press("train-push", [page.visitor, "diary", False, True], signed_in(APPS_TOKEN))
+        refused = page.press("train-push", [page.visitor, "diary", False, True, True], signed_in(APPS_TOKEN))
         assert "gives no access to tester/diary" in refused["output"]["error"]
         assert theirs.files() == {"README.md": b"Dear diary"}
         output = app.end()

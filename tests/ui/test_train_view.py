@@ -145,8 +145,8 @@ def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_the
         race = Race(view.service)
     choices, lanes = race.with_own(view.models(ANN))
     assert choices["choices"][-1] == ("mine 1: pasted text, bigram", job.name)
-    assert json.loads(lanes) == [own_lane(job.entry)]
-    chosen, lanes, prompt = race.against_own(job.entry)
+    assert json.loads(lanes) == [own_lane(job)]
+    chosen, lanes, prompt = race.against_own(job)
     assert chosen["value"] == ["bigram", job.name]
     assert [lane["title"] for lane in lanes] == ["bigram", "mine 1: pasted text, bigram"]
     assert POEM.startswith(prompt)
@@ -161,12 +161,12 @@ def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_the
             list(job.entry.engine.submit(job.entry.tokenizer.encode("the n"), SamplingParams(60, seed=1)))
         )
     )
-    assert (own["real"], own["words"]) == real_words(own["text"], words_of(POEM))
+    assert (own["real"], own["words"]) == real_words(own["text"], words_of(POEM), "the n")
     assert bundled["real"] == []  # the app's text is not read yet
     view.service.read_words()
     bundled, own = asyncio.run(raced())
-    assert (own["real"], own["words"]) == real_words(own["text"], words_of(POEM))
-    assert (bundled["real"], bundled["words"]) == real_words(bundled["text"], words_of(load_corpus().text))
+    assert (own["real"], own["words"]) == real_words(own["text"], words_of(POEM), "the n")
+    assert (bundled["real"], bundled["words"]) == real_words(bundled["text"], words_of(load_corpus().text), "the n")
     with pytest.raises(ConfigError, match="not there any more"):
         race.read_names(["yours-guessed"])
     restorer = done(view, rung="encoder-decoder", steps=1)

@@ -6,7 +6,7 @@ import {Tokenizer} from "./tokenizer.js";
 
 const MOST_SEED = 2 ** 32;
 const OPENINGS = [  // a line to begin with, and what it is
-  ["ROMEO:", "a name, as in a play"], ["The king is ", "the start of a sentence"], ["To be, or not to be", "a famous verse"],
+  ["ROMEO:", "a name, as in a play"], ["The king is ", "the start of a sentence"], ["To be, or not to be", "Hamlet is not in the corpus"],
 ];
 
 // `base` is the address of this folder. Returns `open`, which takes the address of a description.

@@ -26,11 +26,14 @@
   const written = () => {
     const said = query(), tab = opened();
     for (const name of own) said.delete(name);
+    // What was chosen for a model of the visitor's own says nothing to others without it.
+    const secret = rules.some(({tab: where, name, names}, i) =>
+      where === tab && name === 'rung' && names && ![values[i]].flat().every(one => names.includes(one)));
     rules.forEach((rule, i) => {
       const {tab: where, name, names, first} = rule, value = held(rule, values[i]), text = String(value ?? '');
       const known = names ? [value].flat().every(one => names.includes(one)) : [...text].length <= longest;
       const telling = text !== String(first) || (tab !== rules[0].tab && ['rung', 'text'].includes(name));
-      if (where === tab && known && telling) said.set(name, text);
+      if (where === tab && known && telling && !secret) said.set(name, text);
     });
     if (tab !== rules[0].tab || [...said.keys()].some(name => own.has(name))) said.set('tab', tab);
     const search = said.toString();

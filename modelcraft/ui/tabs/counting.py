@@ -15,6 +15,7 @@ from modelcraft.data import TRAIN_SHARE, corpus_title, load_corpus
 from modelcraft.insight.tables import counted_pairs, learned_pairs
 from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
+from modelcraft.serving.training_job import Job
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.component import component
@@ -95,7 +96,7 @@ class CountingView:
     async def click(self, shown: Any, of: Any) -> Any:
         """Return the character whose row was clicked."""
         at = shown.get("chosen") if isinstance(shown, dict) else None
-        letters = (await self.pairs(of)).vocabulary if type(at) is int else ""
+        letters = (await self.service.get(of or COUNTED)).tokenizer.vocabulary if type(at) is int else ""
         return letters[at].strip("\n") if type(at) is int and 0 <= at < len(letters) else gr.skip()
 
     async def pairs(self, of: Any) -> Pairs:
@@ -121,9 +122,9 @@ class CountingView:
         """The components that change with a visitor's own models."""
         return [self.of]
 
-    def with_own(self, mine: Sequence[Entry]) -> list[Any]:
+    def with_own(self, mine: Sequence[Job]) -> list[Any]:
         """Return the updates of `lists` for a visitor with the models `mine`."""
-        own = [(entry.title, entry.name) for entry in mine if entry.info.rung in (COUNTED, LEARNED)]
+        own = [(job.title, job.name) for job in mine if job.order.rung in (COUNTED, LEARNED)]
         return [gr.update(choices=[(corpus_title(), ""), *own], visible=bool(own))]
 
 

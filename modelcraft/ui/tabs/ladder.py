@@ -9,10 +9,9 @@ import gradio as gr
 
 from modelcraft.insight import lessons
 from modelcraft.ladder import RUNGS
-from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import DEFAULT_TEMPERATURE, MAX_PROMPT, Service
 from modelcraft.serving.streaming import as_read
-from modelcraft.serving.training_job import trainable
+from modelcraft.serving.training_job import Job, trainable
 from modelcraft.store.folder import WEIGHTS_DIR
 from modelcraft.support.checks import check_text
 from modelcraft.support.errors import ConfigError, ModelCraftError
@@ -120,7 +119,7 @@ class Ladder:
         self.service.catalogue.check(name)
         names = self.service.catalogue.names
         after = next(iter(names[names.index(name) + 1 :]), None)
-        mine = await self.mine(name, own)
+        mine = self.mine(name, own)
         lead = await self.service.look(rung_page.lead, self.service.catalogue, name, mine)
         code = await self.service.look(rung_page.source, name)
         fitting = PROMPT if rung_page.comparable(name) else TO_RESTORE_FIRST
@@ -145,13 +144,13 @@ class Ladder:
             gr.update(choices=[BUNDLED, *((one.title, one.name) for one in mine)], value="", visible=bool(mine)),
         )
 
-    async def mine(self, name: str, own: Any) -> list[Entry]:
+    def mine(self, name: str, own: Any) -> list[Job]:
         """Return a visitor's own models of the rung `name`; `own` are their names, as the page has them."""
         found = []
         for one in check_text("own", own or "", 200).split():
             with contextlib.suppress(ModelCraftError):  # it is not there any more
-                entry = await self.service.get(one)
-                found += [entry] if entry.own and entry.info.rung == name else []
+                job = self.service.trainings.job(one)
+                found += [job] if job.order.rung == name else []
         return found
 
     @property
@@ -159,9 +158,9 @@ class Ladder:
         """The components that change with a visitor's own models."""
         return [self.own]
 
-    def with_own(self, mine: Sequence[Entry]) -> list[Any]:
+    def with_own(self, mine: Sequence[Job]) -> list[Any]:
         """Return the updates of `lists` for a visitor with the models `mine`."""
-        return [" ".join(entry.name for entry in mine)]
+        return [" ".join(job.name for job in mine)]
 
     @told
     async def written(self, request: gr.Request, name: Any, prompt: Any, who: Any) -> AsyncIterator[dict[str, Any]]:

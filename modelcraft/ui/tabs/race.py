@@ -12,7 +12,6 @@ import gradio as gr
 from modelcraft.insight.real_words import real_words
 from modelcraft.ladder import RUNGS
 from modelcraft.sampling import SamplingParams
-from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import (
     DEFAULT_LENGTH,
     DEFAULT_TEMPERATURE,
@@ -26,7 +25,7 @@ from modelcraft.serving.service import (
     check_prompt,
 )
 from modelcraft.serving.streaming import HEARTBEAT_S, Meter, as_read, together
-from modelcraft.serving.training_job import PREFIX
+from modelcraft.serving.training_job import PREFIX, Job
 from modelcraft.support.errors import ConfigError, ModelCraftError
 from modelcraft.ui.clients import current_client, unread_events
 from modelcraft.ui.component import component
@@ -190,9 +189,9 @@ class Race:
             async with aclosing(self.service.write(asked, meter)) as texts:
                 async for text in texts:
                     lane["text"], lane["speed"] = text, round(meter.speed)
-                    lane["real"], lane["words"] = real_words(text, known, whole=False) if known else ([], 0)
+                    lane["real"], lane["words"] = real_words(text, known, prompt, whole=False) if known else ([], 0)
             lane["writing"] = False
-            lane["real"], lane["words"] = real_words(lane["text"], known) if known else ([], 0)
+            lane["real"], lane["words"] = real_words(lane["text"], known, prompt) if known else ([], 0)
 
         clock = asyncio.get_running_loop().time
         shown, sent = snapshot(lanes), clock()
@@ -216,7 +215,7 @@ class Race:
 
     def lanes(self, chosen: Sequence[str]) -> list[Lane]:
         """Return an empty lane for each of `chosen`, in the order of the ladder, and then a visitor's own."""
-        own = [own_lane(self.service.trainings.get(name)) for name in chosen if name.startswith(PREFIX)]
+        own = [own_lane(self.service.trainings.job(name)) for name in chosen if name.startswith(PREFIX)]
         return [lane for lane in self.ladder() if lane["name"] in chosen] + own
 
     @property
@@ -224,15 +223,15 @@ class Race:
         """The components that change with a visitor's own models."""
         return [self.rungs, self.own]
 
-    def with_own(self, mine: Sequence[Entry]) -> list[Any]:
+    def with_own(self, mine: Sequence[Job]) -> list[Any]:
         """Return the updates of `lists` for a visitor with the models `mine`."""
-        able = [entry for entry in mine if entry.model.continues]
-        choices = [*((name, name) for name in self.names), *((entry.title, entry.name) for entry in able)]
-        return [gr.update(choices=choices), json.dumps([own_lane(entry) for entry in able])]
+        able = [job for job in mine if job.continues]
+        choices = [*((name, name) for name in self.names), *((job.title, job.name) for job in able)]
+        return [gr.update(choices=choices), json.dumps([own_lane(job) for job in able])]
 
-    def against_own(self, own: Entry) -> list[Any]:
+    def against_own(self, own: Job) -> list[Any]:
         """Return the updates of rungs, lanes and prompt for a race of one's own model against the bundled one."""
-        rivals = [name for name in (own.info.rung, self.service.catalogue.default) if name in self.names]
+        rivals = [name for name in (own.order.rung, self.service.catalogue.default) if name in self.names]
         chosen = [*rivals[:1], own.name]
         prompt = next(iter(own.info.snippets), EXAMPLES[0])
         return [gr.update(value=chosen), self.lanes(chosen), prompt]
@@ -254,7 +253,7 @@ class Race:
             raise ConfigError("Each rung has one lane; name it once.")
         for name in names:
             if name.startswith(PREFIX):
-                if not (own := self.service.trainings.get(name)).model.continues:
+                if not (own := self.service.trainings.job(name)).continues:
                     raise ConfigError(f"{own.title} restores lines, and cannot go on with a prompt; leave it out.")
                 continue
             self.service.catalogue.check(name)
@@ -270,5 +269,5 @@ async def guarded(lane: Lane, work: Awaitable[None]) -> None:
     except ModelCraftError as error:
         lane["note"], lane["writing"] = error.for_visitors, False
     except Exception:  # any failure affects this lane alone
-        log.exception("%s", lane["name"])
+        log.exception("%s", lane["title"])  # an own model's name is a secret
         lane["note"], lane["writing"] = "Something broke in this model; the others go on.", False

@@ -1,7 +1,6 @@
 """Train: a visitor trains a rung on a text and watches it learn, then plays, downloads or pushes the model."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -10,13 +9,12 @@ import gradio as gr
 from gradio.events import Dependency
 from gradio.utils import get_space
 
-from modelcraft.serving.catalogue import Entry
 from modelcraft.serving.service import Service
-from modelcraft.serving.training_job import MAX_STEPS, Status
+from modelcraft.serving.training_job import MAX_STEPS, Job, Status
 from modelcraft.serving.training_queue import MAX_SECONDS
 from modelcraft.serving.visitors import VISITOR_KEY
 from modelcraft.support.checks import check_text, check_whole
-from modelcraft.support.errors import ConfigError, HubError, ModelCraftError
+from modelcraft.support.errors import ConfigError, HubError
 from modelcraft.ui.clients import current_client
 from modelcraft.ui.component import component, script
 from modelcraft.ui.labels import choices
@@ -46,7 +44,7 @@ class OwnModels(Protocol):
     def lists(self) -> list[Any]:
         """The components that change with a visitor's own models."""
 
-    def with_own(self, mine: Sequence[Entry]) -> list[Any]:
+    def with_own(self, mine: Sequence[Job]) -> list[Any]:
         """Return the updates of `lists` for a visitor with the models `mine`."""
 
 
@@ -156,8 +154,8 @@ class TrainView:
 
         @told
         def raced(visitor: Any) -> list[Any]:
-            own = self.service.trainings.finished(self.owner(visitor)).entry
-            if not own.model.continues:
+            own = self.service.trainings.finished(self.owner(visitor))
+            if not own.continues:
                 raise ConfigError(f"{own.title} restores lines; it does not race.")
             return [gr.update(selected="race"), *race.against_own(own)]
 
@@ -175,13 +173,9 @@ class TrainView:
         """Return the visitor's secret if this app issued it, else an empty one."""
         return visitor if self.service.visitors.knows(visitor) else ""
 
-    def models(self, visitor: Any) -> list[Entry]:
-        """Return the visitor's own models, the oldest first."""
-        found = []
-        for job in self.service.trainings.models(self.owner(visitor)):
-            with contextlib.suppress(ModelCraftError):  # it was dropped at this very moment
-                found.append(self.service.trainings.get(job.name))
-        return found
+    def models(self, visitor: Any) -> list[Job]:
+        """Return the trainings that have left the visitor's own models, the oldest first."""
+        return self.service.trainings.models(self.owner(visitor))
 
     @told
     async def open(self, visitor: Any, shown: Any) -> Any:
@@ -296,10 +290,10 @@ def signs_in() -> bool:
     return bool(get_space() and os.environ.get("OAUTH_CLIENT_ID"))
 
 
-def label_of(entry: Entry) -> tuple[str, str]:
+def label_of(job: Job) -> tuple[str, str]:
     """Return the label of a visitor's own model in a list, and the name that requests use."""
-    loss = entry.info.validation_loss
-    return entry.title + (f" · loss {loss:.3f}" if loss is not None else ""), entry.name
+    loss = job.info.validation_loss
+    return job.title + (f" · loss {loss:.3f}" if loss is not None else ""), job.name
 
 
 def _button(name: str, label: str) -> gr.Button:
