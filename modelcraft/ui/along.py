@@ -49,7 +49,15 @@ def on_opening(tab: gr.Tab, handler: Any, inputs: Sequence[Any], text: Any, rung
     along = gr.Textbox(visible=False)  # never filled: the browser puts what comes along in its place
     place = {part._id: number for number, part in enumerate(inputs)}
     take = script("along_take", tab=str(tab.id), text=place[text._id], rung=place[rung._id])
-    tab.select(handler, [*inputs, along], [text, rung, *outputs], js=take, preprocess=False, **QUIET)
+
+    async def opened(*given: Any) -> list[Any]:
+        results = list(await handler(*given))
+        for number, part in enumerate((text, rung)):
+            if results[number] == given[place[part._id]]:
+                results[number] = gr.skip()  # what is typed meanwhile stays
+        return results
+
+    tab.select(opened, [*inputs, along], [text, rung, *outputs], js=take, preprocess=False, **QUIET)
 
 
 def follow_choices(page: gr.Blocks, after: Any) -> None:
