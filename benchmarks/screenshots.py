@@ -76,14 +76,23 @@ def train(page: "Page") -> None:
     )
 
 
-def plots(tab: str) -> Callable[["Page"], None]:
-    """A tab of pictures."""
+def counting(page: "Page") -> None:
+    """The plate of pairs."""
+    open_tab(page, "Counting")
+    page.wait_for_selector("#counting svg image")
 
-    def show(page: "Page") -> None:
-        open_tab(page, tab)
-        page.wait_for_selector(".mc-plot svg >> visible=true")
 
-    return show
+def embeddings(page: "Page") -> None:
+    """The map of characters."""
+    open_tab(page, "Embeddings")
+    page.wait_for_selector(".mc-emb svg text >> nth=1")
+
+
+def in_browser(page: "Page") -> None:
+    """A text that the browser itself has written."""
+    open_tab(page, "In your browser")
+    page.click(".mc-browser-openings button >> nth=0")
+    page.wait_for_function("document.querySelector('.mc-browser').textContent.length > 400", timeout=60_000)
 
 
 def ladder(page: "Page") -> None:
@@ -95,12 +104,13 @@ def ladder(page: "Page") -> None:
 TABS: dict[str, Callable[["Page"], None]] = {
     "chat": chat,
     "race": race,
+    "browser": in_browser,
     "next": next_character,
     "attention": attention,
     "step": one_step,
     "surprise": surprise,
-    "counting": plots("Counting"),
-    "embeddings": plots("Embeddings"),
+    "counting": counting,
+    "embeddings": embeddings,
     "train": train,
     "ladder": ladder,
 }

@@ -131,6 +131,16 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def server():
+    """The app with the bundled weights, of which the bigram model is met first; a module may have another one."""
+    from app_server import AppServer  # not for the tests that need no page
+
+    running = AppServer()
+    yield running
+    running.close()
+
+
 @pytest.fixture
 def visitor(browser, server):
     """Open the page of the module's `server` in tabs of their own; at the end nothing may be broken or running."""

@@ -148,8 +148,11 @@ class Service:
 
     def words_of(self, entry: Entry) -> frozenset[str]:
         """Return the words of the text that a model learned from; none while the app's text is not at hand."""
-        own = self.trainings.text(entry.own) if entry.own else None
-        return words_of(own) if own is not None else self.words
+        own = None
+        if entry.own:
+            with contextlib.suppress(ConfigError):  # it went meanwhile; who writes with it goes on
+                own = self.trainings.job(entry.own).words
+        return self.words if own is None else own
 
     def read_words(self) -> None:
         """Read the words of the app's text, which may have to be downloaded; without it there are none."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import re
 import secrets
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 from modelcraft.counting import CountingConfig, longest_context
 from modelcraft.data import TRAIN_SHARE
+from modelcraft.insight.real_words import words_of
 from modelcraft.ladder import RUNGS, Rung
 from modelcraft.model import ModelConfig
 from modelcraft.serving.catalogue import Entry
@@ -26,7 +26,6 @@ from modelcraft.training.fit import FITS
 from modelcraft.training.recipes import RECIPES, TrainConfig, gentler
 from modelcraft.training.trainer import METRICS_FILE, SAMPLE_FILE
 
-log = logging.getLogger(__name__)
 PREFIX = "yours-"  # the start of the name of every visitor's model
 MAX_STEPS = 5_000
 MAX_TEXT = 2_000_000  # characters
@@ -232,6 +231,11 @@ class Job:
     def info(self) -> ModelInfo:
         """What the finished model's config says, without loading it."""
         return read_info(self.run)
+
+    @cached_property
+    def words(self) -> frozenset[str] | None:
+        """The words of its text; None for the app's text."""
+        return None if self.order.text is None else words_of(self.order.text)
 
     @property
     def continues(self) -> bool:

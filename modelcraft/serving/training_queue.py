@@ -216,12 +216,6 @@ class TrainingQueue:
                 raise ConfigError(GONE)
             return job
 
-    def text(self, name: str) -> str | None:
-        """Return the text of the model `name`; None for the app's text."""
-        with self._lock:
-            job = self._jobs.get(name)
-            return job.order.text if job is not None else None
-
     def archive(self, owner: str) -> Path:
         """Return the path of a zip of the owner's finished model folder; raise ConfigError if there is none."""
         job = self.finished(owner)

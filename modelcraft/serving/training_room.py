@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from modelcraft.serving.training_job import Job, Status
 from modelcraft.support.errors import BusyError
 
-MAX_JOBS = 32  # kept at a time, whatever their state
-AN_ADDRESS = (4, 20)  # per address (a whole class may share it): jobs that wait or run, and all jobs kept
+MAX_JOBS = 24  # kept at a time, whatever their state
+AN_ADDRESS = (4, 12)  # per address (a whole class may share it): jobs that wait or run, and all jobs kept
 OLD_S = 1800.0  # after this time a result may make room for another, however often it is looked at
 SPARED_S = 10 * 60.0  # before that, only if nobody has looked at it for this time
 

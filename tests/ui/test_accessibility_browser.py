@@ -1,7 +1,6 @@
 """axe-core looks at every tab, by day and by night, on a screen and on a phone: no serious finding."""
 
 import pytest
-from app_server import AppServer
 from axe_playwright_python.sync_playwright import Axe
 from browsing import open_tab
 
@@ -35,13 +34,6 @@ def heads(page):
     page.locator(".options li", has_text="gpt-mini ·").first.click()
     page.wait_for_selector(".mc-attention-said:not(:empty)")
     page.click(".mc-attention-fold summary")
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,19 +4,11 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import gradio as gr
 import pytest
-from app_server import AppServer
 from browsing import Visitor, open_tab
 
 from modelcraft.ui.address import FIELDS
 
 ODD = "  O <b>Romeo</b> & ${1}\n{{value}} “q” 日本"
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 @pytest.fixture

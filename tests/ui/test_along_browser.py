@@ -2,8 +2,6 @@
 
 from urllib.parse import parse_qsl, quote, urlsplit
 
-import pytest
-from app_server import AppServer
 from browsing import Visitor, open_tab
 
 TEXTS = {"Next character": "#next-text", "Attention": "#attention-say", "One step": "#one-step-say"}
@@ -17,13 +15,6 @@ SHOWN = {
     "Surprise": ".mc-surprise-spots",
 }
 QUEEN = "The queen is "
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def choose(page, tab: str, rung: str) -> None:

@@ -7,7 +7,6 @@ import re
 import time
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST, Visitor
 from helpers import Scripted
 
@@ -16,13 +15,6 @@ import modelcraft
 from modelcraft.serving.catalogue import Entry
 
 ODD = "  ROMEO:\n\n   *bold* _it_ `code` # head\n<b>b</b> &amp; $x$ ${1} {{value}} \\n</div> – “q” 日本"
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def library_text(prompt: str, length: int, seed: int, temperature: float) -> str:

@@ -1,7 +1,6 @@
 """The attention tab in a real browser: heads to choose from, four steps, map and text linked, by mouse and keyboard."""
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST, open_tab
 
 from modelcraft.insight.attention import trace_attention
@@ -15,13 +14,6 @@ MAP = """() => {
   return Array.from({length: canvas.height}, (_, i) => Array.from({length: width}, (_, j) => at(i, j)));
 }"""  # the colours of the cells
 PHONE = {"viewport": {"width": 390, "height": 844}}
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def opened(visitor, rung="gpt-mini", **options):

@@ -1,20 +1,12 @@
 """The first sight of the chat, Continue, and messages that are in nobody's way."""
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST
 
 from modelcraft.ui.openings import TO_GO_ON, TO_RESTORE
 
 PLACES = [".mc-script", "#message textarea", "#go", "#model", "#more"]
 TOP = "selector => document.querySelector(selector).getBoundingClientRect().top"
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

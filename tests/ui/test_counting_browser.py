@@ -1,15 +1,7 @@
 """The tab Counting in a real browser: a plate at once, a click chooses a row, and the switch shows another plate."""
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST, open_tab
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def opened(visitor, **options):

@@ -1,7 +1,6 @@
 """The tab Embeddings in a real browser: labels apart and inside the frame, nearest on hover and by the keyboard."""
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST, open_tab
 
 APART = """() => {
@@ -16,13 +15,6 @@ APART = """() => {
   }));
   return {inside, closest: Math.min(...close), labels: boxes.length};
 }"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def opened(visitor, **options):

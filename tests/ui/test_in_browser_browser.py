@@ -5,7 +5,6 @@ import re
 
 import pytest
 import torch
-from app_server import AppServer
 from browsing import open_tab
 
 import modelcraft
@@ -32,13 +31,6 @@ LOGITS = """async ([name, start, ids, simd]) => {
   const rung = new (await at(model.script)).default(model.config, tensors, matrices);
   return [Boolean(matrices.run), [Array.from(rung.read(start)), ...ids.map(id => Array.from(rung.step(id)))]];
 }"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    one = AppServer()
-    yield one
-    one.close()
 
 
 @pytest.fixture

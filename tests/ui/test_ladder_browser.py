@@ -3,7 +3,6 @@
 import math
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST, open_tab
 
 from modelcraft.insight import lessons
@@ -16,13 +15,6 @@ IN_VIEW = """selector => {
   const box = document.querySelector(selector).getBoundingClientRect();
   return box.width > 0 && box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight;
 }"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -1,14 +1,6 @@
 """What a visitor has written outlives the connection, and the page says what happened."""
 
 import pytest
-from app_server import AppServer
-
-
-@pytest.fixture(scope="module")
-def server():
-    one = AppServer()
-    yield one
-    one.close()
 
 
 @pytest.mark.cases

@@ -1,15 +1,7 @@
 """The microscope in a real browser: a picture at once, sliders, Step, Run and Stop."""
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST, open_tab
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def opened(visitor, **options):

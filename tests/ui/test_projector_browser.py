@@ -1,19 +1,11 @@
 """Large type for a projector: by a switch, by the address, and as the browser remembers it."""
 
 import pytest
-from app_server import AppServer
 from browsing import Visitor, open_tab
 
 SIZE = "selector => parseFloat(getComputedStyle(document.querySelector(selector)).fontSize)"
 WIDTH = "document.querySelector('.gradio-container > .main').getBoundingClientRect().width"
 TYPE = [".mc-script", "#chat-tab-button", "#length label", "#go", "#message textarea", ".mc-plain"]
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def sizes(page) -> list[float]:

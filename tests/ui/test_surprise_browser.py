@@ -1,17 +1,9 @@
 """The surprise tab in a real browser: text exact, coloured, and read by keyboard."""
 
 import pytest
-from app_server import AppServer
 from browsing import CONTRAST, open_tab
 
 ODD = "A <b>bold</b> & ${1}  two  spaces\n\nand a Ж"
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def opened(visitor, **options):

@@ -1,7 +1,6 @@
 """The row of tabs: three named groups on a screen, a row that scrolls on a phone, and no menu that hides some."""
 
 import pytest
-from app_server import AppServer
 from browsing import open_tab
 
 GROUPS = {
@@ -19,13 +18,6 @@ INSIDE = """name => {
   const {left, right} = tab.getBoundingClientRect();
   return left >= 0 && right <= innerWidth;
 }"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    running = AppServer()
-    yield running
-    running.close()
 
 
 def test_the_tabs_stand_in_three_named_groups(visitor):

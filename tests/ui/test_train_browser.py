@@ -3,18 +3,9 @@
 import threading
 import zipfile
 
-import pytest
-from app_server import AppServer
 from browsing import open_tab
 
 POEM = "Tyger Tyger, burning bright,\nIn the forests of the night;\n" * 60
-
-
-@pytest.fixture(scope="module")
-def server():
-    one = AppServer()
-    yield one
-    one.close()
 
 
 def says(page, what: str, within: float = 60) -> None:
@@ -107,7 +98,9 @@ def test_in_five_clicks_from_the_first_page_to_ones_own_model_beside_the_bundled
     assert names == ["gpt-mini", "mine 1: pasted text, gpt-mini"]
     assert len(clicks) == 5
     assert page.locator("#race-rungs label.selected", has_text="mine 1: pasted text, gpt-mini").count() == 1
+    page.wait_for_timeout(700)  # the address waits for the fields to be at rest
     assert "yours-" not in page.url  # the name that requests use is a secret
+    assert "Tyger" not in page.url  # nobody has typed this line of a private text
     page.wait_for_selector(".mc-lane:nth-child(2) .mc-lane-foot:has-text('words stand in its text')")
 
     page.locator("#ladder-tab-button").click()

@@ -17,12 +17,13 @@ from modelcraft.insight.real_words import real_words, words_of
 from modelcraft.sampling import SamplingParams
 from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import Meter
-from modelcraft.serving.training_job import Job, Status
+from modelcraft.serving.training_job import Job, Order, Status, trainable
 from modelcraft.serving.training_queue import TrainingQueue
 from modelcraft.serving.visitors import Visitors
 from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.openings import TO_GO_ON, invitation_of
+from modelcraft.ui.script import read_script
 from modelcraft.ui.tabs.chat import status_line
 from modelcraft.ui.tabs.next_character import NEUTRAL, NextCharacter
 from modelcraft.ui.tabs.race import Race, own_lane
@@ -196,6 +197,13 @@ def test_the_estimate_is_of_the_text_and_the_batch(view):
     assert "1,5" in line and line.endswith("every step takes longer.")
     assert said(UPLOADED).startswith("102,")  # parameters, most of them for the characters
     assert said(batch=-1) == ""
+
+
+@pytest.mark.parametrize("rung", trainable())
+def test_a_chat_goes_on_after_a_model_of_the_longest_name(rung):
+    job = Job("ann", Order(rung, 1, {}, POEM, "my collected letters of 2024.txt"), Path(), 999)
+    said = {"turns": [{"who": job.title, "text": "Tyger", "rung": job.name}]}
+    assert read_script(said) == said["turns"]
 
 
 def test_the_lines_that_a_chat_begins_with_are_those_of_the_models_text(view):

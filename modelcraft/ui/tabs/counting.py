@@ -112,7 +112,7 @@ class CountingView:
         vocabulary = own.tokenizer.vocabulary
         if isinstance(own.model, CountingLanguageModel):
             return Pairs(vocabulary, counted_pairs(own.model), None)
-        text = self.service.trainings.text(own.own)
+        text = self.service.trainings.job(own.own).order.text
         text = load_corpus().text if text is None else text
         data = torch.tensor(own.tokenizer.encode(text[: int(TRAIN_SHARE * len(text))]))
         return Pairs(vocabulary, count_pairs(data, len(vocabulary)), own.model)
