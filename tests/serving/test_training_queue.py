@@ -189,6 +189,8 @@ def test_a_second_model_gives_way_to_a_first_one_and_ones_own_go_first(monkeypat
     assert (shop.models(ANN), shop.models(BOB)) == ([ann[1], new], bob)
     cyn = kept("c" * 32)  # which has none
     assert (shop.models(ANN), shop.models(BOB), shop.models("c" * 32)) == ([ann[1], new], bob[1:], [cyn])
+    again = kept("c" * 32)  # in place of the only one, though Ann has two
+    assert (shop.models(ANN), shop.models("c" * 32)) == ([ann[1], new], [again])
     shop.close()
 
 
