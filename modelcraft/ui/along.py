@@ -15,7 +15,7 @@ from modelcraft.serving.service import Service
 from modelcraft.support.errors import ModelCraftError
 from modelcraft.ui.address import fields_of
 from modelcraft.ui.component import script
-from modelcraft.ui.widgets import MAX_SEEN, QUIET
+from modelcraft.ui.widgets import MAX_SEEN, QUIET, told
 
 # By the tab's id: whether of a text that is too long for it the end is taken, and not the beginning.
 TABS = {"chat": False, "next-character": True, "attention": True, "one-step": True, "surprise": False}
@@ -50,6 +50,7 @@ def on_opening(tab: gr.Tab, handler: Any, inputs: Sequence[Any], text: Any, rung
     place = {part._id: number for number, part in enumerate(inputs)}
     take = script("along_take", tab=str(tab.id), text=place[text._id], rung=place[rung._id])
 
+    @told
     async def opened(*given: Any) -> list[Any]:
         results = list(await handler(*given))
         for number, part in enumerate((text, rung)):
