@@ -10,7 +10,7 @@ from modelcraft.gpt import GPTConfig, GPTLanguageModel, attend, norm, rotate
 from modelcraft.inference.decoder import decoder_for
 from modelcraft.inference.gpt import GPTDecoder
 from modelcraft.inference.gpt_compiled import CompiledStep, lone_step
-from modelcraft.inference.gpt_step import KVCache, StepWeights
+from modelcraft.inference.gpt_step import KVCache, StepWeights, packed, step_all
 from modelcraft.inference.stream import SamplingParams, stream
 from modelcraft.ladder import RUNGS
 from modelcraft.model import seeded
@@ -210,9 +210,9 @@ def test_the_lone_step_is_the_step():
     """What is compiled, as it stands: round the cache and on."""
     model = make_model()
     decoder = GPTDecoder(model)
-    weights = decoder.weights
-    layers = [[m.t() for m in (w.qkv, w.proj, w.fc, w.out)] for w in weights.layers]
-    given = (model.freqs, weights.embedding, layers, weights.lm_head.t(), 15.0)
+    weights = StepWeights.of(model, torch.Tensor.contiguous)
+    layers = [(w.qkv, w.proj, w.fc, w.out) for w in weights.layers]
+    given = (model.freqs, weights.embedding, layers, weights.lm_head, 15.0)
     rows, other = decoder.rows(), decoder.rows()
     with torch.no_grad():
         rows.join(some_ids(1, 3)), other.join(some_ids(1, 3))
@@ -221,6 +221,19 @@ def test_the_lone_step_is_the_step():
             cache = (other.cache.keys[:, 0], other.cache.values[:, 0])
             found = lone_step(torch.tensor([token]), torch.tensor([k]), *cache, *given)
             torch.testing.assert_close(found[None], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("texts", [1, 3])
+def test_however_the_weights_are_laid_out_a_step_is_the_same(texts):
+    model = make_model()
+    plain, found = StepWeights.of(model, torch.Tensor.contiguous), []
+    for weights in (plain, StepWeights.of(model, packed)):
+        cache = KVCache.of(model, texts)
+        cache.lengths += [0] * texts
+        with torch.no_grad():
+            found.append(torch.stack([step_all(model, weights, tokens, cache) for tokens in some_ids(12, texts, 1)]))
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
+    assert packed(plain.lm_head).is_mkldnn  # on a CPU; on other devices a matrix stays as it is
 
 
 @pytest.mark.skipif(not has_compiler(torch.device("cpu")), reason="there is no C++ compiler")
@@ -246,7 +259,7 @@ def test_what_was_compiled_serves_what_it_was_compiled_for_only():
     model = make_model(GPTConfig(11, 8, 16, 1, 2, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", lambda function, **_: function)
-        compiled = CompiledStep(model, StepWeights.of(model))
+        compiled = CompiledStep(model)
     assert compiled.serves(KVCache.of(model, 1))
     assert not compiled.serves(KVCache.of(model, 2))
     strided = KVCache.of(model, 1)

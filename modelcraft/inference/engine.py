@@ -270,7 +270,9 @@ class Engine:
 
     def _read(self, joining: Sequence[Stream]) -> list[int]:
         """Read prompts into new last rows; return the first token after each."""
+        assert self._threads is not None
         began = time.thread_time()
+        self._threads.read()
         self._rows = self._rows or self.decoder.rows()
         prompts = [torch.tensor(stream.ids, device=self.model.device) for stream in joining]  # (T,) each
         with evaluating(self.model):

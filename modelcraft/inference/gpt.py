@@ -12,7 +12,7 @@ from torch import Tensor
 
 from modelcraft.gpt import GPTLanguageModel
 from modelcraft.inference.gpt_compiled import CompiledStep
-from modelcraft.inference.gpt_step import KVCache, StepWeights, read_prompts, step_all
+from modelcraft.inference.gpt_step import KVCache, StepWeights, packed, read_prompts, step_all
 from modelcraft.inference.rows import Decoder, Rows
 from modelcraft.support.device import has_compiler, name_compiler
 
@@ -24,7 +24,7 @@ class GPTDecoder(Decoder):
 
     def __init__(self, model: GPTLanguageModel) -> None:
         super().__init__(model)
-        self.weights = StepWeights.of(model)
+        self.weights = StepWeights.of(model, packed)
         self.compiled: CompiledStep | None = None  # `warm_up` makes it
 
     def rows(self) -> "CachedRows":
@@ -44,7 +44,7 @@ class GPTDecoder(Decoder):
             return
         name_compiler(self.model.device)
         try:
-            self.compiled = CompiledStep(self.model, self.weights)
+            self.compiled = CompiledStep(self.model)
         except Exception as error:  # a compiler can fail in many ways, and nothing depends on it
             warnings.warn(f"The step could not be compiled, so it stays slower: {str(error)[:200]}", stacklevel=2)
 

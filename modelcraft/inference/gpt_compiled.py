@@ -75,10 +75,11 @@ def _unit(x: Tensor) -> Tensor:
 class CompiledStep:
     """`lone_step` compiled for the current weights of one model; compiling takes about fifteen seconds of one core."""
 
-    def __init__(self, model: GPTLanguageModel, weights: StepWeights) -> None:
-        layers = [(_kept(w.qkv), _kept(w.proj), _kept(w.fc), _kept(w.out)) for w in weights.layers]
+    def __init__(self, model: GPTLanguageModel) -> None:
+        weights = StepWeights.of(model, _kept)
+        layers = [(layer.qkv, layer.proj, layer.fc, layer.out) for layer in weights.layers]
         cap = float(model.config.logit_cap)
-        self._given = (model.freqs, weights.embedding, layers, _kept(weights.lm_head), cap)
+        self._given = (model.freqs, weights.embedding, layers, weights.lm_head, cap)
         options = KEEP_VECTORS if model.device.type == "cpu" else None
         self._step = torch.compile(lone_step, fullgraph=True, dynamic=False, options=options)
         cache = KVCache.of(model, 1)
@@ -105,8 +106,7 @@ class CompiledStep:
         return logits[None]
 
 
-def _kept(laid: Tensor) -> Matrix:
-    """Transpose a matrix (inputs, outputs) of StepWeights; use bfloat16 where that holds it exactly."""
-    matrix = laid.t().contiguous()
+def _kept(matrix: Matrix) -> Matrix:
+    """Use bfloat16 where that holds a matrix exactly."""
     rounded = matrix.bfloat16()
     return rounded if torch.equal(rounded.float(), matrix) else matrix

@@ -29,6 +29,10 @@ class Threads:
         self._steps = 0
         self._took = {self.few: 0.0, self.many: 0.0}  # seconds a text in this trial
 
+    def read(self) -> None:
+        """Let this thread read prompts with the number that is best for steps."""
+        compute_with(self.best, self.few)
+
     @contextmanager
     def step(self, rows: int) -> Iterator[None]:
         """Let the block take a step of `rows` texts with the number chosen for it."""
