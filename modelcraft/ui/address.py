@@ -1,7 +1,7 @@
 """The address of the page: it says which tab is open and what its fields hold, and such an address restores them.
 
-`components/address.js` reads and writes it, in the visitor's browser. The server is told nothing but what the fields
-hold, and checks that like what was typed.
+`components/address.js` reads and writes it, in the visitor's browser, which also keeps the dials of the other tabs
+through a reload. The server is told nothing but what the fields hold, and checks that like what was typed.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "temperature": "temperature",
         "top_k": "top_k",
         "top_p": "top_p",
+        "pace": "pace",
         "seed": "seed",
     },
     "race": {
@@ -29,9 +30,18 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "text": "race-prompt",
         "length": "race-length",
         "temperature": "race-temperature",
+        "pace": "race-pace",
         "seed": "race-seed",
     },
-    "in-your-browser": {"rung": "browser-model"},
+    "in-your-browser": {
+        "rung": "browser-model",
+        "text": "browser-line.line",
+        "length": "browser-dials.length",
+        "temperature": "browser-dials.temperature",
+        "top_k": "browser-dials.topK",
+        "top_p": "browser-dials.topP",
+        "seed": "browser-dials.seed",
+    },
     "next-character": {
         "rung": "next-rung",
         "text": "next-text",
@@ -57,6 +67,12 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 ON = {"names": ["on", "off"], "first": "on"}
 PARTS: Mapping[str, Mapping[str, Any]] = {  # the rules of those parts
+    "browser-line.line": {"most": 300, "first": "ROMEO:"},
+    "browser-dials.length": {"low": 1, "high": 2_000, "whole": True, "first": 300},
+    "browser-dials.temperature": {"low": 0, "high": 2, "first": 0.8},
+    "browser-dials.topK": {"low": 0, "high": 100, "whole": True, "first": 0},
+    "browser-dials.topP": {"low": 0, "high": 1, "first": 1},
+    "browser-dials.seed": {"most": 16, "first": ""},
     "next-dials.temperature": {"low": 0, "high": 2, "first": 1},
     "next-dials.top_k": {"low": 0, "high": 65, "whole": True, "first": 0},
     "next-dials.top_p": {"low": 0, "high": 1, "first": 1},
@@ -66,6 +82,12 @@ PARTS: Mapping[str, Mapping[str, Any]] = {  # the rules of those parts
     "attention-heads.scaled": ON,
     "attention-heads.masked": ON,
 }
+
+
+def firsts(elem_id: str) -> dict[str, Any]:
+    """Return what the parts of a component's value are at first."""
+    names = (part.partition(".") for part in PARTS)
+    return {key: PARTS[f"{where}.{key}"]["first"] for where, _, key in names if where == elem_id}
 
 
 class Field(NamedTuple):

@@ -194,6 +194,52 @@ def test_the_address_follows_and_back_and_forward_go_from_tab_to_tab(arrive):
     opened(page, "Embeddings")
 
 
+def test_the_fields_of_in_your_browser_are_restored_and_followed(arrive):
+    page = arrive("?tab=in-your-browser&rung=bigram&text=QUEEN%3A&length=50&top_k=7&top_p=3&seed=5")
+    opened(page, "In your browser")
+    asked = {"tab": "in-your-browser", "rung": "bigram"}
+    says(page, **asked, text="QUEEN:", length="50", top_k="7", seed="5")
+    fields = {"line": "QUEEN:", "length": "50", "temperature": "0.8", "topK": "7", "topP": "1", "seed": "5"}
+    shown = {name: page.input_value(f".mc-browser [name={name}], .mc-browser-line [name={name}]") for name in fields}
+    assert shown == fields
+    assert page.inner_text(".mc-browser-dials label:has([name=length]) output") == "50"
+    page.fill(".mc-browser-line textarea", "The queen ")
+    page.fill("[name=seed]", "")
+    says(page, **asked, text="The queen ", length="50", top_k="7")
+    page.click(".mc-browser-openings button >> nth=1")
+    says(page, **asked, text="The king is ", length="50", top_k="7")
+    page.wait_for_selector(".mc-browser-line [name=go]", state="visible")
+    page.reload()
+    page.wait_for_function("document.querySelector('.mc-browser-line textarea')?.value === 'The king is '")
+    page = arrive("?tab=in-your-browser")
+    says(page, tab="in-your-browser", rung="gpt-mini", text="ROMEO:")  # what a dial has at first is not said
+
+
+def test_the_dials_of_all_tabs_stay_through_a_reload(arrive):
+    page = arrive("")
+    for dial, value in {"length": "77", "temperature": "1.5"}.items():
+        page.fill(f"#{dial} input[type=number]", value)
+    page.keyboard.press("Tab")
+    says(page, tab="chat", length="77", temperature="1.5")
+    open_tab(page, "Race")
+    page.fill("#race-pace input[type=number]", "9")
+    page.keyboard.press("Tab")
+    race = {"tab": "race", "rung": "bigram,head,block,gpt", "text": "ROMEO:"}
+    says(page, **race, pace="9")
+    page.reload()
+    opened(page, "Race")
+    says(page, **race, pace="9")
+    assert page.input_value("#race-pace input[type=number]") == "9"
+    open_tab(page, "Chat")
+    says(page, tab="chat", length="77", temperature="1.5")
+    address = urlsplit(page.url)
+    page.goto(f"{address.scheme}://{address.netloc}/?tab=chat&length=50")  # a link shows what it says, and nothing else
+    opened(page, "Chat")
+    says(page, tab="chat", length="50")
+    other = arrive("")  # another visitor finds the page as it is
+    assert other.input_value("#length input[type=number]") == "400"
+
+
 def test_no_long_text_goes_into_an_address(arrive):
     page = arrive("")
     page.fill("#message textarea", "x" * 300)

@@ -1,7 +1,10 @@
 // The address follows the open tab and its fields; Back and Forward go from tab to tab; and when the page loads, its
-// fields get what the address says. Returns their values. What a field cannot hold is left out, both ways.
+// fields get what the address says, and the dials of the other tabs what the browser has kept through a reload. Returns
+// their values. What a field cannot hold is left out, both ways.
 (...values) => {
   const rules = RULES, longest = 300;  // characters of a text
+  const storage = 'modelcraft-dials';
+  const isDial = ({name}) => !['rung', 'other', 'text'].includes(name);
   const own = new Set(['tab', ...rules.map(({name}) => name)]);
   const query = () => new URLSearchParams(location.search);
   const button = tab => document.getElementById(`${tab}-tab-button`);
@@ -39,8 +42,14 @@
     const search = said.toString();
     return location.pathname + (search && `?${search}`) + location.hash;
   };
+  const keep = () => {
+    const dials = rules.flatMap((rule, i) => isDial(rule) ? [[`${rule.tab} ${rule.name}`, held(rule, values[i])]] : []);
+    try { sessionStorage.setItem(storage, JSON.stringify(Object.fromEntries(dials))); } catch {}
+  };
+  const kept = () => { try { return JSON.parse(sessionStorage.getItem(storage)) ?? {}; } catch { return {}; } };
   const replace = () => {
     clearTimeout(soon);
+    keep();
     if (opened() === asked()) history.replaceState(history.state, '', written());
   };
 
@@ -59,10 +68,12 @@
   addEventListener('popstate', open);
   document.addEventListener('modelcraft-restored', open, {once: true});
 
-  const said = query(), found = [];
+  const said = query(), dials = kept(), found = [];
+  const tells = rules.some(({tab, name}) => tab === asked() && said.has(name));  // then it tells all of its tab
   rules.forEach((rule, i) => {
-    const value = found[rule.at] ?? values[i], now = held(rule, value);
-    const restored = rule.tab === asked() && said.has(rule.name) ? read(rule, said.get(rule.name), now) : now;
+    const value = found[rule.at] ?? values[i], now = held(rule, value), dial = dials[`${rule.tab} ${rule.name}`];
+    const here = rule.tab === asked(), text = here && tells ? said.get(rule.name) : isDial(rule) ? dial : null;
+    const restored = text == null ? now : read(rule, String(text), now);
     found[rule.at] = rule.key && restored !== now ? {...value, [rule.key]: restored} : rule.key ? value : restored;
   });
   values = rules.map(({at}) => found[at]);

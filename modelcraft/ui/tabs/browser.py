@@ -6,6 +6,7 @@ import gradio as gr
 
 from modelcraft.ladder import QUICK_RUNG
 from modelcraft.serving.service import Service
+from modelcraft.ui.address import firsts
 from modelcraft.ui.component import component
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser
 
@@ -28,8 +29,8 @@ class BrowserView:
                 self.view = component("browser", {}, "browser")
             with gr.Column():
                 self.model = rung_chooser(service.catalogue, "browser-model", "Model", QUICK_RUNG)
-                component("browser_line", None, "browser-line", elem_classes="mc-stays")
-                component("browser_dials", None, "browser-dials")
+                component("browser_line", firsts("browser-line"), "browser-line", elem_classes="mc-stays")
+                component("browser_dials", firsts("browser-dials"), "browser-dials")
         self.choosers = [self.model]
         self.view.value = {"model": self.model.value}
         options: dict[str, Any] = {"preprocess": False, **QUIET}
