@@ -75,6 +75,8 @@ class Catalogue:
         self._pulled: dict[str, int] = {}  # rung → the index in `_repos` of the repository that runs
         self._repos: list[str] = []
         self._states: dict[str, str] = {}  # repository → its state
+        if (wanted := os.environ.get("MODELCRAFT_MODEL")) and wanted not in RUNGS:
+            log.warning("MODELCRAFT_MODEL is %r, which is no rung; the rungs are %s.", wanted, ", ".join(RUNGS))
 
     @property
     def names(self) -> list[str]:

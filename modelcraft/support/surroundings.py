@@ -30,7 +30,8 @@ def take_options(given: Sequence[str]) -> None:
     """Put the options of `python app.py` into the environment, where everything looks for them; `--help` ends it."""
     parser = argparse.ArgumentParser(
         description="Serve the page.",
-        epilog="Without an option the variable in brackets decides, if it is set. README.md has all variables.",
+        epilog="Without an option the variable in brackets decides, if it is set. README.md has all variables. For a "
+        "projector, open the page with ?projector=1, and with &__theme=light or &__theme=dark for the paper.",
         allow_abbrev=False,
     )
     for name, (variable, metavar, what) in OPTIONS.items():

@@ -18,6 +18,7 @@ from modelcraft.ui.along import follow_choices
 from modelcraft.ui.api import add_api, add_api_help
 from modelcraft.ui.bodies import MAX_BODY
 from modelcraft.ui.component import component, script, stylesheet
+from modelcraft.ui.compression import CompressedPage
 from modelcraft.ui.connections import MAX_CONNECTIONS, bounded
 from modelcraft.ui.in_browser import add_routes
 from modelcraft.ui.middleware import Function, RequestMiddleware
@@ -96,7 +97,7 @@ def launch(demo: Page, service: Service, **options: Any) -> None:
         streams=service.streams,
         queued=demo.queued,
     )
-    app = App(middleware=[middleware])
+    app = App(middleware=[middleware, Middleware(CompressedPage)])
     add_routes(app, service)
     demo.launch(
         mcp_server=mcp.wanted(),

@@ -53,12 +53,14 @@ def test_the_bundled_models():
     assert not entry.model.training
 
 
-def test_the_environment_says_which_model_the_page_opens_with(weights, monkeypatch):
+def test_the_environment_says_which_model_the_page_opens_with(weights, monkeypatch, caplog):
     monkeypatch.setenv("MODELCRAFT_MODEL", "second")
     models = Catalogue("cpu", weights)
     assert models.default == "second" and models.get().name == "second"
+    assert not caplog.records
     monkeypatch.setenv("MODELCRAFT_MODEL", "nothing of the kind")
-    assert models.default == "bigram"
+    assert Catalogue("cpu", weights).default == "bigram"
+    assert "is 'nothing of the kind', which is no rung" in caplog.text
 
 
 def test_a_model_is_loaded_when_it_is_first_asked_for(weights, loaded):

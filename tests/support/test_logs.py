@@ -29,6 +29,17 @@ def test_a_record_is_a_line_whatever_is_in_it(log):
     )
 
 
+def test_the_name_of_a_visitors_model_stays_out_of_it(log):
+    logger, written = log
+    try:
+        raise ValueError("yours-a_b-C4 is gone")
+    except ValueError:
+        logger.exception("%s %r", "GET", "/browser/model/yours-a_b-C4?x=1")
+    assert "a_b-C4" not in written.getvalue()
+    assert "GET '/browser/model/yours-…?x=1'" in written.getvalue()
+    assert written.getvalue().endswith("ValueError: yours-… is gone\n")
+
+
 def test_a_traceback_is_indented(log):
     logger, written = log
     try:

@@ -169,6 +169,7 @@ def test_help_names_every_option_and_its_variable(capsys):
     assert ended.value.code == 0
     for name, (variable, _, what) in OPTIONS.items():
         assert f"--{name} " in said and f"{what} ({variable})" in said
+    assert "?projector=1" in said
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"`{variable}`" in readme for variable, _, _ in OPTIONS.values())
 

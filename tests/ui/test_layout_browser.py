@@ -43,6 +43,13 @@ TABS = {
 }
 
 
+# Tabs of one column: what is pressed and what it changes, in one screen.
+COLUMNS = {
+    "Chat": ["#script", "#message", "#go", "#model", "#length", "#temperature", "#tools"],
+    "Ladder": ["#ladder-previous", "#ladder-rung", "#ladder-next", ".mc-ladder h2", ".mc-ladder-bars"],
+}
+
+
 def box(page, part):
     place = page.locator(part).first.bounding_box()
     return place["x"], place["y"], place["x"] + place["width"], place["y"] + place["height"]
@@ -59,6 +66,8 @@ def opened(visitor, tab, **viewport):
     page = visitor(viewport=viewport).page
     open_tab(page, tab)
     page.wait_for_selector(TABS[tab][0], state="attached")
+    if tab == "In your browser":
+        page.wait_for_selector(".mc-browser-openings button")  # its model is there
     if tab == "Surprise":
         page.click("#surprise-guess button >> nth=0")
         page.wait_for_selector(".mc-surprise-spots >> nth=1")
@@ -76,6 +85,32 @@ def test_a_picture_and_its_controls_are_on_the_screen_together(visitor, tab):
         left, top, right, bottom = box(page, part)
         assert top >= 0 and bottom <= 900, (part, top, bottom)
         assert part not in controls or left > end or right < begin, f"{part} is not beside the picture"
+
+
+@pytest.mark.parametrize("tab", COLUMNS)
+def test_what_a_column_shows_and_what_changes_it_are_on_the_screen_together(visitor, tab):
+    page = visitor(viewport={"width": 1440, "height": 900}).page
+    open_tab(page, tab)
+    if tab == "Ladder":
+        page.wait_for_selector(".mc-ladder h2")
+        page.wait_for_timeout(500)
+        sample, desk = (page.locator(part).bounding_box() for part in ("#ladder-sample", "#ladder-desk"))
+        assert desk["y"] + desk["height"] - sample["y"] < 900
+    for part in COLUMNS[tab]:
+        _, top, _, bottom = box(page, part)
+        assert top >= 0 and bottom <= 900, (part, top, bottom)
+
+
+@pytest.mark.parametrize("source", ["a file", "paste"])
+def test_train_fits_with_a_text_of_ones_own_and_all_that_can_be_set(visitor, source):
+    page = opened(visitor, "Train", width=1440, height=900)
+    page.locator("#train-source label", has_text=source).click()
+    page.click("#train-more > button")
+    page.wait_for_selector("#train-dropout input", state="visible")
+    page.wait_for_timeout(500)
+    for part in ("#train .mc-training", "#train-lead"):
+        _, top, _, bottom = box(page, part)
+        assert top >= 0 and bottom <= 900, (part, top, bottom)
 
 
 @pytest.mark.parametrize("tab", TABS)
