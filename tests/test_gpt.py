@@ -233,7 +233,19 @@ def test_however_the_weights_are_laid_out_a_step_is_the_same(texts):
         with torch.no_grad():
             found.append(torch.stack([step_all(model, weights, tokens, cache) for tokens in some_ids(12, texts, 1)]))
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
-    assert packed(plain.lm_head).is_mkldnn  # on a CPU; on other devices a matrix stays as it is
+    assert packed(plain.lm_head).is_mkldnn == hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def test_a_decoder_has_weights_of_its_own():
+    model = make_model()
+    weights = StepWeights.of(model, torch.Tensor.contiguous)
+    before = [[matrix.clone() for matrix in vars(layer).values()] for layer in weights.layers]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    for layer, matrices in zip(weights.layers, before, strict=True):
+        assert all(map(torch.equal, vars(layer).values(), matrices))
+        assert not any(matrix.requires_grad for matrix in vars(layer).values())
 
 
 @pytest.mark.skipif(not has_compiler(torch.device("cpu")), reason="there is no C++ compiler")

@@ -272,7 +272,7 @@ class Engine:
         """Read prompts into new last rows; return the first token after each."""
         assert self._threads is not None
         began = time.thread_time()
-        self._threads.read()
+        self._threads.read(len(self._streams) + len(joining))
         self._rows = self._rows or self.decoder.rows()
         prompts = [torch.tensor(stream.ids, device=self.model.device) for stream in joining]  # (T,) each
         with evaluating(self.model):

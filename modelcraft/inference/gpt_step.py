@@ -72,9 +72,9 @@ class StepWeights:
             layers = [
                 LayerWeights(
                     qkv=lay(torch.cat((block.sa.query.weight, block.sa.key.weight, block.sa.value.weight)) * scale),
-                    proj=lay(block.sa.proj.weight),
+                    proj=lay(block.sa.proj.weight.clone()),
                     fc=lay(block.ffwd.fc.weight * scale),
-                    out=lay(block.ffwd.proj.weight),
+                    out=lay(block.ffwd.proj.weight.clone()),
                 )
                 for block in model.blocks
             ]
@@ -145,7 +145,8 @@ def _unit(x: Tensor) -> Tensor:
 
 def packed(matrix: Tensor) -> Tensor:
     """Pack a matrix (outputs, inputs) for `product`, on a CPU as PyTorch's own compiler packs it."""
-    if matrix.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):  # as most builds
+    there = hasattr(torch.ops.mkldnn, "_reorder_linear_weight")  # as in most builds
+    if there and matrix.device.type == "cpu" and matrix.dtype == torch.float32:
         return torch.ops.mkldnn._reorder_linear_weight(matrix)
     return matrix
 

@@ -29,9 +29,9 @@ class Threads:
         self._steps = 0
         self._took = {self.few: 0.0, self.many: 0.0}  # seconds a text in this trial
 
-    def read(self) -> None:
-        """Let this thread read prompts with the number that is best for steps."""
-        compute_with(self.best, self.few)
+    def read(self, rows: int) -> None:
+        """Let this thread read prompts, with which there are `rows` texts, with as many as their steps will take."""
+        compute_with(self.best if rows > 1 else self.few, self.few)
 
     @contextmanager
     def step(self, rows: int) -> Iterator[None]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class Order:
         """The settings of the model that are not the rung's own."""
         given: dict[str, Any] = {**self.sizes} | ({} if self.dropout is None else {"dropout": float(self.dropout)})
         if self.text is not None and isinstance(usual := RUNGS[self.rung].config, CountingConfig):
-            fits = longest_context(len(characters_of(self.text)))
+            fits = longest_context(len(set(self.text)))
             given |= {"block_size": fits} if fits < usual.block_size else {}
         return given
 
@@ -152,14 +152,8 @@ class Order:
         trained = bundled(self.rung) if self.from_bundled else None
         settings = {**vars(trained.config if trained else RUNGS[self.rung].config), **self.settings}
         if self.text is not None:
-            settings["vocab_size"] = len(characters_of(self.text).union(trained.vocabulary if trained else ""))
+            settings["vocab_size"] = len({*self.text, *(trained.vocabulary if trained else "")})
         return RUNGS[self.rung].configure(settings)
-
-
-@lru_cache(maxsize=4)
-def characters_of(text: str) -> frozenset[str]:
-    """Return the different characters of a text; the last few are kept, for each turn of a dial asks again."""
-    return frozenset(text)
 
 
 def check_corpus(text: str, block_size: int = 8) -> None:
@@ -172,7 +166,7 @@ def check_corpus(text: str, block_size: int = 8) -> None:
             f"The text has {len(text):,} characters; a context of {block_size} needs {least:,} or more, so that the "
             "last tenth, on which the loss is measured, holds one."
         )
-    if (different := len(characters_of(text))) > MAX_VOCABULARY:
+    if (different := len(set(text))) > MAX_VOCABULARY:
         raise CorpusError(
             f"The text has {different:,} different characters; {MAX_VOCABULARY:,} are the most that are trained on "
             "here, so take one in an alphabet."

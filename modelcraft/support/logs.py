@@ -5,7 +5,7 @@ import re
 import time
 
 A_MINUTE = 120  # records
-SECRET = re.compile(r"(?<=\byours-)[\w-]+")  # the name of a visitor's own model is known to that one only
+SECRET = re.compile(r"(?<=yours-)[\w-]+")  # the name of a visitor's own model is known to that one only
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
@@ -13,7 +13,7 @@ class Lines(logging.Formatter):
     """Formats a record so that text from a client cannot imitate another record or move a terminal's cursor."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line, followed by the indented traceback if there is one, without visitors' secrets."""
+        """Return the record's line, followed by the indented traceback if there is one, and no own model's name."""
         traceback = self.formatException(record.exc_info) if record.exc_info else ""
         line = f"{record.levelname}: {record.name}: {record.getMessage()}".translate(CONTROL)
         lines = "\n    ".join([line, *(one.translate(CONTROL) for one in traceback.splitlines())])

@@ -14,6 +14,7 @@ from modelcraft.ui.component import script
 from modelcraft.ui.widgets import QUIET
 
 # By the tab's id: the names in the address, and the element ids of the fields; "id.key": a part of a component's value.
+# What is typed in the tab "In your browser" is not among them, since a reload would send it to the server.
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "chat": {
         "rung": "model",
@@ -35,7 +36,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "in-your-browser": {
         "rung": "browser-model",
-        "text": "browser-line.line",
         "length": "browser-dials.length",
         "temperature": "browser-dials.temperature",
         "top_k": "browser-dials.topK",
@@ -67,7 +67,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 ON = {"names": ["on", "off"], "first": "on"}
 PARTS: Mapping[str, Mapping[str, Any]] = {  # the rules of those parts
-    "browser-line.line": {"most": 300, "first": "ROMEO:"},
     "browser-dials.length": {"low": 1, "high": 2_000, "whole": True, "first": 300},
     "browser-dials.temperature": {"low": 0, "high": 2, "first": 0.8},
     "browser-dials.topK": {"low": 0, "high": 100, "whole": True, "first": 0},
@@ -86,8 +85,7 @@ PARTS: Mapping[str, Mapping[str, Any]] = {  # the rules of those parts
 
 def firsts(elem_id: str) -> dict[str, Any]:
     """Return what the parts of a component's value are at first."""
-    names = (part.partition(".") for part in PARTS)
-    return {key: PARTS[f"{where}.{key}"]["first"] for where, _, key in names if where == elem_id}
+    return {part.partition(".")[2]: rule["first"] for part, rule in PARTS.items() if part.startswith(f"{elem_id}.")}
 
 
 class Field(NamedTuple):

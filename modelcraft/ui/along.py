@@ -66,7 +66,7 @@ def follow_choices(page: gr.Blocks, after: Any) -> None:
     kinds = {"text": "text", "rung": "rung", "other": "rung"}
     places = [(tab, kinds.get(name, ""), part) for tab, name, part, _ in fields_of(page)]
     rules = [{"tab": tab, "kind": kind, "first": part.value} for tab, kind, part in places]
-    most = {tab: part.max_length for tab, kind, part in places if kind == "text" and tab in TABS}
+    most = {tab: part.max_length for tab, kind, part in places if kind == "text"}
     tabs = {tab: (most[tab], end) for tab, end in TABS.items()}
     follow = script("along", rules=rules, tabs=tabs, most_seen=MAX_SEEN)
     after.then(None, [part for *_, part in places], None, js=follow, **QUIET)

@@ -39,6 +39,17 @@ def test_only_the_thread_that_asks_computes_with_another_number():
     assert torch.get_num_threads() == on_a_thread(torch.get_num_threads) == 2
 
 
+def test_prompts_are_read_as_steps_are_taken():
+    def reads():
+        threads, taken = Threads(2, 4), []
+        for rows in (1, 2, 1):
+            threads.read(rows)
+            taken.append(torch.get_num_threads())
+        return taken
+
+    assert on_a_thread(reads) == [2, 4, 2]
+
+
 @pytest.mark.parametrize("fast", [2, 4])
 def test_it_takes_what_was_faster_and_tries_again(fast):
     def steps():

@@ -195,24 +195,20 @@ def test_the_address_follows_and_back_and_forward_go_from_tab_to_tab(arrive):
 
 
 def test_the_fields_of_in_your_browser_are_restored_and_followed(arrive):
-    page = arrive("?tab=in-your-browser&rung=bigram&text=QUEEN%3A&length=50&top_k=7&top_p=3&seed=5")
+    page = arrive("?tab=in-your-browser&rung=bigram&length=50&top_k=7&top_p=3&seed=5")
     opened(page, "In your browser")
     asked = {"tab": "in-your-browser", "rung": "bigram"}
-    says(page, **asked, text="QUEEN:", length="50", top_k="7", seed="5")
-    fields = {"line": "QUEEN:", "length": "50", "temperature": "0.8", "topK": "7", "topP": "1", "seed": "5"}
-    shown = {name: page.input_value(f".mc-browser [name={name}], .mc-browser-line [name={name}]") for name in fields}
-    assert shown == fields
+    says(page, **asked, length="50", top_k="7", seed="5")
+    fields = {"length": "50", "temperature": "0.8", "topK": "7", "topP": "1", "seed": "5"}
+    assert {name: page.input_value(f".mc-browser-dials [name={name}]") for name in fields} == fields
     assert page.inner_text(".mc-browser-dials label:has([name=length]) output") == "50"
-    page.fill(".mc-browser-line textarea", "The queen ")
-    page.fill("[name=seed]", "")
-    says(page, **asked, text="The queen ", length="50", top_k="7")
-    page.click(".mc-browser-openings button >> nth=1")
-    says(page, **asked, text="The king is ", length="50", top_k="7")
-    page.wait_for_selector(".mc-browser-line [name=go]", state="visible")
-    page.reload()
-    page.wait_for_function("document.querySelector('.mc-browser-line textarea')?.value === 'The king is '")
+    page.fill(".mc-browser-line textarea", "Nobody else shall read this")
+    page.fill(".mc-browser-dials [name=seed]", "")
+    says(page, **asked, length="50", top_k="7")  # what is typed there stays there
+    page.goto(page.url.replace("length=50", "length=51"))
+    page.wait_for_function("document.querySelector('.mc-browser-dials [name=length]')?.value === '51'")
     page = arrive("?tab=in-your-browser")
-    says(page, tab="in-your-browser", rung="gpt-mini", text="ROMEO:")  # what a dial has at first is not said
+    says(page, tab="in-your-browser", rung="gpt-mini")  # what a dial has at first is not said
 
 
 def test_the_dials_of_all_tabs_stay_through_a_reload(arrive):
@@ -232,12 +228,39 @@ def test_the_dials_of_all_tabs_stay_through_a_reload(arrive):
     assert page.input_value("#race-pace input[type=number]") == "9"
     open_tab(page, "Chat")
     says(page, tab="chat", length="77", temperature="1.5")
-    address = urlsplit(page.url)
-    page.goto(f"{address.scheme}://{address.netloc}/?tab=chat&length=50")  # a link shows what it says, and nothing else
+    open_tab(page, "In your browser")
+    page.fill(".mc-browser-dials [name=seed]", "12")
+    page.wait_for_timeout(700)  # the fields are at rest
+    open_tab(page, "Chat")
+    page.reload()
     opened(page, "Chat")
-    says(page, tab="chat", length="50")
-    other = arrive("")  # another visitor finds the page as it is
-    assert other.input_value("#length input[type=number]") == "400"
+    open_tab(page, "In your browser")
+    assert page.input_value(".mc-browser-dials [name=seed]") == "12"
+
+
+def test_dials_that_were_kept_do_not_change_what_a_link_shows(arrive):
+    page = arrive("")
+    page.fill("#length input[type=number]", "77")
+    page.keyboard.press("Tab")
+    says(page, tab="chat", length="77")
+    page.goto(urlsplit(page.url)._replace(query="tab=race").geturl())
+    opened(page, "Race")
+    assert page.input_value("#length input[type=number]") == "400"
+
+
+ODD_DIALS = '{"chat length": {"toString": 1, "valueOf": 1}, "chat top_k": 1e9, "chat temperature": 1.5}'
+
+
+@pytest.mark.parametrize(("stored", "temperature"), [("{", "0.8"), ("null", "0.8"), (ODD_DIALS, "1.5")])
+def test_what_the_browser_has_kept_breaks_nothing(arrive, stored, temperature):
+    page = arrive("?tab=race")
+    opened(page, "Race")
+    page.evaluate("stored => sessionStorage.setItem('modelcraft-dials', stored)", stored)
+    page.reload()
+    opened(page, "Race")
+    open_tab(page, "Chat")
+    assert page.input_value("#temperature input[type=number]") == temperature
+    assert page.input_value("#length input[type=number]") == "400"
 
 
 def test_no_long_text_goes_into_an_address(arrive):

@@ -62,8 +62,10 @@ def server():
     running.close()
 
 
-def opened(visitor, tab, **viewport):
+def opened(visitor, tab, projector=False, **viewport):
     page = visitor(viewport=viewport).page
+    if projector:
+        page.click("role=button[name='Projector']")
     open_tab(page, tab)
     page.wait_for_selector(TABS[tab][0], state="attached")
     if tab == "In your browser":
@@ -77,13 +79,22 @@ def opened(visitor, tab, **viewport):
 
 @pytest.mark.parametrize("tab", TABS)
 def test_a_picture_and_its_controls_are_on_the_screen_together(visitor, tab):
-    page = opened(visitor, tab, width=1440, height=900)
+    are_together(opened(visitor, tab, width=1440, height=900), tab, 900)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_so_they_are_on_a_projector(visitor, tab):
+    page = opened(visitor, tab, projector=True, width=1920, height=1080)
+    are_together(page, tab, 1080, but=["#race-seed"])  # in so large a type one scrolls to it
+
+
+def are_together(page, tab, height, but=()):
     picture, controls, above = TABS[tab]
     assert page.evaluate("scrollY") == 0
     begin, _, end, _ = box(page, picture)
     for part in (picture, *controls, *above):
         left, top, right, bottom = box(page, part)
-        assert top >= 0 and bottom <= 900, (part, top, bottom)
+        assert (top >= 0 and bottom <= height) or part in but, (part, top, bottom)
         assert part not in controls or left > end or right < begin, f"{part} is not beside the picture"
 
 

@@ -1,9 +1,9 @@
-// The fields of the tab "In your browser" as the value of a component of the page: so its address holds and restores
-// them. A static Space has no such components.
+// The dials of the tab "In your browser" as the value of a component of the page: so its address holds and restores
+// them. A static Space has no such component.
 
 // `part` is a component as its script has it: its element, its properties, and how it follows and tells of its value.
 export function follow({element, props, watch, trigger}) {
-  const fields = [...element.querySelectorAll("input, textarea")];
+  const fields = [...element.querySelectorAll("input")];
   const show = () => {
     for (const field of fields) {
       const value = String(props.value?.[field.name] ?? field.defaultValue);

@@ -53,7 +53,6 @@ export function mount(root, base) {
       const button = Object.assign(document.createElement("button"), {type: "button", textContent: opening});
       button.addEventListener("click", () => {
         line.value = opening;
-        line.dispatchEvent(new Event("input", {bubbles: true}));  // as if it were typed
         form.requestSubmit();
       });
       const place = document.createElement("div");

@@ -46,7 +46,10 @@
     const dials = rules.flatMap((rule, i) => isDial(rule) ? [[`${rule.tab} ${rule.name}`, held(rule, values[i])]] : []);
     try { sessionStorage.setItem(storage, JSON.stringify(Object.fromEntries(dials))); } catch {}
   };
-  const kept = () => { try { return JSON.parse(sessionStorage.getItem(storage)) ?? {}; } catch { return {}; } };
+  const kept = () => {
+    if (!['reload', 'back_forward'].includes(performance.getEntriesByType('navigation')[0]?.type)) return {};
+    try { return JSON.parse(sessionStorage.getItem(storage)) ?? {}; } catch { return {}; }
+  };
   const replace = () => {
     clearTimeout(soon);
     keep();
@@ -73,7 +76,7 @@
   rules.forEach((rule, i) => {
     const value = found[rule.at] ?? values[i], now = held(rule, value), dial = dials[`${rule.tab} ${rule.name}`];
     const here = rule.tab === asked(), text = here && tells ? said.get(rule.name) : isDial(rule) ? dial : null;
-    const restored = text == null ? now : read(rule, String(text), now);
+    const restored = ['string', 'number'].includes(typeof text) ? read(rule, String(text), now) : now;
     found[rule.at] = rule.key && restored !== now ? {...value, [rule.key]: restored} : rule.key ? value : restored;
   });
   values = rules.map(({at}) => found[at]);

@@ -29,7 +29,7 @@ class BrowserView:
                 self.view = component("browser", {}, "browser")
             with gr.Column():
                 self.model = rung_chooser(service.catalogue, "browser-model", "Model", QUICK_RUNG)
-                component("browser_line", firsts("browser-line"), "browser-line", elem_classes="mc-stays")
+                component("browser_line", None, "browser-line", elem_classes="mc-stays")
                 component("browser_dials", firsts("browser-dials"), "browser-dials")
         self.choosers = [self.model]
         self.view.value = {"model": self.model.value}
