@@ -71,7 +71,7 @@ PARTS: Mapping[str, Mapping[str, Any]] = {  # the rules of those parts
     "browser-dials.temperature": {"low": 0, "high": 2, "first": 0.8},
     "browser-dials.topK": {"low": 0, "high": 100, "whole": True, "first": 0},
     "browser-dials.topP": {"low": 0, "high": 1, "first": 1},
-    "browser-dials.seed": {"most": 16, "first": ""},
+    "browser-dials.seed": {"most": 15, "first": ""},
     "next-dials.temperature": {"low": 0, "high": 2, "first": 1},
     "next-dials.top_k": {"low": 0, "high": 65, "whole": True, "first": 0},
     "next-dials.top_p": {"low": 0, "high": 1, "first": 1},

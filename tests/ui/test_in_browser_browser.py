@@ -260,3 +260,86 @@ def test_what_is_served_has_no_path_and_nothing_else_is(server):
         "weights/blend",
     ):
         assert httpx.get(f"{server.url}/browser/{path}").status_code == 404, path
+
+
+def expected(line: str, length: int, seed: int, name: str = "gpt-mini") -> str:
+    model, tokenizer = modelcraft.load(name, "cpu")
+    params = modelcraft.SamplingParams(max_new_tokens=length, temperature=0.8, seed=seed)
+    return tokenizer.decode(list(modelcraft.stream(model, tokenizer.encode(line), params)))
+
+
+def test_stop_while_the_model_is_fetched_ends_it_and_write_begins_anew(tab):
+    tab.route("**/browser/weights/*", lambda route: None)  # they never arrive
+    dial(tab, "length", 40)
+    tab.fill(".mc-browser [name=seed]", "3")
+    tab.click(".mc-browser [name=go]")
+    tab.wait_for_selector(".mc-browser [name=stop]", state="visible")
+    tab.wait_for_timeout(300)
+    tab.click(".mc-browser [name=stop]")
+    tab.wait_for_selector(".mc-browser [name=go]", state="visible")
+    tab.wait_for_timeout(300)
+    assert not tab.workers  # nothing is fetched any more
+    tab.unroute("**/browser/weights/*")
+    tab.press(".mc-browser [name=line]", "Enter")
+    said(tab, "characters a second")
+    tab.wait_for_selector(".mc-browser [name=go]", state="visible")
+    assert tab.text_content(".mc-browser-text") == expected("ROMEO:", 40, 3)
+
+
+def test_write_stop_write_in_one_go_gives_one_text(tab):
+    dial(tab, "length", 40)
+    tab.fill(".mc-browser [name=seed]", "3")
+    tab.evaluate(
+        """() => {
+          const form = document.querySelector('form.mc-browser-line');
+          form.requestSubmit();
+          form.querySelector('[name=stop]').click();
+          form.requestSubmit();
+        }"""
+    )
+    said(tab, "characters a second")
+    tab.wait_for_selector(".mc-browser [name=go]", state="visible")
+    assert tab.text_content(".mc-browser-text") == expected("ROMEO:", 40, 3)
+
+
+def test_nothing_of_a_stopped_text_comes_into_the_next(tab):
+    tab.fill(".mc-browser [name=seed]", "3")
+    for _ in range(5):
+        dial(tab, "length", 2000)
+        tab.fill(".mc-browser [name=line]", "QUEEN:")
+        tab.press(".mc-browser [name=line]", "Enter")
+        tab.wait_for_function("document.querySelector('.mc-browser-text').textContent.length > 60")
+        dial(tab, "length", 30)
+        tab.evaluate(
+            """() => {
+              const form = document.querySelector('form.mc-browser-line');
+              form.querySelector('[name=stop]').click();
+              form.querySelector('[name=line]').value = 'JULIET:';
+              form.requestSubmit();
+            }"""
+        )
+        tab.wait_for_selector(".mc-browser [name=go]", state="visible")
+        assert tab.text_content(".mc-browser-text") == expected("JULIET:", 30, 3)
+
+
+def test_a_double_click_on_stop_stops_and_a_stopped_text_is_not_compared(tab):
+    write(tab, "ROMEO:", length=20)
+    assert tab.is_enabled(".mc-browser [name=compare]")
+    dial(tab, "length", 2000)
+    tab.press(".mc-browser [name=line]", "Enter")
+    tab.wait_for_function("document.querySelector('.mc-browser-text').textContent.length > 60")
+    tab.dblclick(".mc-browser [name=stop]")
+    tab.wait_for_selector(".mc-browser [name=go]", state="visible")
+    before = tab.text_content(".mc-browser-text")
+    tab.wait_for_timeout(700)
+    assert tab.text_content(".mc-browser-text") == before and tab.is_visible(".mc-browser [name=go]")
+    assert tab.is_disabled(".mc-browser [name=compare]")
+
+
+@pytest.mark.parametrize("answer", [{"error": "Wait 3 s."}, {"event_id": "none"}])
+def test_what_the_server_refuses_is_said(tab, answer):
+    write(tab, "ROMEO:", length=20)
+    tab.route("**/call/v2/generate", lambda route: route.fulfill(json=answer))
+    tab.click(".mc-browser [name=compare]")
+    said(tab, answer.get("error", "There is no such event"))
+    assert tab.is_enabled(".mc-browser [name=compare]")

@@ -16,7 +16,11 @@ export function mount(root, base) {
   const form = root.querySelector("form"), field = name => root.querySelector(`[name=${name}]`);
   const [go, stop, line, seed] = ["go", "stop", "line", "seed"].map(field);
   const compare = field("compare");
-  let worker = null, model = null, tokenizer = null, last = null;  // last: what was asked for, and what was written
+  let worker = null, arriving = null;  // arriving: resolves when the worker has the model
+  let model = null, tokenizer = null;
+  let number = 0, heard = null;  // of the text that is written, and who hears of it
+  let last = null;  // what was asked for, and what was written to its end
+  let stopped = -Infinity;  // when
 
   const say = sentence => { said.textContent = sentence; };
   const writing = on => {
@@ -31,8 +35,7 @@ export function mount(root, base) {
   const speed = number => `${Math.round(number).toLocaleString("en")} characters a second, in this browser`;
 
   async function open(address) {
-    worker?.terminate();
-    worker = null;
+    leave();
     last = null;
     go.disabled = true;
     writing(false);
@@ -42,9 +45,12 @@ export function mount(root, base) {
     tokenizer = new Tokenizer(model.vocabulary, model.rules);
     compare.hidden = !model.api;
     offer();
-    say(`${model.name} · ${model.parameters.toLocaleString("en")} parameters · ${size(model.bytes)}, fetched once`);
+    introduce();
     go.disabled = false;
   }
+
+  const introduce = () =>
+    say(`${model.name} · ${model.parameters.toLocaleString("en")} parameters · ${size(model.bytes)}, fetched once`);
 
   // Offers those openings that the model can read.
   function offer() {
@@ -61,13 +67,24 @@ export function mount(root, base) {
     }));
   }
 
-  // Resolves when the worker has the model.
+  // Gives up the worker, with all that it fetches or writes.
+  function leave() {
+    worker?.terminate();
+    worker = arriving = null;
+    number++;
+    bar.hidden = true;
+  }
+
+  // Fetches the model into a worker, unless that is done or under way.
   function ready() {
-    if (worker) return Promise.resolve();
-    worker = new Worker(new URL("worker.js", base), {type: "module"});
-    return new Promise((resolve, reject) => {
+    arriving ??= new Promise((resolve, reject) => {
+      worker = new Worker(new URL("worker.js", base), {type: "module"});
       worker.onerror = () => reject(new Error("This browser runs no module workers; update it, or use the chat."));
       worker.onmessage = ({data}) => {
+        if (data.text !== undefined) {
+          if (data.text === number) heard(data);  // else of a text that was stopped
+          return;
+        }
         if (data.problem) reject(new Error(data.problem));
         if (data.loaded !== undefined) {
           bar.hidden = false;
@@ -76,33 +93,38 @@ export function mount(root, base) {
         }
         if (data.ready) {
           bar.hidden = true;
+          worker.ready = true;
           resolve();
         }
       };
       const {script, config, weights} = model;
       worker.postMessage({do: "load", script, config, weights});
     });
+    return arriving;
   }
 
   async function write() {
     const chosen = seed.value.trim() === "" ? Math.floor(Math.random() * MOST_SEED) : Number(seed.value);
-    if (!Number.isInteger(chosen) || chosen < 0) return say("The seed is a whole number, or nothing.");
+    if (!Number.isSafeInteger(chosen) || chosen < 0) return say("The seed is a whole number of up to 15 digits, or nothing.");
     const {ids, left} = tokenizer.encode(line.value);
     if (!ids.length) return say("Write a line first, such as ROMEO:");
+    const mine = ++number;
+    last = null;
     writing(true);
     try {
       await ready();
     } catch (error) {
-      worker = null;
+      if (mine !== number) return;
+      leave();
       writing(false);
-      bar.hidden = true;
       return say(error.message);
     }
+    if (mine !== number) return;
     first.hidden = true;
     prompt.textContent = tokenizer.decode(ids);
     text.textContent = "";
     const missing = left.length ? ` · left out, for the model does not know it: ${left.join(" ")}` : "";
-    worker.onmessage = ({data}) => {
+    heard = data => {
       if (data.problem) {
         writing(false);
         return say(data.problem);
@@ -117,41 +139,52 @@ export function mount(root, base) {
     };
     const params = {seed: chosen};
     for (const dial of ["length", "temperature", "topK", "topP"]) params[dial] = Number(field(dial).value);
-    worker.postMessage({do: "write", ids, params});
+    worker.postMessage({do: "write", text: mine, ids, params});
   }
 
   // Lets the server write the same with the same seed, and says who was faster and whether the texts agree.
   async function compared() {
-    const {prompt, params, text: here, speed: ours} = last;
+    const mine = last, {text: here, speed: ours} = mine, begun = performance.now();
     compare.disabled = true;
     say("The server writes the same …");
-    try {
-      const call = new URL(model.api, document.baseURI);
-      const asked = {
-        prompt, model: model.id, length: params.length, temperature: params.temperature, top_k: params.topK,
-        top_p: params.topP, seed: params.seed,
-      };
-      const headers = {"Content-Type": "application/json"}, begun = performance.now();
-      const {event_id} = await (await fetch(call, {method: "POST", headers, body: JSON.stringify(asked)})).json();
-      const events = await (await fetch(`${call}/${event_id}`)).text();
-      const theirs = here.length / (performance.now() - begun) * 1000;
-      const there = JSON.parse(events.trimEnd().split("data: ").at(-1))[0];
-      const same = there === here ? "the same text, letter by letter" : "another text: a number was rounded otherwise";
-      const rounded = number => Math.round(number).toLocaleString("en");
-      say(`This browser: ${rounded(ours)} characters a second · the server, with the way there: ${rounded(theirs)} · ${same}`);
-    } catch {
-      say("The server did not answer; try again.");
-    }
+    const {text: there, problem} = await fromServer(mine).catch(() => ({}));
+    if (mine !== last) return;  // another text is asked for, or another model
     compare.disabled = false;
+    if (there === undefined) return say(problem ?? "The server did not answer; try again.");
+    const theirs = here.length / (performance.now() - begun) * 1000;
+    const same = there === here ? "the same text, letter by letter" : "another text: a number was rounded otherwise";
+    const rounded = speed => Math.round(speed).toLocaleString("en");
+    say(`This browser: ${rounded(ours)} characters a second · the server, with the way there: ${rounded(theirs)} · ${same}`);
+  }
+
+  // The text that the server writes for what was asked here, or the problem that it has with it.
+  async function fromServer({prompt, params}) {
+    const call = new URL(model.api, document.baseURI), headers = {"Content-Type": "application/json"};
+    const asked = {
+      prompt, model: model.id, length: params.length, temperature: params.temperature, top_k: params.topK,
+      top_p: params.topP, seed: params.seed,
+    };
+    const {event_id, error} = await (await fetch(call, {method: "POST", headers, body: JSON.stringify(asked)})).json();
+    if (!event_id) return {problem: error};
+    const events = await (await fetch(`${call}/${event_id}`)).text();
+    const answer = JSON.parse(events.trimEnd().split("data: ").at(-1));
+    return Array.isArray(answer) ? {text: answer[0]} : {problem: answer?.error};
   }
 
   compare.addEventListener("click", compared);
   form.addEventListener("submit", event => {
     event.preventDefault();
-    if (!go.hidden && !go.disabled) write();
+    const twice = event.submitter && performance.now() - stopped < 500;  // Stop, where Write is now, was clicked twice
+    if (!go.hidden && !go.disabled && !twice) write();
   });
   stop.addEventListener("click", () => {
-    worker?.postMessage({do: "stop"});
+    stopped = performance.now();
+    number++;  // what comes of the text from now on is not heard
+    if (worker?.ready) worker.postMessage({do: "stop"});
+    else {
+      leave();
+      introduce();
+    }
     writing(false);
   });
   line.addEventListener("keydown", event => {

@@ -1,8 +1,9 @@
 // Runs a model beside the page, which stays free to draw and to listen.
 //
 // The page sends {do: "load", script, config, weights} (the script is a file beside this one, the weights are an address),
-// {do: "write", ids, params} and {do: "stop"}. The worker answers {loaded, total} while bytes arrive, {ready: true, simd},
-// {ids, speed} for what it has written since the last answer, {done: true, speed}, or {problem}, a sentence.
+// {do: "write", text, ids, params} and {do: "stop"}. The worker answers {loaded, total} while bytes arrive, {ready: true,
+// simd}, {text, ids, speed} for what it has written of a text, which has a number, since the last answer, at the end with
+// {done: true}, or {problem}, a sentence.
 import {Matrices} from "./matrices.js";
 import {readTensors} from "./safetensors.js";
 import {Generator, sample} from "./sampling.js";
@@ -46,7 +47,7 @@ async function load({script, config, weights}) {
   postMessage({ready: true, simd: Boolean(matrices.run)});
 }
 
-async function write({ids, params}) {
+async function write({text, ids, params}) {
   const mine = ++writing, generator = new Generator(params.seed);
   let logits = model.read(ids), last = performance.now(), count = 0, seconds = 0, fresh = [];
   const begun = performance.now();
@@ -57,14 +58,14 @@ async function write({ids, params}) {
     if (count < params.length) logits = model.step(id);
     if (performance.now() - last >= TOLD_MS) {
       seconds = (performance.now() - begun) / 1000;
-      postMessage({ids: fresh, speed: count / seconds});
+      postMessage({text, ids: fresh, speed: count / seconds});
       fresh = [];
       await new Promise(resolve => setTimeout(resolve));  // hear whether it is to stop
       if (mine !== writing) return;
       last = performance.now();
     }
   }
-  postMessage({ids: fresh, speed: count / ((performance.now() - begun) / 1000), done: true});
+  postMessage({text, ids: fresh, speed: count / ((performance.now() - begun) / 1000), done: true});
 }
 
 addEventListener("message", async ({data}) => {
@@ -73,6 +74,6 @@ addEventListener("message", async ({data}) => {
     if (data.do === "write") await write(data);
     if (data.do === "stop") writing++;
   } catch (error) {
-    postMessage({problem: error.message});
+    postMessage({text: data.text, problem: error.message});
   }
 });
