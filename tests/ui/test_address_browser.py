@@ -229,13 +229,14 @@ def test_the_dials_of_all_tabs_stay_through_a_reload(arrive):
     open_tab(page, "Chat")
     says(page, tab="chat", length="77", temperature="1.5")
     open_tab(page, "In your browser")
+    page.wait_for_selector(".mc-browser-openings button")
     page.fill(".mc-browser-dials [name=seed]", "12")
-    page.wait_for_timeout(700)  # the fields are at rest
+    says(page, tab="in-your-browser", rung="gpt-mini", seed="12")
     open_tab(page, "Chat")
     page.reload()
     opened(page, "Chat")
     open_tab(page, "In your browser")
-    assert page.input_value(".mc-browser-dials [name=seed]") == "12"
+    page.wait_for_function("document.querySelector('.mc-browser-dials [name=seed]')?.value === '12'")
 
 
 def test_dials_that_were_kept_do_not_change_what_a_link_shows(arrive):

@@ -181,6 +181,21 @@ def test_only_openings_that_a_model_can_read_are_offered(tab):
     assert tab.locator(".mc-browser-openings button").count() == 0
 
 
+def test_the_model_that_was_chosen_last_is_there_whichever_comes_first(tab):
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    tab.route("**/browser/model/block", hold)
+    choose(tab, "block")
+    choose(tab, "bigram")
+    said(tab, "bigram · ")
+    held[0].continue_()
+    tab.wait_for_timeout(500)
+    assert tab.inner_text(".mc-browser-said").startswith("bigram · ")
+
+
 def test_a_guess_is_answered(tab):
     tab.click("#browser-guess button >> text=Nearly always")
     assert tab.inner_text("#browser-guess .mc-guess-answer").startswith("Yes. Nearly always.")

@@ -39,7 +39,8 @@ export function mount(root, base) {
     last = null;
     go.disabled = true;
     writing(false);
-    const response = await fetch(address), found = await response.json().catch(() => ({}));
+    const mine = number, response = await fetch(address), found = await response.json().catch(() => ({}));
+    if (mine !== number) return;  // another model was chosen meanwhile
     if (!response.ok) return say(found.problem ?? "The model did not arrive; load the page again.");
     model = {...found, weights: new URL(found.weights, address).href};
     tokenizer = new Tokenizer(model.vocabulary, model.rules);
