@@ -39,22 +39,14 @@ def race(page: "Page") -> None:
     page.wait_for_function("document.querySelector('.mc-lane-text')?.textContent.length > 150")
 
 
-def next_character(page: "Page") -> None:
-    """The odds of what follows a text."""
-    open_tab(page, "Next character")
-    page.wait_for_selector(".mc-next tbody tr")
+def seen(tab: str, what: str) -> Callable[["Page"], None]:
+    """A tab, once `what` is there."""
 
+    def show(page: "Page") -> None:
+        open_tab(page, tab)
+        page.wait_for_selector(what)
 
-def attention(page: "Page") -> None:
-    """The map of a head."""
-    open_tab(page, "Attention")
-    page.wait_for_selector(".mc-attention-said:not(:empty)")
-
-
-def one_step(page: "Page") -> None:
-    """A character's way through the layers."""
-    open_tab(page, "One step")
-    page.wait_for_selector(".mc-way tbody tr")
+    return show
 
 
 def surprise(page: "Page") -> None:
@@ -76,18 +68,6 @@ def train(page: "Page") -> None:
     )
 
 
-def counting(page: "Page") -> None:
-    """The plate of pairs."""
-    open_tab(page, "Counting")
-    page.wait_for_selector("#counting svg image")
-
-
-def embeddings(page: "Page") -> None:
-    """The map of characters."""
-    open_tab(page, "Embeddings")
-    page.wait_for_selector(".mc-emb svg text >> nth=1")
-
-
 def in_browser(page: "Page") -> None:
     """A text that the browser itself has written."""
     open_tab(page, "In your browser")
@@ -105,12 +85,12 @@ TABS: dict[str, Callable[["Page"], None]] = {
     "chat": chat,
     "race": race,
     "browser": in_browser,
-    "next": next_character,
-    "attention": attention,
-    "step": one_step,
+    "next": seen("Next character", ".mc-next tbody tr"),
+    "attention": seen("Attention", ".mc-attention-said:not(:empty)"),
+    "step": seen("One step", ".mc-way tbody tr"),
     "surprise": surprise,
-    "counting": counting,
-    "embeddings": embeddings,
+    "counting": seen("Counting", "#counting svg image"),
+    "embeddings": seen("Embeddings", ".mc-emb svg text >> nth=1"),
     "train": train,
     "ladder": ladder,
 }
