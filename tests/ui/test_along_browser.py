@@ -1,5 +1,7 @@
 """A rung and a text that were chosen in one tab are there in the next one that looks inside."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from browsing import Visitor, open_tab
@@ -17,9 +19,19 @@ SHOWN = {
 QUEEN = "The queen is "
 
 
+@contextmanager
+def noted(page) -> Iterator[None]:
+    """Wait until the page has noted what is chosen: Gradio tells it so a fifth of a second later, or more."""
+    page.evaluate("document.addEventListener('modelcraft-fields', () => { window.noted = true; })")
+    page.evaluate("window.noted = false")
+    yield
+    page.wait_for_function("window.noted")
+
+
 def choose(page, tab: str, rung: str) -> None:
     page.click(f"{RUNGS[tab]} input")
-    page.locator(".options li", has_text=f"{rung} ·").first.click()
+    with noted(page):
+        page.locator(".options li", has_text=f"{rung} ·").first.click()
 
 
 def write(page, tab: str, text: str) -> None:
@@ -167,8 +179,9 @@ def test_a_model_of_ones_own_goes_along_and_gets_into_no_address(visitor):
     page.press("#train-steps input[type=number]", "Tab")
     page.click("#train-go")
     page.wait_for_selector("#train-play:enabled", timeout=60_000)
-    page.click("#train-play")
-    page.wait_for_selector("#tabs [aria-selected=true] >> text=Chat")
+    with noted(page):
+        page.click("#train-play")
+        page.wait_for_selector("#tabs [aria-selected=true] >> text=Chat")
     page.wait_for_function("document.querySelector('#model input').value.startsWith('mine 1: pasted text, head')")
     for tab in ("Next character", "Attention", "One step", "Surprise"):
         open_tab(page, tab)
