@@ -82,10 +82,15 @@ def description(entry: Entry, weights: str, size: int) -> dict[str, Any]:
 
 def stored(entry: Entry) -> bytes:
     """Return the content of `model.safetensors`; raise ConfigError unless a script in `browser/` runs the model."""
-    if not script_of(type(entry.model)).is_file():
-        here = [rung.name for rung in RUNGS.values() if rung.bundled and script_of(rung.model_class).is_file()]
+    if not runs(entry.info.rung):
+        here = [rung.name for rung in RUNGS.values() if rung.bundled and runs(rung.name)]
         raise ConfigError(f"A browser cannot run {entry.title}; choose {', '.join(here[:-1])} or {here[-1]}.")
     return save(weights_of(entry.model, rung_named(entry.info.rung).stored_as))
+
+
+def runs(rung: str) -> bool:
+    """Say whether a browser can run the models of a rung."""
+    return script_of(rung_named(rung).model_class).is_file()
 
 
 def script_of(model_class: type[LanguageModel]) -> Path:

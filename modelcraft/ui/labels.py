@@ -3,6 +3,7 @@
 import math
 
 from modelcraft.serving.catalogue import Catalogue, Entry, Figures
+from modelcraft.serving.training_job import Job
 from modelcraft.tokenizer import Normalized
 
 GUESSING = math.log(65)  # nats per character, on tiny Shakespeare: the full length of a bar
@@ -16,6 +17,12 @@ def choices(catalogue: Catalogue) -> list[tuple[str, str]]:
 def label(figures: Figures) -> str:
     """Describe a model in one line, such as "gpt · 4.7 M parameters · loss 1.412"."""
     return " · ".join(part for part in (figures.name, parameters(figures), loss(figures)) if part)
+
+
+def label_of(job: Job) -> tuple[str, str]:
+    """Return the label of a visitor's own model in a list, and the name that requests use."""
+    loss = job.info.validation_loss
+    return job.title + (f" · loss {loss:.3f}" if loss is not None else ""), job.name
 
 
 def parameters(figures: Figures) -> str:

@@ -108,8 +108,15 @@ def text_field(elem_id: str, value: str, placeholder: str, most: int, lines: int
     )
 
 
-def rung_chooser(catalogue: Catalogue, elem_id: str, label: str = "Rung", value: str | None = None) -> gr.Dropdown:
-    """Make a rung chooser, set to `value` if that rung exists, else to the default."""
-    names = catalogue.names
+def rung_chooser(
+    catalogue: Catalogue,
+    elem_id: str,
+    label: str = "Rung",
+    value: str | None = None,
+    able: Callable[[str], bool] = lambda _: True,
+) -> gr.Dropdown:
+    """Make a chooser of the rungs that are `able`, set to `value` if that is one of them, else to the default."""
+    listed = [(text, name) for text, name in choices(catalogue) if able(name)]
+    names = [name for _, name in listed]
     first = next((name for name in (value, catalogue.default, *names) if name in names), None)
-    return gr.Dropdown(choices(catalogue), value=first, label=label, filterable=False, elem_id=elem_id, min_width=220)
+    return gr.Dropdown(listed, value=first, label=label, filterable=False, elem_id=elem_id, min_width=220)

@@ -246,12 +246,21 @@ def test_what_makes_no_sense_is_said(tab, line, seed, says):
     said(tab, says)
 
 
+def test_the_list_has_what_a_browser_can_run(tab):
+    tab.click("#browser-model input")
+    listed = [one.inner_text().replace("✓", "").split()[0] for one in tab.locator("[role=option]").all()]
+    assert listed == [*SMALL, "gpt-mini", "gpt"]
+
+
 @pytest.mark.parametrize("name", ["encoder-decoder", "blend"])
-def test_another_rung_says_that_it_needs_the_server(tab, name):
-    choose(tab, name)
+def test_another_rung_needs_the_server(server, name):
+    import httpx
+
     rungs = f"{', '.join(SMALL)}, gpt-mini or gpt"
-    assert said(tab, "A browser").endswith(f"A browser cannot run {name}; choose {rungs}.")
-    assert tab.is_disabled(".mc-browser [name=go]")
+    for what in ("model", "weights"):
+        refused = httpx.get(f"{server.url}/browser/{what}/{name}")
+        assert refused.status_code == 404
+        assert refused.json() == {"problem": f"A browser cannot run {name}; choose {rungs}."}
 
 
 def test_the_code_of_the_product_is_what_its_source_says():

@@ -24,6 +24,7 @@ from modelcraft.store.folder import WEIGHTS_DIR, read_info
 from modelcraft.support.errors import ConfigError
 from modelcraft.ui.openings import TO_GO_ON, invitation_of
 from modelcraft.ui.script import read_script
+from modelcraft.ui.tabs.browser import BrowserView
 from modelcraft.ui.tabs.chat import status_line
 from modelcraft.ui.tabs.next_character import NEUTRAL, NextCharacter
 from modelcraft.ui.tabs.race import Race, own_lane
@@ -170,7 +171,11 @@ def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_the
     assert (bundled["real"], bundled["words"]) == real_words(bundled["text"], words_of(load_corpus().text), "the n")
     with pytest.raises(ConfigError, match="not there any more"):
         race.read_names(["yours-guessed"])
+    with gr.Blocks(), gr.Tab("In your browser") as tab:
+        browser = BrowserView(view.service, tab)
     restorer = done(view, rung="encoder-decoder", steps=1)
+    (listed,) = browser.with_own(view.models(ANN))
+    assert [name for _, name in listed["choices"]][-2:] == ["gpt", job.name]  # a browser cannot restore
     assert len(race.with_own(view.models(ANN))[0]["choices"]) == len(choices["choices"])
     with pytest.raises(ConfigError, match="mine 2: pasted text, encoder-decoder restores lines"):
         race.read_names([restorer.name])

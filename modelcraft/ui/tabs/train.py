@@ -17,7 +17,7 @@ from modelcraft.support.checks import check_text, check_whole
 from modelcraft.support.errors import ConfigError, HubError
 from modelcraft.ui.clients import current_client
 from modelcraft.ui.component import component, script
-from modelcraft.ui.labels import choices
+from modelcraft.ui.labels import choices, label_of
 from modelcraft.ui.progress import about, may, sheet
 from modelcraft.ui.tabs.race import Race
 from modelcraft.ui.training_form import TrainingForm
@@ -288,12 +288,6 @@ class TrainView:
 def signs_in() -> bool:
     """Say whether visitors can sign in: only on a Space with `hf_oauth`; elsewhere Gradio uses the machine's login."""
     return bool(get_space() and os.environ.get("OAUTH_CLIENT_ID"))
-
-
-def label_of(job: Job) -> tuple[str, str]:
-    """Return the label of a visitor's own model in a list, and the name that requests use."""
-    loss = job.info.validation_loss
-    return job.title + (f" · loss {loss:.3f}" if loss is not None else ""), job.name
 
 
 def _button(name: str, label: str) -> gr.Button:
