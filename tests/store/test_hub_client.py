@@ -33,15 +33,14 @@ BAD_TOKEN = "hf_aTokenThatTheHubRejects"
 # Runs command lines one after the other in one process, as `python -m modelcraft.hub` would, and prints what came of
 # each as JSON. `load` stands for modelcraft.load; TOKEN=… in front is the token of that command.
 DRIVER = """
-import json, os, sys, tempfile
+import json, os, runpy, sys, tempfile
 import modelcraft
-from modelcraft.hub import app as hub_app
-from modelcraft.support.cli import run
 
 def outcome(arguments):
     if arguments[0].startswith("TOKEN="):
         os.environ["HF_TOKEN"] = arguments.pop(0).removeprefix("TOKEN=")
-    sys.argv = ["hub", *arguments]
+    module, *arguments = arguments[1:] if arguments[0] == "-m" else ["hub", *arguments]
+    sys.argv = [module, *arguments]
     saved = os.dup(1), os.dup(2)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         os.dup2(out.fileno(), 1), os.dup2(err.fileno(), 2)
@@ -49,7 +48,7 @@ def outcome(arguments):
             if arguments[0] == "load":
                 print(modelcraft.load(arguments[1], "cpu")[1].vocab_size)
                 sys.exit(0)
-            run(hub_app)
+            runpy.run_module(f"modelcraft.{module}", run_name="__main__")
         except SystemExit as end:
             code = end.code
         finally:
@@ -468,17 +467,17 @@ def test_wrong_repository_names(name: str) -> None:
 )
 def test_a_token_in_an_argument_is_not_repeated(server: HubServer, client: Client, name: str) -> None:
     """Whoever types it has it in their shell's history; it need not stand in a log and at the Hub, too."""
-    for module, *arguments in (
-        ("train", "--model", "bigram", "--push-to-hub", name),
-        ("train", "--model", name),
-        ("generate", "--model", name),
-        ("evaluate", name),
-        ("hub", "pull", name),
-        ("hub", "push", str(ROOT / "weights" / "bigram"), name),
-    ):
-        done = client.process("-m", f"modelcraft.{module}", *arguments)
-        check_failure({"code": done.returncode, "out": done.stdout, "err": done.stderr})
-        assert "Secret" not in done.stderr
+    commands = (
+        ["-m", "train", "--model", "bigram", "--push-to-hub", name],
+        ["-m", "train", "--model", name],
+        ["-m", "generate", "--model", name],
+        ["-m", "evaluate", name],
+        ["-m", "hub", "pull", name],
+        ["-m", "hub", "push", str(ROOT / "weights" / "bigram"), name],
+    )
+    for outcome in client.hub(*commands):
+        check_failure(outcome)
+        assert "Secret" not in outcome["err"]
     assert server.log == []
 
 

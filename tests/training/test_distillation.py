@@ -206,7 +206,8 @@ def test_counts_find_room_for_any_vocabulary(vocab_size):
 
 
 def test_what_cannot_teach_or_learn_is_one_sentence(tmp_path, command):
-    assert command(distill, "--out", str(tmp_path / "gpt"), "--teachers", "1", "--steps", "2")[0] == 0
+    few = ("--teacher-steps", "2", "--steps", "2")
+    assert command(distill, "--out", str(tmp_path / "gpt"), "--teachers", "1", *few)[0] == 0
     out, teacher = ["--out", str(tmp_path / "new")], ["--teacher", str(tmp_path / "gpt-teacher-1")]
     for options, says in (
         (["--model", "bigram", *teacher], "Only a GPT learns from teachers, not bigram"),
@@ -218,6 +219,6 @@ def test_what_cannot_teach_or_learn_is_one_sentence(tmp_path, command):
         assert code == 1 and says in said and len(said.strip().splitlines()) == 1, said
     assert not (tmp_path / "new").exists()
     # A student that was asked for otherwise is not trained over, and its teachers are not trained for nothing.
-    code, said = command(distill, "--out", str(tmp_path / "gpt"), "--teachers", "2", "--steps", "2")
+    code, said = command(distill, "--out", str(tmp_path / "gpt"), "--teachers", "2", *few)
     assert code == 1 and "holds another training; name another folder with --out" in said
     assert not (tmp_path / "gpt-teacher-2").exists()

@@ -25,6 +25,9 @@ def written(visitor, rung: str = "block", length: int = 300, **options):
     one = visitor(**options)
     page = one.page
     one.set("length", length)
+    one.more()
+    one.set("pace", 0)  # as fast as it runs
+    page.click("#more > button")
     for turns, name in ((2, rung), (4, "multihead")):
         page.click("#model input")
         page.locator("#model .options li, .options li", has_text=f"{name} ·").first.click()
