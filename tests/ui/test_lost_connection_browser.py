@@ -25,6 +25,7 @@ def test_a_script_outlives_a_lost_stream(server, visitor):
     assert server.settled(90)
     tab.page.wait_for_function("document.querySelector('#status').textContent.includes('parameters')")
     tab.page.click("#retry")
+    tab.page.wait_for_function("!document.querySelector('.mc-script-note').textContent")  # it writes anew
     assert tab.wait_written(4)[:3] == after[:3]
     assert tab.page.inner_text(".mc-script-note") == ""
 
