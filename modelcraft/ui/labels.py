@@ -1,6 +1,7 @@
 """A model's figures in words, which the choosers and column headings show before any model is loaded."""
 
 import math
+from collections.abc import Callable, Sequence
 
 from modelcraft.serving.catalogue import Catalogue, Entry, Figures
 from modelcraft.serving.training_job import Job
@@ -9,9 +10,12 @@ from modelcraft.tokenizer import Normalized
 GUESSING = math.log(65)  # nats per character, on tiny Shakespeare: the full length of a bar
 
 
-def choices(catalogue: Catalogue) -> list[tuple[str, str]]:
-    """Return (label, name) for every rung, in the order of the ladder."""
-    return [(label(catalogue.figures(name)), name) for name in catalogue.names]
+def choices(
+    catalogue: Catalogue, mine: Sequence[Job] = (), able: Callable[[str], bool] = lambda _: True
+) -> list[tuple[str, str]]:
+    """Return (label, name) for every rung that is `able`, in the order of the ladder, then for the visitor's own."""
+    rungs = [(label(catalogue.figures(name)), name) for name in catalogue.names if able(name)]
+    return [*rungs, *(label_of(job) for job in mine if able(job.order.rung))]
 
 
 def label(figures: Figures) -> str:

@@ -116,7 +116,7 @@ def rung_chooser(
     able: Callable[[str], bool] = lambda _: True,
 ) -> gr.Dropdown:
     """Make a chooser of the rungs that are `able`, set to `value` if that is one of them, else to the default."""
-    listed = [(text, name) for text, name in choices(catalogue) if able(name)]
+    listed = choices(catalogue, able=able)
     names = [name for _, name in listed]
     first = next((name for name in (value, catalogue.default, *names) if name in names), None)
     return gr.Dropdown(listed, value=first, label=label, filterable=False, elem_id=elem_id, min_width=220)

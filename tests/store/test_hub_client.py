@@ -31,7 +31,8 @@ MODEL_FILES = {"config.json", "model.safetensors", "README.md"}
 BAD_TOKEN = "hf_aTokenThatTheHubRejects"
 
 # Runs command lines one after the other in one process, as `python -m modelcraft.hub` would, and prints what came of
-# each as JSON. `load` stands for modelcraft.load; TOKEN=… in front is the token of that command.
+# each as JSON. `-m NAME` in front is another command; `load` stands for modelcraft.load; TOKEN=… in front of all is the
+# token of that command.
 DRIVER = """
 import json, os, runpy, sys, tempfile
 import modelcraft

@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 from modelcraft.data import load_corpus
 from modelcraft.insight.real_words import real_words, words_of
 from modelcraft.sampling import SamplingParams
+from modelcraft.serving.catalogue import Figures
 from modelcraft.serving.service import Service
 from modelcraft.serving.streaming import Meter
 from modelcraft.serving.training_job import Job, Order, Status, trainable
@@ -141,7 +142,7 @@ def test_a_visitor_chooses_among_models_and_trains_the_chosen_one_on(view):
         asyncio.run(view.train_on(BOB, 20))
 
 
-def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_their_text(view):
+def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_their_text(view, monkeypatch):
     job = done(view)
     with gr.Blocks():
         race = Race(view.service)
@@ -176,6 +177,8 @@ def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_the
     restorer = done(view, rung="encoder-decoder", steps=1)
     (listed,) = browser.with_own(view.models(ANN))
     assert [name for _, name in listed["choices"]][-2:] == ["gpt", job.name]  # a browser cannot restore
+    monkeypatch.setattr(view.service.catalogue, "figures", lambda name: Figures(name, "", 7))  # others, from the Hub
+    assert browser.with_own([])[0]["choices"][0] == ("counting · 7 parameters · loss not measured", "counting")
     assert len(race.with_own(view.models(ANN))[0]["choices"]) == len(choices["choices"])
     with pytest.raises(ConfigError, match="mine 2: pasted text, encoder-decoder restores lines"):
         race.read_names([restorer.name])

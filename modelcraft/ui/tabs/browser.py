@@ -11,7 +11,7 @@ from modelcraft.serving.training_job import Job
 from modelcraft.ui.address import firsts
 from modelcraft.ui.component import component
 from modelcraft.ui.in_browser import runs
-from modelcraft.ui.labels import label_of
+from modelcraft.ui.labels import choices
 from modelcraft.ui.widgets import QUIET, guess, rung_chooser
 
 QUESTION = "Before you press Write: with the same seed, will the server write the same text, letter by letter?"
@@ -27,6 +27,7 @@ class BrowserView:
 
     def __init__(self, service: Service, tab: gr.Tab) -> None:
         del tab  # nothing happens on the server when it opens
+        self.catalogue = service.catalogue
         guess("browser-guess", QUESTION, GUESSES, 1, ANSWER)
         with gr.Row(elem_classes="mc-beside"):
             with gr.Column():
@@ -35,7 +36,6 @@ class BrowserView:
                 self.model = rung_chooser(service.catalogue, "browser-model", "Model", QUICK_RUNG, runs)
                 component("browser_line", None, "browser-line", elem_classes="mc-stays")
                 component("browser_dials", firsts("browser-dials"), "browser-dials")
-        self.bundled = list(self.model.choices)
         self.view.value = {"model": self.model.value}
         options: dict[str, Any] = {"preprocess": False, **QUIET}
         self.model.change(None, self.model, self.view, js="model => ({model})", **options)
@@ -47,4 +47,4 @@ class BrowserView:
 
     def with_own(self, mine: Sequence[Job]) -> list[Any]:
         """Return the updates of `lists` for a visitor with the models `mine`."""
-        return [gr.update(choices=[*self.bundled, *(label_of(job) for job in mine if runs(job.order.rung))])]
+        return [gr.update(choices=choices(self.catalogue, mine, runs))]

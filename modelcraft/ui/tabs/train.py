@@ -142,7 +142,7 @@ class TrainView:
         @told
         async def listed(visitor: Any) -> list[Any]:
             mine = await asyncio.to_thread(self.models, visitor)
-            there_are = [*choices(self.service.catalogue), *map(label_of, mine)]
+            there_are = choices(self.service.catalogue, mine)
             firsts = [[choice for choice in one.choices if not choice[1]] for one in (chat_model, *choosers)]
             updates = [gr.update(choices=[*first, *there_are]) for first in firsts]
             return [*updates, *(update for one in lists for update in one.with_own(mine))]
