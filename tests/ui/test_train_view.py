@@ -174,6 +174,7 @@ def test_ones_own_models_race_under_their_names_and_their_words_are_those_of_the
         race.read_names(["yours-guessed"])
     with gr.Blocks(), gr.Tab("In your browser") as tab:
         browser = BrowserView(view.service, tab)
+    assert [name for _, name in browser.model.choices][-1] == "gpt"  # what an address may name
     restorer = done(view, rung="encoder-decoder", steps=1)
     (listed,) = browser.with_own(view.models(ANN))
     assert [name for _, name in listed["choices"]][-2:] == ["gpt", job.name]  # a browser cannot restore
